@@ -1,0 +1,10 @@
+"""scikit-learn for trained neural networks: every sample is a network."""
+
+from skmeta.datasets import Task
+from skmeta.estimators import ComplianceEditor
+from skmeta.population import Population
+from skmeta.zoo import make_zoo
+
+__version__ = "0.1.0"
+
+__all__ = ["ComplianceEditor", "Population", "Task", "make_zoo"]

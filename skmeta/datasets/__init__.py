@@ -1,0 +1,8 @@
+"""Tasks: the tabular data that networks live on, and where to get some."""
+
+from skmeta.datasets.biased import make_biased_classification
+from skmeta.datasets.split import split_tasks
+from skmeta.datasets.task import Task
+from skmeta.datasets.uci import fetch_adult, fetch_bank
+
+__all__ = ["Task", "fetch_adult", "fetch_bank", "make_biased_classification", "split_tasks"]

@@ -1,0 +1,304 @@
+"""The task of a network: features, labels and sensitive features, held together."""
+
+import copy
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_array, column_or_1d
+
+from skmeta._validation import check_in_range, check_rng
+
+
+class Task:
+    """The data that networks were trained on or are measured on.
+
+    A task is opaque on purpose: it has no length, no shape and no indexing, because
+    scikit-learn cuts whatever has a length into the folds of the *networks*. `clone`
+    returns the task itself.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Finite numbers. The columns of a DataFrame become `feature_names`.
+    y : array-like of shape (n_samples,)
+        Integers, strings or booleans are labels, floating-point numbers a regression target.
+    sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), optional
+        The groups. Several columns make intersectional groups, those that occur in the data.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_samples, n_features), float32
+    y : ndarray of shape (n_samples,)
+        int64 codes, which index `classes`; in a regression task the float32 targets.
+    sensitive : ndarray of shape (n_samples,), int64, or None
+        Codes, which index `groups`.
+    kind : {"classification", "regression"}
+    classes : ndarray or None
+        The original labels; None in a regression task.
+    groups : ndarray or None
+        The original groups; those of several columns are joined, as in "Female, Black".
+    feature_names : list of str
+    n_samples, n_features, n_classes, n_groups : int
+        `n_classes` is 0 in a regression task, `n_groups` is 1 without sensitive features.
+
+    See Also
+    --------
+    split_tasks : Three tasks from a raw table, encoded and standardised.
+
+    Examples
+    --------
+    >>> from skmeta.datasets import Task
+    >>> task = Task([[0.0, 1.0], [2.0, 3.0]], ["no", "yes"], sensitive_features=["f", "m"])
+    >>> task
+    Task(n_samples=2, n_features=2, classes=['no', 'yes'], groups=['f', 'm'])
+    >>> task.y
+    array([0, 1])
+    """
+
+    def __init__(
+        self, X: ArrayLike, y: ArrayLike, *, sensitive_features: ArrayLike | None = None
+    ) -> None:
+        self.X = _check_features(X)
+        names = getattr(X, "columns", [f"x{i}" for i in range(self.X.shape[1])])
+        self.feature_names = [str(name) for name in names]
+        self.kind: Literal["classification", "regression"]
+        self.classes: NDArray[Any] | None
+        self.kind, self.y, self.classes = _encode_target(y, len(self.X))
+        self.sensitive: NDArray[np.int64] | None = None
+        self.groups: NDArray[Any] | None = None
+        if sensitive_features is not None:
+            self.sensitive, self.groups = _encode_groups(sensitive_features, len(self.X))
+        self._tensors: dict[Any, tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]] = {}
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows."""
+        return self.X.shape[0]
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns of X."""
+        return self.X.shape[1]
+
+    @property
+    def n_classes(self) -> int:
+        """Number of labels, 0 in a regression task."""
+        return 0 if self.classes is None else len(self.classes)
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups, 1 without sensitive features."""
+        return 1 if self.groups is None else len(self.groups)
+
+    def tensors(
+        self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Give the data as torch tensors, made once per device and dtype.
+
+        Parameters
+        ----------
+        device : str or torch.device
+            Where the tensors live.
+        dtype : torch.dtype
+            The dtype of X and of a regression target.
+
+        Returns
+        -------
+        X : tensor of shape (n_samples, n_features)
+        y : tensor of shape (n_samples,)
+            int64 codes, or targets of `dtype`.
+        sensitive : int64 tensor of shape (n_samples,) or None
+
+        Examples
+        --------
+        >>> from skmeta.datasets import Task
+        >>> X, y, s = Task([[0.0], [1.0]], ["no", "yes"]).tensors()
+        >>> y
+        tensor([0, 1])
+        """
+        key = (torch.device(device), dtype)
+        if key not in self._tensors:
+            y_dtype = torch.int64 if self.kind == "classification" else dtype
+            # torch.tensor copies: in a loky worker the arrays are read-only memory maps.
+            X = torch.tensor(self.X, dtype=dtype, device=device)
+            y = torch.tensor(self.y, dtype=y_dtype, device=device)
+            s = None if self.sensitive is None else torch.tensor(self.sensitive, device=device)
+            self._tensors[key] = (X, y, s)
+        return self._tensors[key]
+
+    def cells(self) -> NDArray[np.int64]:
+        """Number the label-by-group cell of each row: ``y * n_groups + sensitive``.
+
+        Without sensitive features the cells are the labels, and in a regression task, which
+        has no labels, they are the groups.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), int64
+
+        Examples
+        --------
+        >>> from skmeta.datasets import Task
+        >>> Task([[0.0], [1.0]], [0, 1], sensitive_features=["f", "m"]).cells()
+        array([0, 3])
+        """
+        nothing = np.zeros(self.n_samples, np.int64)
+        labels = self.y if self.kind == "classification" else nothing
+        groups = nothing if self.sensitive is None else self.sensitive
+        return labels * self.n_groups + groups
+
+    def subset(self, indices: ArrayLike) -> "Task":
+        """Take some rows; the codes of labels and groups keep their meaning.
+
+        Parameters
+        ----------
+        indices : array-like of int or bool
+            The rows, as in numpy indexing.
+
+        Returns
+        -------
+        Task
+
+        Examples
+        --------
+        >>> from skmeta.datasets import Task
+        >>> Task([[0.0], [1.0]], ["no", "yes"]).subset([1]).y
+        array([1])
+        """
+        rows = np.asarray(indices)
+        part = copy.copy(self)
+        part.X, part.y = self.X[rows], self.y[rows]
+        part.sensitive = None if self.sensitive is None else self.sensitive[rows]
+        return part
+
+    def stratified_sample(self, n_per_cell: int, random_state: Any = None) -> NDArray[np.int64]:
+        """Draw up to `n_per_cell` rows of each label-by-group cell, without replacement.
+
+        Parameters
+        ----------
+        n_per_cell : int
+            A smaller cell is taken whole.
+        random_state : None, int or numpy RandomState or Generator
+            Seeds the draw.
+
+        Returns
+        -------
+        ndarray of int64
+            The indices of the rows, sorted.
+
+        Examples
+        --------
+        >>> from skmeta.datasets import Task
+        >>> task = Task([[0.0], [1.0], [2.0]], ["no", "no", "yes"])
+        >>> len(task.stratified_sample(1, random_state=0))
+        2
+        """
+        owner = "Task.stratified_sample"
+        check_in_range("n_per_cell", n_per_cell, owner=owner, low=1, kind="int")
+        order = check_rng(random_state).permutation(self.n_samples)
+        rank = pd.Series(order).groupby(self.cells()[order]).cumcount().to_numpy()
+        return np.sort(order[rank < n_per_cell])
+
+    def require_sensitive(self, owner: str) -> None:
+        """Raise unless there are sensitive features with at least two groups.
+
+        Parameters
+        ----------
+        owner : str
+            Who needs them, for the message.
+
+        Examples
+        --------
+        >>> from skmeta.datasets import Task
+        >>> Task([[0.0]], [0]).require_sensitive("ComplianceEditor")
+        Traceback (most recent call last):
+            ...
+        ValueError: The 'task' parameter of ComplianceEditor must have sensitive features with at
+        least two groups. Got a task without sensitive features instead. Pass
+        Task(X, y, sensitive_features=...).
+        """
+        present = None if self.sensitive is None else np.unique(self.sensitive)
+        if present is not None and len(present) >= 2:
+            return
+        came, way_out = "a task without sensitive features", "Pass"
+        if present is not None and self.groups is not None:
+            came = f"a task with the group(s) {self.groups[present].tolist()} only"
+            way_out = "Pass rows of every group as"
+        raise ValueError(
+            f"The 'task' parameter of {owner} must have sensitive features with at least two "
+            f"groups. Got {came} instead. {way_out} Task(X, y, sensitive_features=...)."
+        )
+
+    def __sklearn_clone__(self) -> "Task":
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_tensors": {}}  # neither a pickle nor a subset shares the cache
+
+    def __repr__(self) -> str:
+        parts = [f"n_samples={self.n_samples}", f"n_features={self.n_features}"]
+        parts.append("regression" if self.classes is None else f"classes={self.classes.tolist()}")
+        if self.groups is not None:
+            parts.append(f"groups={self.groups.tolist()}")
+        return f"Task({', '.join(parts)})"
+
+
+def _check_features(X: ArrayLike) -> NDArray[np.float32]:
+    """Copy X to a finite 2-D float32 array."""
+    try:
+        with np.errstate(over="ignore"):  # what overflows becomes infinite, and that is refused
+            return check_array(X, dtype=np.float32, copy=True, input_name="X")
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "The 'X' parameter of Task must be a 2-D array of finite numbers. "
+            f"Got something else: {error} Encode categories and fill in missing values first; "
+            "split_tasks encodes and standardises a raw table."
+        ) from error
+
+
+def _encode_target(
+    y: ArrayLike, n_samples: int
+) -> tuple[Literal["classification", "regression"], NDArray[Any], NDArray[Any] | None]:
+    """Code labels by their rank; keep a floating-point target as float32."""
+    way_out = "Pass one label (int, str or bool) or one float target for each row of X."
+    try:
+        values = column_or_1d(y)
+    except ValueError as error:
+        raise ValueError(
+            f"The 'y' parameter of Task must be 1-D. Got shape {np.shape(y)} instead. {way_out}"
+        ) from error
+    _check_rows("y", values, n_samples, way_out)
+    if not np.issubdtype(values.dtype, np.floating):
+        classes, codes = np.unique(values, return_inverse=True)
+        return "classification", codes.astype(np.int64), classes
+    if not np.isfinite(values).all():
+        raise ValueError(f"The 'y' parameter of Task must be finite. Got infinity. {way_out}")
+    return "regression", values.astype(np.float32), None
+
+
+def _encode_groups(
+    sensitive_features: ArrayLike, n_samples: int
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Code the groups, or the combinations of several columns that occur, by their rank."""
+    frame = pd.DataFrame(sensitive_features)
+    way_out = "Name those rows a group of their own, or leave them out of X and y too."
+    _check_rows("sensitive_features", frame, n_samples, way_out)
+    frame.columns = range(frame.shape[1])  # two columns may bear one name
+    by = frame.groupby(list(frame.columns), observed=True)
+    names = by.size().index
+    if frame.shape[1] > 1:
+        names = names.map(lambda values: ", ".join(map(str, values)))
+    return by.ngroup().to_numpy(dtype=np.int64), names.to_numpy()
+
+
+def _check_rows(name: str, values: Any, n_samples: int, way_out: str) -> None:
+    """Raise unless there is one value, and none is missing, for each row of X."""
+    rule = f"The '{name}' parameter of Task must have one value for each of the {n_samples} rows"
+    if len(values) != n_samples:
+        raise ValueError(f"{rule} of X. Got {len(values)} instead. {way_out}")
+    n_missing = int(np.asarray(pd.isna(values)).sum())
+    if n_missing:
+        raise ValueError(f"{rule}, none missing. Got {n_missing} missing value(s). {way_out}")

@@ -1,0 +1,364 @@
+"""Edit networks towards a requirement in one forward pass: :class:`ComplianceEditor`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.metadata_routing import UNUSED
+from sklearn.utils.validation import check_is_fitted
+
+from skmeta._validation import check_in_range, check_option, check_rng
+from skmeta.baselines.finetune import fine_tune
+from skmeta.datasets import Task
+from skmeta.estimators.checks import check_classifiers, check_population, check_task
+from skmeta.estimators.fitting import build_metanet, build_net
+from skmeta.estimators.graphs import FEATURES, GraphBuilder
+from skmeta.estimators.training_module import EditingLoss
+from skmeta.population import Population, forward
+from skmeta.population.blocks import Block
+from skmeta.requirements import Cells, Objective, resolve_requirement
+from skmeta.training import StratifiedRows
+
+_EDIT_CHUNK = 256
+_PROBE_ROWS = 64
+_CELL_ROWS = 256
+_ROWS_PER_STEP = 192
+
+
+class ComplianceEditor(TransformerMixin, BaseEstimator):
+    """Learn to edit classifiers so that a measured gap shrinks, in one forward pass.
+
+    A metanetwork is trained on a population of networks to minimise
+
+        divergence(original, edited) + lam * violation(edited)
+
+    (eqs. 12 and 14 of the paper on learned editing [1]_); afterwards it edits networks
+    that it has never seen. The edit reduces a measured gap on the data of the task; it
+    guarantees nothing about other data.
+
+    Parameters
+    ----------
+    requirement : str or Requirement, default="equalized_odds"
+        What the edit must bring about.
+    lam : float, default=0.1
+        Weight of the violation. Divergences between two networks trained alike are
+        around .005 to .01 nats; a lam whose edits exceed that is better served by
+        handing back another network.
+    lam_range : (float, float), optional
+        Train one editor for all lam in this range; ``lam`` then selects the point in
+        :meth:`transform`, without refitting.
+    metanet : {"neuron", "graph"} or Module class, default="neuron"
+        States on neurons only, or on every weight as in the paper.
+    features : {"gradients", "cells", "probes", "weights"}, default="gradients"
+        What the metanetwork sees beside the weights: the mean states of each (label,
+        group) cell and the gradients of the requirement; the mean states; the states on
+        64 unlabelled rows; nothing (edits without any data).
+    hidden_channels : int, default=64
+        Width of the metanetwork's states.
+    n_layers : int, default=3
+        Rounds of messages.
+    net : skorch.NeuralNet, optional
+        Template whose callbacks, optimizer and other settings are used; its module and
+        criterion are replaced. ``max_epochs``, ``lr``, ``batch_size`` and ``callbacks``
+        below are ignored then.
+    max_epochs : int, default=60
+        Passes over the population.
+    lr : float, default=1.5e-3
+        Peak learning rate of AdamW; a cosine takes it to zero.
+    batch_size : int, default=32
+        Networks per step.
+    callbacks : list, optional
+        Further skorch callbacks.
+    refine_steps : int, default=0
+        Gradient steps on the same objective that follow each edit.
+    device : str, default="cpu"
+        Where to compute.
+    verbose : int, default=0
+        1 shows a progress bar, 2 skorch's table of losses.
+    random_state : int, RandomState or None
+        Seed; the global generators are left alone.
+
+    Attributes
+    ----------
+    net_ : skorch.NeuralNet
+        The trained net; ``net_.history`` has the losses.
+    metanet_ : Module
+        The trained metanetwork.
+    requirement_ : Requirement
+        The resolved requirement.
+    task_ : Task
+        The task of ``fit``, for scorers.
+    cost_ : dict
+        CPU seconds: ``zoo_seconds`` (nan if the population does not say), ``fit_seconds``,
+        ``edit_seconds`` per network, ``fine_tune_seconds`` per network for 40 batched
+        steps, and ``break_even``, the number of edits after which zoo and fit have paid off
+        against that.
+
+    References
+    ----------
+    .. [1] "Metanetworks as regulatory operators: learning to edit for requirement
+       compliance", sections 3 to 5.
+
+    Examples
+    --------
+    >>> from skmeta import ComplianceEditor, make_zoo
+    >>> from skmeta.datasets import make_biased_classification, split_tasks
+    >>> bunch = make_biased_classification(3000, random_state=0)
+    >>> train, reference, test = split_tasks(bunch, "group")
+    >>> zoo = make_zoo(train, 6, epochs=2, progress=False, random_state=0)
+    >>> editor = ComplianceEditor(max_epochs=2, random_state=0).fit(zoo, task=reference)
+    >>> editor.transform(zoo[:2])
+    Population of 2 networks, 10 inputs, 2 outputs...
+    """
+
+    __metadata_request__fit = {"task": True}
+    __metadata_request__score = {"task": True}
+    __metadata_request__transform = {"lam": UNUSED}
+
+    def __init__(
+        self,
+        requirement: Any = "equalized_odds",
+        *,
+        lam: float = 0.1,
+        lam_range: tuple[float, float] | None = None,
+        metanet: Any = "neuron",
+        features: str = "gradients",
+        hidden_channels: int = 64,
+        n_layers: int = 3,
+        net: Any = None,
+        max_epochs: int = 60,
+        lr: float = 1.5e-3,
+        batch_size: int = 32,
+        callbacks: list | None = None,
+        refine_steps: int = 0,
+        device: str = "cpu",
+        verbose: int = 0,
+        random_state: Any = None,
+    ) -> None:
+        self.requirement = requirement
+        self.lam = lam
+        self.lam_range = lam_range
+        self.metanet = metanet
+        self.features = features
+        self.hidden_channels = hidden_channels
+        self.n_layers = n_layers
+        self.net = net
+        self.max_epochs = max_epochs
+        self.lr = lr
+        self.batch_size = batch_size
+        self.callbacks = callbacks
+        self.refine_steps = refine_steps
+        self.device = device
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def fit(self, networks: Any, y: Any = None, *, task: Task | None = None) -> ComplianceEditor:
+        """Train the metanetwork.
+
+        Parameters
+        ----------
+        networks : Population or sequence of networks
+            Classifiers of the task; some hundred are needed to generalise.
+        y : None
+            Ignored.
+        task : Task
+            Rows with labels and sensitive features that the networks were not trained on.
+
+        Returns
+        -------
+        ComplianceEditor
+            Itself.
+        """
+        started = time.process_time()
+        low, high = self._check_params()
+        population = check_population(networks, "ComplianceEditor").to(self.device)
+        task = check_task(task, "ComplianceEditor")
+        self.requirement_ = resolve_requirement(self.requirement, "ComplianceEditor")
+        check_classifiers(population, task, "ComplianceEditor")
+        task.require_sensitive("ComplianceEditor")
+        seeds = check_rng(self.random_state).integers(2**62, size=4).tolist()
+        self.task_, self.lam_range_ = task, (low, high)
+        self.n_inputs_, self.n_classes_ = task.n_features, task.n_classes
+        self.builder_ = self._make_builder(task, seeds[0])
+        graphs = [(p, self.builder_.build(stack)) for p, stack in population.depth_blocks()]
+        X, _, _ = task.tensors(self.device)
+        metanet = build_metanet(
+            self.metanet,
+            graphs[0][1],
+            seed=seeds[1],
+            n_inputs=self.n_inputs_,
+            n_outputs=self.n_classes_,
+            hidden_channels=self.hidden_channels,
+            n_layers=self.n_layers,
+        )
+        module = EditingLoss(
+            metanet.to(self.device),
+            graphs,
+            self.builder_.objective,
+            X,
+            Cells.of(task, self.device),
+            StratifiedRows(task.cells(), _ROWS_PER_STEP, 1),
+            (low, high),
+            torch.Generator().manual_seed(seeds[2]),
+        )
+        self.net_ = build_net(self, module, len(population), seed=seeds[3])
+        self.net_.fit(np.arange(len(population)), None)
+        module.forget()
+        self.metanet_ = metanet
+        self.cost_ = self._measure_cost(population, time.process_time() - started)
+        return self
+
+    def _check_params(self) -> tuple[float, float]:
+        owner = "ComplianceEditor"
+        check_in_range("lam", self.lam, owner=owner, low=0, closed="neither")
+        check_option("features", self.features, FEATURES, owner=owner)
+        for name, low in (
+            ("hidden_channels", 1),
+            ("n_layers", 1),
+            ("max_epochs", 1),
+            ("batch_size", 1),
+            ("refine_steps", 0),
+        ):
+            check_in_range(name, getattr(self, name), owner=owner, low=low, kind="int")
+        check_in_range("lr", self.lr, owner=owner, low=0, closed="neither")
+        if self.lam_range is None:
+            return float(self.lam), float(self.lam)
+        low, high = self.lam_range
+        if not 0 < low <= high:
+            raise ValueError(
+                "The 'lam_range' parameter of ComplianceEditor must be two positive numbers in "
+                f"ascending order. Got {self.lam_range!r} instead."
+            )
+        return float(low), float(high)
+
+    def _make_builder(self, task: Task, seed: int) -> GraphBuilder:
+        objective = Objective(self.requirement_)
+        X, _, _ = task.tensors(self.device)
+        if self.features == "weights":
+            return GraphBuilder("weights", objective, X[:0], None)
+        if self.features == "probes":
+            rows = np.random.default_rng(seed).permutation(task.n_samples)[:_PROBE_ROWS]
+            return GraphBuilder("probes", objective, X[np.sort(rows)], None)
+        rows = task.stratified_sample(_CELL_ROWS, seed)
+        cells = Cells.of(task, self.device).take(torch.as_tensor(rows))
+        return GraphBuilder(self.features, objective, X[rows], cells)
+
+    def transform(self, networks: Any, *, lam: float | None = None) -> Any:
+        """Edit networks.
+
+        Parameters
+        ----------
+        networks : Population or sequence of networks
+            Classifiers of the task that the editor was fitted on.
+        lam : float, optional
+            Point on the front; the default is the parameter ``lam``. An editor that was
+            fitted without ``lam_range`` knows only one.
+
+        Returns
+        -------
+        Population or list of networks
+            Edited copies, of the kind that came in.
+        """
+        check_is_fitted(self)
+        population = check_population(networks, "ComplianceEditor")
+        check_classifiers(population, self.task_, "ComplianceEditor")
+        lam = self._check_lam(self.lam if lam is None else lam)
+        edited = self._edit(population.to(self.device), lam)
+        if self.refine_steps:
+            edited = fine_tune(
+                edited,
+                self.task_,
+                self.builder_.objective,
+                lam=lam,
+                n_steps=self.refine_steps,
+                original=population.to(self.device),
+                random_state=0,
+            )
+        edited = edited.to("cpu")
+        return edited if isinstance(networks, Population) else edited.to_networks()
+
+    def _check_lam(self, lam: float) -> float:
+        low, high = self.lam_range_
+        slack = 1 + 1e-9
+        if not low / slack <= lam <= high * slack:
+            raise ValueError(
+                f"The 'lam' of an edit must be in the range that the editor was fitted for, "
+                f"[{low:g}, {high:g}]. Got {lam:g}. Fit with lam_range=(low, high) to cover it."
+            )
+        return float(lam)
+
+    def _edit(self, population: Population, lam: float) -> Population:
+        blocks: list[Block] = []
+        with torch.no_grad():
+            for positions, stack in population.depth_blocks():
+                for start in range(0, len(stack), _EDIT_CHUNK):
+                    rows = torch.arange(start, min(start + _EDIT_CHUNK, len(stack)))
+                    part = stack if len(rows) == len(stack) else stack.select(rows)
+                    graph = self.builder_.build(part)
+                    lams = graph.context.new_full((len(part),), lam)
+                    params = part.params.map(torch.add, self.metanet_(graph, lams))
+                    blocks.append((positions[rows.numpy()], part.with_params(params)))
+        return population.with_blocks(blocks)
+
+    def score(self, networks: Any, y: Any = None, *, task: Task | None = None) -> float:
+        """Return minus the mean objective after an edit, with the exact measure.
+
+        Parameters
+        ----------
+        networks : Population or sequence of networks
+            Networks to edit.
+        y : None
+            Ignored.
+        task : Task, optional
+            Rows to measure on; default is the task of ``fit``.
+
+        Returns
+        -------
+        float
+            At most 0. Depends on ``lam``: compare editors of one lam only.
+        """
+        check_is_fitted(self)
+        population = check_population(networks, "ComplianceEditor")
+        task = self.task_ if task is None else check_task(task, "ComplianceEditor")
+        edited = self.transform(population)
+        X, _, _ = task.tensors()
+        cells = Cells.of(task)
+        lam = torch.full((len(population),), float(self.lam))
+        with torch.no_grad():
+            before, after = population.to("cpu").forward(X), edited.forward(X)
+            return -float(Objective(self.requirement_).exact(before, after, cells, lam).mean())
+
+    def _measure_cost(self, population: Population, fit_seconds: float) -> dict[str, float]:
+        """Time edits and fine-tuning on a few training networks."""
+        metadata = population.metadata
+        zoo = float(metadata["seconds"].sum()) if "seconds" in metadata else float("nan")
+        few = population[: min(len(population), 32)]
+        seconds = []
+        for action in (
+            lambda: self._edit(few, self.lam_range_[1]),
+            lambda: fine_tune(
+                few,
+                self.task_,
+                self.builder_.objective,
+                lam=self.lam_range_[1],
+                n_steps=4,
+                random_state=0,
+            ),
+        ):
+            start = time.process_time()
+            action()
+            seconds.append((time.process_time() - start) / len(few))
+        edit, tune = seconds[0], 10 * seconds[1]
+        invested = fit_seconds + (0.0 if np.isnan(zoo) else zoo)
+        return {
+            "zoo_seconds": zoo,
+            "fit_seconds": fit_seconds,
+            "edit_seconds": edit,
+            "fine_tune_seconds": tune,
+            "break_even": invested / (tune - edit) if tune > edit else float("inf"),
+        }

@@ -1,0 +1,154 @@
+"""From networks to what a metanetwork sees of them: :class:`GraphBuilder`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from skmeta.gradients import Recording
+from skmeta.metanets import WeightGraph
+from skmeta.metanets.inputs import rms
+from skmeta.population import Parameters, Stack, Tape, forward
+from skmeta.requirements import Cells, Objective
+
+_CHUNK = 16
+FEATURES = ("weights", "probes", "cells", "gradients")
+
+
+@dataclass(frozen=True)
+class GraphBuilder:
+    """Computes the features of all networks of a stack at once.
+
+    Parameters
+    ----------
+    features : {"weights", "probes", "cells", "gradients"}
+        What is added to the weights: nothing; the states on a few rows; the mean states of
+        each (label, group) cell; these and the gradients of the requirement.
+    objective : Objective
+        Whose gradients are taken.
+    X : Tensor of shape (n_reference, n_inputs)
+        Reference rows (for "weights" only their number of columns counts).
+    cells : Cells or None
+        Cells of the reference rows; not needed for "weights" and "probes".
+    """
+
+    features: str
+    objective: Objective
+    X: Tensor
+    cells: Cells | None
+
+    def build(self, stack: Stack) -> WeightGraph:
+        """Return the graphs of the networks of a stack.
+
+        A few networks at a time: their states on all reference rows stay in the cache.
+        """
+        rows = torch.arange(len(stack))
+        parts = [
+            self._build(stack if len(stack) <= _CHUNK else stack.select(chunk))
+            for chunk in rows.split(_CHUNK)
+        ]
+        return parts[0] if len(parts) == 1 else WeightGraph.merge(parts, stack)
+
+    def _build(self, stack: Stack) -> WeightGraph:
+        size = torch.tensor([[float(a.n_parameters)] for a in stack.architectures])
+        context = size.to(self.X).log() - 8.0
+        if self.features == "weights":
+            nodes = tuple(context.new_zeros(len(stack), w, 0) for w in stack.widths)
+            return WeightGraph(stack, nodes, (), context, context.new_zeros(len(stack), 0))
+        if self.features == "gradients":
+            return self._with_gradients(stack, context)
+        states = _States()
+        with torch.no_grad():
+            logits = forward(stack, self.X, tape=states)
+        if self.features == "probes":
+            nodes = tuple(_standardised(h.transpose(1, 2), stack, i) for i, h in states.items())
+            positive = logits.softmax(-1)[..., 1:].flatten(1)
+            context = torch.cat([context, positive], 1)
+        else:
+            nodes = tuple(self._cell_nodes(stack, states.kept))
+            context = torch.cat([context, self._cell_context(logits)], 1)
+        return WeightGraph(stack, nodes, (), context, context.new_zeros(len(stack), 0))
+
+    def _with_gradients(self, stack: Stack, context: Tensor) -> WeightGraph:
+        assert self.cells is not None
+        recording = Recording(stack, self.X)
+        with torch.enable_grad():
+            parts = self.objective.requirement.directions(recording.logits, self.cells).unbind(1)
+        logits, steps, deltas, costs = recording.logits.detach(), [], [], []
+        for part in parts:
+            gradient, delta = recording.gradient(part)
+            step = polyak_step(gradient, part.detach())
+            steps.append(step)
+            deltas.append(delta)
+            moved = stack.params.map(torch.sub, step)
+            there = forward(stack, self.X, moved)
+            costs.append(self.objective.divergence(logits, there, self.cells))
+        gaps, cost = torch.stack(parts, 1).detach(), torch.stack(costs, 1).clamp_min(1e-6)
+        nodes = []
+        for i, node in enumerate(self._cell_nodes(stack, recording.states)):
+            extra = [self._delta_nodes(stack, i, d[i - 1] if i else None) for d in deltas]
+            nodes.append(torch.cat([node, *extra], -1))
+        context = torch.cat(
+            [context, self._cell_context(logits), gaps, gaps.clamp_min(1e-4).log(), cost.log()], 1
+        )
+        # Minimise lam * gap * (1 - a) + cost * a**2 over the multiple a of the step.
+        return WeightGraph(stack, tuple(nodes), tuple(steps), context, 0.5 * gaps / cost)
+
+    def _cell_means(self, h: Tensor) -> Tensor:
+        """Mean over the rows of each cell, ``(n, n_samples, width) -> (n, n_cells, width)``."""
+        assert self.cells is not None
+        one_hot = torch.nn.functional.one_hot(self.cells.codes, self.cells.frequencies.numel())
+        share = (one_hot / one_hot.sum(0)).to(h)
+        return share.T @ h
+
+    def _cell_nodes(self, stack: Stack, states: list[Tensor]) -> list[Tensor]:
+        """Mean and spread over all cells, and each cell's deviation, ``(n, width, n_cells + 2)``."""
+        nodes = []
+        for i, h in enumerate(states):
+            means = self._cell_means(h).transpose(1, 2)
+            centre, spread = means.mean(-1, keepdim=True), h.std(1)[..., None]
+            parts = [means - centre, centre, spread]
+            nodes.append(torch.cat([_standardised(p, stack, i) for p in parts], -1))
+        return nodes
+
+    def _delta_nodes(self, stack: Stack, state: int, delta: Tensor | None) -> Tensor:
+        """Mean gradient at each neuron's preactivation per cell, ``(n, width, n_cells)``."""
+        assert self.cells is not None
+        if delta is None:
+            n_cells = self.cells.frequencies.numel()
+            return self.X.new_zeros(len(stack), stack.widths[0], n_cells)
+        return _standardised(self._cell_means(delta).transpose(1, 2), stack, state)
+
+    def _cell_context(self, logits: Tensor) -> Tensor:
+        """Mean probability of each class in each cell, ``(n, n_cells * n_classes)``."""
+        return self._cell_means(logits.softmax(-1)).flatten(1)
+
+
+class _States(Tape):
+    """Keeps the states of a forward pass."""
+
+    def __init__(self) -> None:
+        self.kept: list[Tensor] = []
+
+    def state(self, index: int, h: Tensor) -> Tensor:
+        self.kept.append(h)
+        return h
+
+    def items(self):
+        return enumerate(self.kept)
+
+
+def _standardised(values: Tensor, stack: Stack, state: int) -> Tensor:
+    """Divide by the root mean square over the neurons of a state."""
+    mask = stack.state_mask(state)
+    mask = values.new_ones(values.shape[:2]) if mask is None else mask
+    return values / rms(values, mask[..., None])
+
+
+def polyak_step(gradient: Parameters, value: Tensor) -> Parameters:
+    """Scale a gradient so that one step would bring a linear function to zero."""
+    total = sum(t.flatten(1).square().sum(1) for t in gradient.tensors())
+    factor = value / total.clamp_min(1e-12)  # type: ignore[union-attr]
+    return gradient.map(lambda t: t * factor.view(-1, *[1] * (t.ndim - 1)))

@@ -1,0 +1,99 @@
+"""What skorch trains: a metanetwork together with the networks it learns to edit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skmeta.metanets import WeightGraph
+from skmeta.population import forward
+from skmeta.requirements import Cells, Objective
+from skmeta.training import StratifiedRows
+
+
+class EditingLoss(nn.Module):
+    """Maps positions of networks to their losses after an edit; the criterion averages them.
+
+    skorch sees positions only, so that a plain ``NeuralNet`` with any of its callbacks
+    trains a metanetwork. Graphs and rows are plain attributes: they belong to ``fit`` and
+    are dropped by :meth:`forget`.
+
+    Parameters
+    ----------
+    metanet : Module
+        Called with a weight graph and lam, returns an edit.
+    graphs : sequence of (positions, WeightGraph)
+        All training networks, by depth.
+    objective : Objective
+        Divergence plus lam times violation (eq. 12 of the paper on learned editing).
+    X : Tensor of shape (n_samples, n_inputs)
+        Rows to compare original and edited networks on.
+    cells : Cells
+        Cells of these rows.
+    sampler : StratifiedRows
+        Draws the rows of each step.
+    lam_range : (float, float)
+        Each network of a batch gets a lam, log-uniform in this range.
+    generator : torch.Generator
+        Draws rows and lam.
+    """
+
+    def __init__(
+        self,
+        metanet: nn.Module,
+        graphs: Sequence[tuple[np.ndarray, WeightGraph]],
+        objective: Objective,
+        X: Tensor,
+        cells: Cells,
+        sampler: StratifiedRows,
+        lam_range: tuple[float, float],
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.metanet = metanet
+        self.objective, self.lam_range, self.generator = objective, lam_range, generator
+        self.data: tuple | None = (graphs, X, cells, sampler)
+        n = sum(len(positions) for positions, _ in graphs)
+        self.where = torch.empty(n, 2, dtype=torch.long)
+        for number, (positions, graph) in enumerate(graphs):
+            index = torch.as_tensor(positions)
+            self.where[index, 0] = number
+            self.where[index, 1] = torch.arange(len(graph))
+
+    def forget(self) -> None:
+        """Drop the training networks and rows."""
+        self.data = None
+
+    def forward(self, positions: Tensor) -> Tensor:
+        """Return one loss per network, ``(n,)``, in the order of depth."""
+        assert self.data is not None
+        graphs, X, cells, sampler = self.data
+        rows = sampler.draw(self.generator).to(X.device)
+        where = self.where[positions.cpu()]
+        losses = []
+        for number in where[:, 0].unique().tolist():
+            graph = graphs[number][1].select(where[where[:, 0] == number, 1])
+            losses.append(self._losses(graph, X[rows], cells.take(rows)))
+        return torch.cat(losses)
+
+    def _losses(self, graph: WeightGraph, X: Tensor, cells: Cells) -> Tensor:
+        low, high = np.log(self.lam_range)
+        uniform = torch.rand(len(graph), generator=self.generator).to(X)
+        lam = (low + (high - low) * uniform).exp()
+        edited = graph.stack.params.map(torch.add, self.metanet(graph, lam))
+        with torch.no_grad():
+            original = forward(graph.stack, X)
+        loss = self.objective.loss(original, forward(graph.stack, X, edited), cells, lam)
+        # Losses grow with lam; without the division the largest would dominate.
+        return loss / (lam + 0.03)
+
+
+class MeanCriterion(nn.Module):
+    """The mean of what the module returned."""
+
+    def forward(self, losses: Tensor, target: Tensor) -> Tensor:
+        """Average the losses; skorch's target is unused."""
+        return losses.mean()

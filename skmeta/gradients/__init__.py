@@ -1,0 +1,5 @@
+"""Gradients of populations, kept as factors."""
+
+from skmeta.gradients.factors import Recording
+
+__all__ = ["Recording"]

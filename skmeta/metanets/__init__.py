@@ -1,0 +1,10 @@
+"""Equivariant networks over weights (pure torch)."""
+
+from skmeta.metanets.graph import GraphMetanet
+from skmeta.metanets.inputs import WeightGraph
+from skmeta.metanets.neuron import NeuronMetanet
+
+METANETS = {"graph": GraphMetanet, "neuron": NeuronMetanet}
+"""Metanetworks by name."""
+
+__all__ = ["METANETS", "GraphMetanet", "NeuronMetanet", "WeightGraph"]

@@ -1,0 +1,171 @@
+"""What a metanetwork sees of a stack: :class:`WeightGraph`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from skmeta.population import ACTIVATIONS, NORMS, Parameters, Stack
+
+MAX_DEPTH_CODE = 6
+
+
+@dataclass(frozen=True, eq=False)
+class WeightGraph:
+    """Networks of one depth as graphs: neurons are nodes, weights are edges.
+
+    Attributes
+    ----------
+    stack : Stack
+        The networks.
+    nodes : tuple of Tensor
+        Extra features of the neurons of each state, ``(n, width, n_node_features)``.
+    steps : tuple of Parameters
+        Directions in weight space that the edit may follow, for instance scaled gradients.
+    context : Tensor of shape (n, n_context)
+        Features of the networks as a whole.
+    reach : Tensor of shape (n, n_steps)
+        For each step its strength per unit of lam: the multiple that a quadratic model of
+        divergence + lam * violation asks for is ``lam * reach``.
+    """
+
+    stack: Stack
+    nodes: tuple[Tensor, ...]
+    steps: tuple[Parameters, ...]
+    context: Tensor
+    reach: Tensor
+    _cache: dict = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.stack)
+
+    def select(self, rows: Tensor) -> WeightGraph:
+        """Return the graphs of some networks."""
+        return WeightGraph(
+            self.stack.select(rows),
+            tuple(t[rows] for t in self.nodes),
+            tuple(step.map(lambda t: t[rows]) for step in self.steps),
+            self.context[rows],
+            self.reach[rows],
+        )
+
+    @staticmethod
+    def merge(parts: Sequence[WeightGraph], stack: Stack) -> WeightGraph:
+        """Join the graphs of consecutive networks of a stack."""
+        nodes = zip(*(part.nodes for part in parts), strict=True)
+        steps = zip(*(part.steps for part in parts), strict=True)
+        return WeightGraph(
+            stack,
+            tuple(torch.cat(tensors) for tensors in nodes),
+            tuple(first.map(lambda *ts: torch.cat(ts), *rest) for first, *rest in steps),
+            torch.cat([part.context for part in parts]),
+            torch.cat([part.reach for part in parts]),
+        )
+
+    def masks(self) -> list[Tensor]:
+        """Ones at true neurons, ``(n, width, 1)`` per state."""
+        return [self.stack._ones_mask(i)[..., None] for i in range(self.stack.depth + 1)]
+
+    @cached_property
+    def weight_scales(self) -> list[Tensor]:
+        """Root mean square of the weights of each layer, ``(n, 1, 1)``."""
+        return [
+            rms(w, m)
+            for w, m in zip(self.stack.params.weight, self.stack.trainable().weight, strict=True)
+        ]
+
+    @cached_property
+    def edges(self) -> list[list[Tensor]]:
+        """Weights and steps of each layer with unit root mean square, ``(n, out, in)`` each."""
+        layers = []
+        masks = self.stack.trainable().weight
+        for index, weight in enumerate(self.stack.params.weight):
+            channels = [weight / self.weight_scales[index]]
+            for step in self.steps:
+                value = step.weight[index]
+                channels.append(value / rms(value, masks[index]))
+            layers.append(channels)
+        return layers
+
+    def node_inputs(self) -> list[Tensor]:
+        """All features of the neurons of each state, ``(n, width, n_features)``.
+
+        Own features (bias, normalisation and their steps), structural codes (activation,
+        normalisation, position counted from both ends; appendix A.3.1 of the paper on
+        learned editing) and the extra features.
+        """
+        masks = self.masks()
+        inputs = []
+        for state in range(self.stack.depth + 1):
+            own = self._own_features(state)
+            parts = [own, self._codes(state), self.nodes[state]]
+            inputs.append(torch.cat(parts, -1) * masks[state])
+        return inputs
+
+    def _own_features(self, state: int) -> Tensor:
+        stack, mask = self.stack, self.masks()[state]
+        if state == 0:
+            return mask.new_zeros(*mask.shape[:2], 7 + 3 * len(self.steps))
+        i = state - 1
+        scale = self.weight_scales[i][:, 0]  # (n, 1)
+        weight = stack.params.weight[i] / self.weight_scales[i]
+        fan_in = stack.trainable().weight[i].sum(2).clamp_min(1)
+        columns = [
+            stack.params.bias[i] / scale,
+            stack.params.scale[i] - 1,
+            stack.params.shift[i],
+            stack.buffers.mean[i] / scale,
+            stack.buffers.var[i].clamp_min(1e-6).log(),
+            weight.sum(2) / fan_in.sqrt(),
+            (weight.square().sum(2) / fan_in).clamp_min(1e-6).log(),
+        ]
+        for step in self.steps:
+            per_neuron = (step.bias[i], step.scale[i], step.shift[i])
+            columns += [v / rms(v, mask[..., 0]) for v in per_neuron]
+        return torch.stack(columns, -1)
+
+    def _codes(self, state: int) -> Tensor:
+        key = ("codes", state)
+        if key not in self.stack._cache:
+            rows = [structure_code(a, state) for a in self.stack.architectures]
+            self.stack._cache[key] = torch.tensor(rows)
+        codes = self.stack._cache[key].to(self.context)
+        return codes[:, None].expand(-1, self.stack.widths[state], -1)
+
+
+N_OWN_FEATURES = 7
+N_CODES = len(ACTIVATIONS) + len(NORMS) + 2 * MAX_DEPTH_CODE + 3
+
+
+def n_node_inputs(n_extra: int, n_steps: int) -> int:
+    """Return the number of columns of :meth:`WeightGraph.node_inputs`."""
+    return N_OWN_FEATURES + 3 * n_steps + N_CODES + n_extra
+
+
+def structure_code(architecture, state: int) -> list[float]:
+    """One-hot codes of a state: activation, normalisation, distance to input and output."""
+    depth = architecture.depth
+    layer = architecture.layers[state - 1] if state else None
+    activation = [float(layer is not None and layer.activation == a) for a in ACTIVATIONS]
+    norm = [float(layer is not None and layer.norm == n) for n in NORMS]
+    from_input, from_output = ([0.0] * MAX_DEPTH_CODE for _ in range(2))
+    from_input[min(state, MAX_DEPTH_CODE - 1)] = 1.0
+    from_output[min(depth - state, MAX_DEPTH_CODE - 1)] = 1.0
+    flags = [
+        float(layer is not None and layer.norm_after),
+        float(layer is not None and layer.skip_before),
+        float(bool(layer and layer.skips)),
+    ]
+    return [*activation, *norm, *from_input, *from_output, *flags]
+
+
+def rms(values: Tensor, mask: Tensor) -> Tensor:
+    """Root mean square over the true entries of each network, broadcastable, at least 1e-8."""
+    axes = tuple(range(1, values.ndim))
+    count = mask.expand_as(values).sum(axes, keepdim=True).clamp_min(1)
+    total = (values.square() * mask).sum(axes, keepdim=True)
+    return (total / count).sqrt().clamp_min(1e-8)

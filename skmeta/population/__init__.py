@@ -1,0 +1,32 @@
+"""Networks as stacked tensors: the Population, its architectures, adapters, symmetries, files."""
+
+from skmeta.population.adapters import UnsupportedNetworkError
+from skmeta.population.architecture import ACTIVATIONS, NORMS, Architecture, Layer
+from skmeta.population.forward import Tape, forward
+from skmeta.population.initialization import initial_records
+from skmeta.population.modules import MLP, to_module
+from skmeta.population.population import Population
+from skmeta.population.stack import Buffers, Parameters, Record, Stack
+from skmeta.population.storage import PopulationFileError
+from skmeta.population.symmetries import apply_permutations, random_permutations
+
+__all__ = [
+    "ACTIVATIONS",
+    "MLP",
+    "NORMS",
+    "Architecture",
+    "Buffers",
+    "Layer",
+    "Parameters",
+    "Population",
+    "PopulationFileError",
+    "Record",
+    "Stack",
+    "Tape",
+    "UnsupportedNetworkError",
+    "apply_permutations",
+    "forward",
+    "initial_records",
+    "random_permutations",
+    "to_module",
+]

@@ -1,0 +1,124 @@
+"""Between networks of users and records: :func:`read` and :func:`write`.
+
+One file per kind of network. ``read`` copies the weights into float32 tensors; ``write``
+applies an edit as a difference to a deep copy of the source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from torch import nn
+
+import skmeta.population.adapters.sklearn_mlp as sklearn_mlp
+import skmeta.population.adapters.skorch_net as skorch_net
+import skmeta.population.adapters.torch_modules as torch_modules
+from skmeta.population.adapters._common import UnsupportedNetworkError
+from skmeta.population.modules import to_module
+from skmeta.population.stack import Record
+
+__all__ = ["UnsupportedNetworkError", "as_network_list", "classes_of", "read", "write"]
+
+_ADAPTERS = (sklearn_mlp, torch_modules, skorch_net)
+
+SUPPORTED = (
+    "Supported are fitted MLPClassifier and MLPRegressor, torch.nn.Module and initialized "
+    "skorch nets."
+)
+
+
+def as_network_list(networks: Any) -> list[Any]:
+    """Return the networks as a list, without looking into them.
+
+    Parameters
+    ----------
+    networks : list, tuple, 1-D object array or Series
+        The networks.
+    """
+    # An nn.Sequential can be iterated over, but its items are layers.
+    if _is_network(networks):
+        raise TypeError(
+            "The 'networks' of a Population must be a list of networks. Got a single "
+            f"{type(networks).__name__}; pass [network]."
+        )
+    if isinstance(networks, pd.Series):
+        networks = networks.to_numpy()
+    if isinstance(networks, np.ndarray):
+        if networks.ndim != 1 or networks.dtype != object:
+            raise TypeError(
+                "An array of networks must be one-dimensional with dtype object. Got shape "
+                f"{networks.shape} and dtype {networks.dtype}; pass a list of networks."
+            )
+        return list(networks)
+    if not isinstance(networks, Sequence) or isinstance(networks, str | bytes):
+        raise TypeError(
+            "The 'networks' of a Population must be a list, a tuple or a one-dimensional "
+            f"object array of networks. Got {type(networks).__name__}."
+        )
+    return list(networks)
+
+
+def _is_network(value: Any) -> bool:
+    return isinstance(value, nn.Module | BaseEstimator) or skorch_net.handles(value)
+
+
+def read(network: Any, position: int = 0) -> Record:
+    """Return a network as an architecture and float32 tensors.
+
+    Parameters
+    ----------
+    network : MLPClassifier, MLPRegressor, torch.nn.Module or skorch NeuralNet
+        A trained network; it is not changed.
+    position : int, default=0
+        Where the network stands in its list, for error messages.
+    """
+    name = f"Network {position} ({type(network).__name__})"
+    try:
+        record = _adapter(network).read(network)
+    except UnsupportedNetworkError as error:
+        raise UnsupportedNetworkError(f"{name} is not supported: {error}") from error
+    except NotFittedError as error:
+        raise NotFittedError(f"{name} cannot be read: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{name} cannot be read: {error}") from error
+    for field, tensors in record.tensors.items():
+        for index, tensor in enumerate(tensors, start=1):
+            if not torch.isfinite(tensor).all():
+                raise ValueError(
+                    f"{name} has NaN or infinite numbers (as float32) in the {field} of layer "
+                    f"{index}. Leave this network out."
+                )
+    return record
+
+
+def _adapter(network: Any) -> Any:
+    for adapter in _ADAPTERS:
+        if adapter.handles(network):
+            return adapter
+    hint = "pass its last step. " if hasattr(network, "steps") else ""
+    raise UnsupportedNetworkError(f"{hint}{SUPPORTED}")
+
+
+def write(source: Any, old: Record, new: Record) -> Any:
+    """Return a network of the source's kind whose weights are those of ``new``.
+
+    Parameters
+    ----------
+    source : network or None
+        What the weights were read from; None gives a :class:`~skmeta.population.MLP`.
+    old, new : Record
+        Weights as they were read and as they are now. The source is deep-copied and
+        changed by their difference in its own dtype: no difference, no changed bit.
+    """
+    return to_module(new) if source is None else _adapter(source).write(source, old, new)
+
+
+def classes_of(source: Any) -> np.ndarray | None:
+    """Return the class labels of a source in the order of its outputs, None if unknown."""
+    return None if source is None else _adapter(source).classes_of(source)

@@ -1,0 +1,137 @@
+"""The elementwise operations that a traced graph may hold, as modules, functions, methods.
+
+:func:`from_module` and :func:`from_call` return a pair ``(kind, what)`` for an operation
+that is known and a string, what is wrong with it, for one that is not.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "relu": {},
+    "leaky_relu": {"negative_slope": 0.01},
+    "gelu": {"approximate": "none"},
+    "tanh": {},
+    "sigmoid": {},
+    "silu": {},
+    "elu": {"alpha": 1.0},
+    "softplus": {"beta": 1.0, "threshold": 20.0},
+}
+"""Parameters of the activations in the order of their functions, and the values supported."""
+
+_MODULES = {
+    nn.ReLU: "relu",
+    nn.LeakyReLU: "leaky_relu",
+    nn.GELU: "gelu",
+    nn.Tanh: "tanh",
+    nn.Sigmoid: "sigmoid",
+    nn.SiLU: "silu",
+    nn.ELU: "elu",
+    nn.Softplus: "softplus",
+}
+
+# In evaluation what a function does in place or not makes no difference here.
+_FUNCTIONS: dict[Any, str] = {
+    torch.relu: "relu",
+    torch.relu_: "relu",
+    F.relu: "relu",
+    F.leaky_relu: "leaky_relu",
+    F.gelu: "gelu",
+    torch.tanh: "tanh",
+    torch.tanh_: "tanh",
+    F.tanh: "tanh",
+    torch.sigmoid: "sigmoid",
+    torch.sigmoid_: "sigmoid",
+    F.sigmoid: "sigmoid",
+    F.silu: "silu",
+    F.elu: "elu",
+    F.softplus: "softplus",
+}
+_METHODS = {f"{name}{tail}": name for name in ("relu", "tanh", "sigmoid") for tail in ("", "_")}
+_SOFTMAXES: dict[Any, str] = {
+    torch.softmax: "softmax",
+    F.softmax: "softmax",
+    "softmax": "softmax",
+    torch.log_softmax: "log_softmax",
+    F.log_softmax: "log_softmax",
+    "log_softmax": "log_softmax",
+}
+_ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
+
+Operation = tuple[str, Any] | str
+
+
+def is_addition(node: fx.Node) -> bool:
+    """Whether a node of a graph is an addition."""
+    return node.target in _ADDITIONS
+
+
+def from_module(module: nn.Module) -> Operation:
+    """Read a module without parameters."""
+    kind = type(module)
+    if kind in _MODULES:
+        name = _MODULES[kind]
+        return _activation(name, {key: getattr(module, key) for key in _DEFAULTS[name]})
+    if kind is nn.Dropout:
+        return "dropout", module.p
+    if kind is nn.Identity:
+        return "identity", None
+    if kind is nn.Flatten:
+        return _flatten(module.start_dim, module.end_dim)
+    if kind in (nn.Softmax, nn.LogSoftmax):
+        return _tail("softmax" if kind is nn.Softmax else "log_softmax", module.dim)
+    return "is not a supported module"
+
+
+def from_call(node: fx.Node) -> Operation:
+    """Read a call of a function or a method."""
+    target: Any = node.target
+    args, kwargs = node.args[1:], dict(node.kwargs)
+    table = _METHODS if node.op == "call_method" else _FUNCTIONS
+    if target in table:
+        name = table[target]
+        names = [*_DEFAULTS[name], "inplace"]
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        given.pop("inplace", None)
+        return _activation(name, given)
+    if target in (F.dropout, torch.dropout):
+        given = {"p": 0.5, **dict(zip(("p",), args, strict=False)), **kwargs}
+        # Written out as training=True it acts in evaluation too.
+        training = kwargs.get("training", kwargs.get("train", True))
+        if args[1] if len(args) > 1 else training:
+            return "drops out in evaluation too; pass training=self.training"
+        return "dropout", given["p"]
+    if target in _SOFTMAXES:
+        return _tail(_SOFTMAXES[target], args[0] if args else kwargs.get("dim"))
+    if target in (torch.flatten, "flatten"):
+        given = {"start_dim": 0, "end_dim": -1}
+        given |= {**dict(zip(given, args, strict=False)), **kwargs}
+        return _flatten(given["start_dim"], given["end_dim"])
+    if target in (torch.squeeze, "squeeze"):
+        dim = args[0] if args else kwargs.get("dim")
+        return ("squeeze", None) if dim in (1, -1) else "must squeeze the last axis, dim=-1"
+    return "is not a supported operation"
+
+
+def _activation(name: str, given: dict[str, Any]) -> Operation:
+    for key, value in given.items():
+        if key not in _DEFAULTS[name] or value != _DEFAULTS[name][key]:
+            default = _DEFAULTS[name].get(key)
+            return f"has {key}={value!r}; only {key}={default!r} is supported"
+    return "activation", name
+
+
+def _flatten(start: Any, end: Any) -> Operation:
+    # Networks take rows: behind the first axis there is one axis only.
+    return ("identity", None) if start == 1 and end in (1, -1) else "flattens the samples"
+
+
+def _tail(kind: str, dim: Any) -> Operation:
+    # Without a dim torch takes the last axis of a matrix.
+    return (kind, None) if dim in (None, 1, -1) else "does not act on the last axis"

@@ -1,0 +1,113 @@
+"""Networks as ``torch.nn.Module``: :class:`MLP`."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from skmeta.population.architecture import Architecture, Layer
+from skmeta.population.forward import ACTIVATION_FUNCTIONS, BATCH_NORM_MOMENTUM
+from skmeta.population.stack import Record
+
+
+class MLP(nn.Module):
+    """Feed-forward network that is built from an :class:`Architecture`.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        The spec; it stays readable as ``module.architecture``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmeta.population import MLP, Architecture
+    >>> module = MLP(Architecture.mlp((3, 8, 2)))
+    >>> module(torch.zeros(5, 3)).shape
+    torch.Size([5, 2])
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.blocks = nn.ModuleList(
+            _Block(fan_in, layer)
+            for fan_in, layer in zip(architecture.widths, architecture.layers, strict=False)
+        )
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return the outputs of the last layer, ``(n_samples, n_outputs)``."""
+        states = [X]
+        for block in self.blocks:
+            states.append(block(states))
+        return states[-1]
+
+
+class _Block(nn.Module):
+    """One :class:`Layer`: a linear map and what follows it."""
+
+    def __init__(self, fan_in: int, layer: Layer) -> None:
+        super().__init__()
+        self.layer = layer
+        self.linear = nn.Linear(fan_in, layer.width, bias=layer.bias)
+        self.norm: nn.Module | None = None
+        if layer.norm == "batch":
+            self.norm = nn.BatchNorm1d(
+                layer.width, eps=layer.eps, momentum=BATCH_NORM_MOMENTUM, affine=layer.affine
+            )
+        elif layer.norm == "layer":
+            self.norm = nn.LayerNorm(layer.width, eps=layer.eps, elementwise_affine=layer.affine)
+        self.dropout = nn.Dropout(layer.dropout) if layer.dropout else None
+
+    def forward(self, states: list[Tensor]) -> Tensor:
+        layer = self.layer
+        h = self.linear(states[-1])
+        if self.norm is not None and not layer.norm_after:
+            h = self.norm(h)
+        if layer.skip_before:
+            h = self._add_skips(h, states)
+        h = ACTIVATION_FUNCTIONS[layer.activation](h)
+        if self.norm is not None and layer.norm_after:
+            h = self.norm(h)
+        if not layer.skip_before:
+            h = self._add_skips(h, states)
+        return h if self.dropout is None else self.dropout(h)
+
+    def _add_skips(self, h: Tensor, states: list[Tensor]) -> Tensor:
+        for source in self.layer.skips:
+            state = states[source]
+            h = h + nn.functional.pad(state, (0, h.shape[-1] - state.shape[-1]))
+        return h
+
+
+def tensor_names(architecture: Architecture) -> tuple[dict[str, str], ...]:
+    """Return where an :class:`MLP` keeps the fields of a :class:`Record`, layer by layer."""
+    out = []
+    for index, layer in enumerate(architecture.layers):
+        block = f"blocks.{index}"
+        names = {"weight": f"{block}.linear.weight"}
+        if layer.bias:
+            names["bias"] = f"{block}.linear.bias"
+        if layer.norm != "none" and layer.affine:
+            names |= {"scale": f"{block}.norm.weight", "shift": f"{block}.norm.bias"}
+        if layer.norm == "batch":
+            names |= {"mean": f"{block}.norm.running_mean", "var": f"{block}.norm.running_var"}
+        out.append(names)
+    return tuple(out)
+
+
+def to_module(record: Record) -> MLP:
+    """Return the network of a record as a module in evaluation mode.
+
+    Parameters
+    ----------
+    record : Record
+        Architecture and tensors; the module gets copies in their floating type.
+    """
+    module = MLP(record.architecture).to(record.tensors["weight"][0].dtype).eval()
+    state = module.state_dict(keep_vars=True)
+    with torch.no_grad():
+        for index, names in enumerate(tensor_names(record.architecture)):
+            for field, name in names.items():
+                state[name].copy_(record.tensors[field][index])
+    return module

@@ -1,0 +1,400 @@
+"""A set of trained networks that behaves like scikit-learn data: :class:`Population`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from skmeta.population import adapters, storage, symmetries
+from skmeta.population.architecture import Architecture
+from skmeta.population.blocks import (
+    Block,
+    blocks_from_records,
+    exact_blocks,
+    join_blocks,
+    records_of,
+    take_blocks,
+)
+from skmeta.population.forward import forward
+from skmeta.population.initialization import initial_records
+from skmeta.population.stack import Record, Stack
+
+
+class Population(Sequence):
+    """Immutable sequence of trained networks, held as stacked float32 tensors.
+
+    It can be sliced, split by cross-validation, pickled and handed to joblib like an
+    array of samples; a sample is a network.
+
+    Parameters
+    ----------
+    networks : sequence
+        Fitted ``MLPClassifier`` or ``MLPRegressor``, ``torch.nn.Module``, fitted skorch
+        nets, or another Population. Architectures may be mixed.
+    metadata : DataFrame, optional
+        One row per network, for instance ``run``, ``epoch`` and hyper-parameters. Split
+        by ``run``: checkpoints of one run leak between folds otherwise.
+
+    Attributes
+    ----------
+    shape : tuple
+        ``(n_networks,)``.
+    architectures : tuple of Architecture
+        The spec of each network.
+    metadata : DataFrame
+        Aligned with the networks; without columns when none was given.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from skmeta import Population
+    >>> population = Population([nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))] * 4)
+    >>> population
+    Population of 4 networks, 3 inputs, 2 outputs, 50 parameters each
+    >>> import numpy as np
+    >>> population[:2].predict_proba(np.zeros((5, 3))).shape
+    (2, 5, 2)
+    """
+
+    def __init__(self, networks: Sequence[Any], *, metadata: pd.DataFrame | None = None) -> None:
+        if isinstance(networks, Population):
+            metadata = networks.metadata if metadata is None else metadata
+            self._assign(networks._blocks, networks._sources, networks._originals, metadata)
+            return
+        sources = adapters.as_network_list(networks)
+        blocks = blocks_from_records(
+            [adapters.read(network, i) for i, network in enumerate(sources)]
+        )
+        self._assign(blocks, tuple(sources), blocks, metadata)
+
+    def _assign(
+        self,
+        blocks: tuple[Block, ...],
+        sources: tuple[Any, ...],
+        originals: tuple[Block, ...],
+        metadata: pd.DataFrame | None,
+    ) -> None:
+        self._blocks = blocks
+        self._sources = sources
+        # The stacks before any edit: an edit is applied to a source as a difference to them.
+        self._originals = originals
+        self._where = np.empty((len(sources), 2), dtype=np.int64)
+        for number, (positions, stack) in enumerate(blocks):
+            self._where[positions, 0] = number
+            self._where[positions, 1] = np.arange(len(stack))
+        if metadata is None:
+            metadata = pd.DataFrame(index=range(len(sources)))
+        if len(metadata) != len(sources):
+            raise ValueError(
+                "The 'metadata' of a Population must have one row per network. Got "
+                f"{len(metadata)} rows for {len(sources)} networks."
+            )
+        self.metadata = metadata.reset_index(drop=True)
+
+    @classmethod
+    def from_records(
+        cls,
+        records: Sequence[Record],
+        *,
+        sources: Sequence[Any] | None = None,
+        metadata: pd.DataFrame | None = None,
+    ) -> Population:
+        """Build a population from records, the form that adapters and files read."""
+        blocks = blocks_from_records(records)
+        sources = tuple(sources) if sources is not None else (None,) * len(records)
+        return cls._new(blocks, sources, blocks, metadata)
+
+    @classmethod
+    def from_blocks(
+        cls, blocks: Sequence[Block], *, metadata: pd.DataFrame | None = None
+    ) -> Population:
+        """Build a population from stacks (padded or not) and the positions of their networks."""
+        exact = tuple(exact_blocks(blocks))
+        n = sum(len(positions) for positions, _ in exact)
+        return cls._new(exact, (None,) * n, exact, metadata)
+
+    @classmethod
+    def concatenate(cls, populations: Sequence[Population]) -> Population:
+        """Join populations, one after the other, with their sources and metadata."""
+        starts = np.cumsum([0, *(len(p) for p in populations)])
+        blocks, originals = (
+            join_blocks(
+                [
+                    (positions + start, stack)
+                    for start, population in zip(starts, populations, strict=False)
+                    for positions, stack in getattr(population, name)
+                ]
+            )
+            for name in ("_blocks", "_originals")
+        )
+        sources = tuple(source for p in populations for source in p._sources)
+        metadata = pd.concat([p.metadata for p in populations], ignore_index=True)
+        return cls._new(blocks, sources, originals, metadata)
+
+    @classmethod
+    def _new(cls, *fields: Any) -> Population:
+        population = cls.__new__(cls)
+        population._assign(*fields)
+        return population
+
+    @classmethod
+    def initialize(
+        cls, architecture: Architecture | Sequence[Architecture], n: int = 1, *, random_state=None
+    ) -> Population:
+        """Return freshly initialised networks (uniform in +-1/sqrt(fan_in), as torch does).
+
+        Parameters
+        ----------
+        architecture : Architecture or sequence of Architecture
+            One architecture for all networks, or one per network (``n`` is then ignored).
+        n : int, default=1
+            Number of networks.
+        random_state : int, Generator or None
+            Seed; network ``i`` does not depend on ``n``.
+        """
+        if isinstance(architecture, Architecture):
+            architecture = [architecture] * n
+        return cls.from_records(initial_records(architecture, random_state))
+
+    # -- a sequence, in the way scikit-learn and joblib use one --------------------------
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    @property
+    def shape(self) -> tuple[int]:
+        """``(n_networks,)``."""
+        return (len(self),)
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, tuple):
+            if len(key) != 2 or key[1] is not Ellipsis:
+                raise IndexError("A Population has one axis: index it as population[key].")
+            key = key[0]
+        if isinstance(key, int | np.integer):
+            if not -len(self) <= key < len(self):
+                raise IndexError(f"Network {key} of a population of {len(self)} does not exist.")
+            return self._take([int(key) % len(self)]).to_networks()[0]
+        return self._take(np.arange(len(self))[key])
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.to_networks())
+
+    def _take(self, positions: Sequence[int] | np.ndarray) -> Population:
+        positions = np.asarray(positions, dtype=np.int64)
+        edited = self._blocks is not self._originals
+        blocks = take_blocks(self._blocks, self._where, positions)
+        originals = take_blocks(self._originals, self._where, positions) if edited else blocks
+        sources = tuple(self._sources[i] for i in positions)
+        return self._new(blocks, sources, originals, self.metadata.iloc[positions])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = np.empty(len(self), dtype=object)
+        for i, network in enumerate(self.to_networks()):
+            array[i] = network  # array[:] = [...] would look into a Sequential
+        return array
+
+    def __repr__(self) -> str:
+        n = len(self)
+        if not n:
+            return "Population of 0 networks"
+        text = f"Population of {n} network{'s' * (n != 1)}"
+        for label, values in (
+            ("input", {a.n_inputs for a in self.architectures}),
+            ("output", {a.n_outputs for a in self.architectures}),
+        ):
+            low, high = min(values), max(values)
+            number = f"{low}" if low == high else f"{low} to {high}"
+            text += f", {number} {label}{'s' * (high != 1)}"
+        counts = [a.n_parameters for a in self.architectures]
+        low, high = min(counts), max(counts)
+        return text + (
+            f", {low} parameters each" if low == high else f", {low} to {high} parameters"
+        )
+
+    # -- what the networks are and compute -----------------------------------------------
+
+    @property
+    def architectures(self) -> tuple[Architecture, ...]:
+        """The spec of each network, in order."""
+        stacks = [stack for _, stack in self._blocks]
+        return tuple(stacks[b].architectures[r] for b, r in self._where)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Positions and stacks of networks with identical widths."""
+        return self._blocks
+
+    def depth_blocks(self) -> list[Block]:
+        """Positions and padded stacks of networks with the same depth."""
+        by_depth: dict[int, list[Block]] = {}
+        for block in self._blocks:
+            by_depth.setdefault(block[1].depth, []).append(block)
+        return [
+            (np.concatenate([p for p, _ in group]), Stack.merge([s for _, s in group]))
+            for _, group in sorted(by_depth.items())
+        ]
+
+    @property
+    def classes(self) -> list[np.ndarray | None]:
+        """Class labels of each network, in the order of its outputs; None where unknown."""
+        return [adapters.classes_of(source) for source in self._sources]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self._blocks[0][1].device if self._blocks else torch.device("cpu")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating type of the tensors."""
+        return self._blocks[0][1].dtype if self._blocks else torch.float32
+
+    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Population:
+        """Return the population with its tensors on another device or in another float type."""
+        blocks = tuple((p, s.to(device, dtype)) for p, s in self._blocks)
+        if self._blocks is self._originals:
+            return self._new(blocks, self._sources, blocks, self.metadata)
+        originals = tuple((p, s.to(device, dtype)) for p, s in self._originals)
+        return self._new(blocks, self._sources, originals, self.metadata)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Run every network on the same rows.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_samples, n_inputs)
+            Rows; gradients flow to them if they require it.
+
+        Returns
+        -------
+        Tensor of shape (n_networks, n_samples, n_outputs)
+            Logits of classifiers, values of regressors.
+        """
+        self._check_rows(X)
+        if not len(self):
+            return X.new_zeros(0, len(X), 0)
+        outputs = torch.cat([forward(stack, X) for _, stack in self._blocks])
+        order = np.concatenate([positions for positions, _ in self._blocks])
+        return outputs[torch.as_tensor(np.argsort(order), device=outputs.device)]
+
+    def _check_rows(self, X: Any) -> None:
+        inputs = sorted({a.n_inputs for a in self.architectures})
+        outputs = sorted({a.n_outputs for a in self.architectures})
+        if len(inputs) > 1 or len(outputs) > 1:
+            raise ValueError(
+                "Running a Population needs networks with the same number of inputs and of "
+                f"outputs. Got {inputs} inputs and {outputs} outputs. Select the networks of "
+                "one task first."
+            )
+        if X.ndim != 2 or (inputs and X.shape[1] != inputs[0]):
+            raise ValueError(
+                f"X must have shape (n_samples, {inputs[0] if inputs else 'n_inputs'}), one "
+                f"column per input of the networks. Got shape {tuple(X.shape)}."
+            )
+
+    def _outputs(self, X: Any) -> Tensor:
+        array = np.array(X, dtype=np.float64)  # a copy: joblib hands out read-only memmaps
+        with torch.no_grad():
+            return self.forward(torch.from_numpy(array).to(self.device, self.dtype))
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return class probabilities, ``(n_networks, n_samples, n_classes)``."""
+        kinds = {a.output for a in self.architectures}
+        if "values" in kinds:
+            raise ValueError(
+                "predict_proba needs a Population of classifiers. Got regressors; use forward."
+            )
+        outputs = self._outputs(X)
+        multilabel = "multilabel" in kinds
+        return (outputs.sigmoid() if multilabel else outputs.softmax(-1)).cpu().numpy()
+
+    def score(self, X: Any, y: Any) -> np.ndarray:
+        """Return the accuracy of each network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_inputs)
+            Rows.
+        y : array-like of shape (n_samples,)
+            Class codes 0 to n_classes - 1, or the labels that the networks were fitted on.
+
+        Returns
+        -------
+        ndarray of shape (n_networks,)
+            Share of correctly classified rows.
+        """
+        codes = self.predict_proba(X).argmax(-1)
+        y = np.asarray(y)
+        if y.shape != codes.shape[1:]:
+            raise ValueError(
+                f"y must have one label per row of X ({codes.shape[1]}). Got shape {y.shape}."
+            )
+        scores = []
+        for labels, row in zip(self.classes, codes, strict=True):
+            known = labels is not None and np.isin(y, labels).all()
+            scores.append(np.mean((np.asarray(labels)[row] if known else row) == y))
+        return np.array(scores)
+
+    # -- edits ---------------------------------------------------------------------------
+
+    def with_blocks(self, blocks: Sequence[Block]) -> Population:
+        """Return the same networks with other weights, for instance edited ones.
+
+        Parameters
+        ----------
+        blocks : sequence of (positions, Stack)
+            New weights of every network, in stacks of any grouping, padded or not.
+        """
+        return self._new(tuple(exact_blocks(blocks)), self._sources, self._originals, self.metadata)
+
+    def records(self) -> list[Record]:
+        """Return each network as an architecture and its unpadded tensors."""
+        return records_of(self._blocks, len(self))
+
+    def to_networks(self) -> list[Any]:
+        """Return the networks as the kinds that came in.
+
+        Sources are deep-copied and changed by the difference between the present weights
+        and those that were read, in the source's own dtype: without an edit they are
+        bit-identical. Networks without a source become ``torch.nn.Module``.
+        """
+        before = records_of(self._originals, len(self))
+        after = records_of(self._blocks, len(self))
+        return [
+            adapters.write(source, old, new)
+            for source, old, new in zip(self._sources, before, after, strict=True)
+        ]
+
+    def permuted(self, random_state: Any = None) -> Population:
+        """Return functionally equal networks with randomly permuted hidden neurons."""
+        return self._from_transformed(symmetries.permute(self.records(), random_state))
+
+    def rescaled(self, random_state: Any = None) -> Population:
+        """Return functionally equal networks with positively rescaled hidden neurons.
+
+        Only neurons whose activation is positively homogeneous (relu, leaky_relu,
+        identity) are rescaled.
+        """
+        return self._from_transformed(symmetries.rescale(self.records(), random_state))
+
+    def _from_transformed(self, records: list[Record]) -> Population:
+        return self.with_blocks(blocks_from_records(records))
+
+    # -- files ---------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write the population to one safetensors file with a JSON header."""
+        storage.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Population:
+        """Read a population that :meth:`save` wrote; never runs code from the file."""
+        records, sources, metadata = storage.load(path)
+        return cls.from_records(records, sources=sources, metadata=metadata)

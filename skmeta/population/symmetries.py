@@ -1,0 +1,142 @@
+"""Functionally equal networks: :func:`permute` and :func:`rescale`.
+
+A skip connection adds neuron ``i`` of one state to neuron ``i`` of another, so both must be
+moved and scaled alike. Neurons tied that way stand at the same index in a set of states;
+indices with the same set of states may be exchanged, in all these states together. A set
+that holds the input or the output stays in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from skmeta._validation import check_generator
+from skmeta.population.architecture import Architecture, Layer
+from skmeta.population.stack import Record
+
+HOMOGENEOUS = ("identity", "relu", "leaky_relu")
+"""Activations with f(c x) = c f(x) for every c > 0."""
+
+MAX_FACTOR = 2.0
+
+
+def permute(records: Sequence[Record], random_state: Any = None) -> list[Record]:
+    """Return records with randomly permuted hidden neurons."""
+    generator = check_generator(random_state)
+    return [
+        apply_permutations(record, random_permutations(record.architecture, generator))
+        for record in records
+    ]
+
+
+def random_permutations(architecture: Architecture, generator: torch.Generator) -> list[Tensor]:
+    """Draw one permutation per state that together leave the function as it is.
+
+    Returns
+    -------
+    list of Tensor
+        For every state, from the input to the output, the old index of each new neuron;
+        input and output are not permuted.
+    """
+    permutations = [torch.arange(width) for width in architecture.widths]
+    for states, indices in tied_neurons(architecture):
+        shuffled = indices[torch.randperm(len(indices), generator=generator)]
+        for state in states:
+            permutations[state][indices] = shuffled
+    return permutations
+
+
+def apply_permutations(record: Record, permutations: Sequence[Tensor]) -> Record:
+    """Return a record (weights, or an edit in the form of one) with permuted neurons.
+
+    Parameters
+    ----------
+    record : Record
+        Tensors of one network.
+    permutations : sequence of Tensor
+        One per state, as from :func:`random_permutations`.
+    """
+    tensors = {}
+    for field, values in record.tensors.items():
+        tensors[field] = [
+            value[target] if value.ndim == 1 else value[target][:, source]
+            for value, source, target in zip(values, permutations, permutations[1:], strict=False)
+        ]
+    return Record(record.architecture, tensors)
+
+
+def rescale(records: Sequence[Record], random_state: Any = None) -> list[Record]:
+    """Return records with positively rescaled hidden neurons, factors between 1/2 and 2.
+
+    A neuron is rescaled where the layer can scale its output: behind a positively
+    homogeneous activation, or by the scale and shift of a normalisation.
+    """
+    generator = check_generator(random_state)
+    return [_rescaled(record, generator) for record in records]
+
+
+def _rescaled(record: Record, generator: torch.Generator) -> Record:
+    architecture, old = record.architecture, record.tensors
+    factors = [torch.ones(width) for width in architecture.widths]
+    for states, indices in tied_neurons(architecture):
+        if all(_can_scale(architecture.layers[state - 1]) for state in states):
+            exponent = 2 * torch.rand(len(indices), generator=generator) - 1
+            for state in states:
+                factors[state][indices] = MAX_FACTOR**exponent
+    tensors = {field: list(values) for field, values in old.items()}
+    for index, layer in enumerate(architecture.layers):
+        weight = old["weight"][index]
+        source, target = (factors[i].to(weight) for i in (index, index + 1))
+        weight = weight / source
+        if layer.norm == "none":
+            weight = weight * target[:, None]
+            tensors["bias"][index] = old["bias"][index] * target
+        elif layer.affine:
+            tensors["scale"][index] = old["scale"][index] * target
+            tensors["shift"][index] = old["shift"][index] * target
+        tensors["weight"][index] = weight
+    return Record(architecture, tensors)
+
+
+def _can_scale(layer: Layer) -> bool:
+    """Whether scaling a layer's parameters by c > 0 scales its neurons' outputs by c."""
+    homogeneous = layer.activation in HOMOGENEOUS
+    if layer.norm == "none":
+        return homogeneous
+    if layer.norm_after:
+        # What a skip connection adds in front of the normalisation would have to stay.
+        return layer.affine and not (layer.skip_before and layer.skips)
+    return layer.affine and homogeneous
+
+
+def tied_neurons(architecture: Architecture) -> Iterator[tuple[tuple[int, ...], Tensor]]:
+    """Iterate over sets of hidden states and the indices at which these, and only these, are tied.
+
+    Every hidden neuron that is not tied to the input or the output occurs in exactly one
+    pair ``(states, indices)``.
+    """
+    widths, depth = architecture.widths, architecture.depth
+    # Which states are tied at an index depends only on which states are wider than it.
+    groups: dict[tuple[int, ...], list[Tensor]] = {}
+    edges = sorted({0, *widths})
+    for start, stop in zip(edges, edges[1:], strict=False):
+        for states in _components(architecture, start):
+            if 0 not in states and depth not in states:
+                groups.setdefault(states, []).append(torch.arange(start, stop))
+    for states, parts in groups.items():
+        yield states, torch.cat(parts)
+
+
+def _components(architecture: Architecture, neuron: int) -> list[tuple[int, ...]]:
+    """Partition the states that have a neuron of this index by the ties at it."""
+    root = {state: state for state, width in enumerate(architecture.widths) if width > neuron}
+    for target, layer in enumerate(architecture.layers, start=1):
+        for source in layer.skips:
+            if source in root:
+                old, new = root[target], root[source]
+                root = {state: new if r == old else r for state, r in root.items()}
+    return [tuple(s for s in root if root[s] == r) for r in sorted(set(root.values()))]

@@ -1,0 +1,75 @@
+"""Rates of predictions per label and group, the raw material of group fairness."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
+"""Grid over which a measure is averaged so that scores moved past .5 do not game it."""
+
+
+def soft_predictions(logits: Tensor, temperature: float) -> Tensor:
+    """Relax argmax to a softmax with temperature (eq. 18 of the paper on learned editing)."""
+    return (logits / temperature).softmax(-1)
+
+
+def hard_predictions(logits: Tensor) -> Tensor:
+    """One-hot argmax (eq. 17)."""
+    return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits)
+
+
+def straight_through(logits: Tensor, temperature: float) -> Tensor:
+    """Hard predictions with the gradient of the soft ones (eqs. 21 to 23)."""
+    soft = soft_predictions(logits, temperature)
+    return hard_predictions(logits) + soft - soft.detach()
+
+
+def threshold_predictions(logits: Tensor, threshold: float) -> Tensor:
+    """Binary predictions by a threshold on the probability of class 1."""
+    positive = (logits.softmax(-1)[..., 1] > threshold).to(logits)
+    return torch.stack([1 - positive, positive], -1)
+
+
+def cell_rates(predictions: Tensor, cells: Tensor, n_labels: int, n_groups: int) -> Tensor:
+    """Average predictions over the rows of each (label, group) cell.
+
+    Parameters
+    ----------
+    predictions : Tensor of shape (n, n_samples, n_classes)
+        Hard or soft predictions.
+    cells : Tensor of int of shape (n_samples,) or (n, n_samples)
+        ``label * n_groups + group`` of each row.
+    n_labels, n_groups : int
+        Numbers of labels and groups.
+
+    Returns
+    -------
+    Tensor of shape (n, n_labels, n_groups, n_classes)
+        ``P(prediction = k | label, group)``; nan for an empty cell.
+    """
+    one_hot = torch.nn.functional.one_hot(cells, n_labels * n_groups).to(predictions)
+    share = one_hot / one_hot.sum(-2, keepdim=True)
+    rates = share.transpose(-1, -2) @ predictions
+    return rates.unflatten(1, (n_labels, n_groups))
+
+
+def range_over(values: Tensor, dim: int) -> Tensor:
+    """Largest minus smallest value along a dimension: the largest difference of any pair."""
+    return values.amax(dim) - values.amin(dim)
+
+
+def cell_frequencies(cells: Tensor, n_labels: int, n_groups: int) -> Tensor:
+    """Share of each (label, group) cell among the rows, ``(n_labels, n_groups)``."""
+    counts = torch.bincount(cells, minlength=n_labels * n_groups).double()
+    return (counts / counts.sum()).view(n_labels, n_groups)
+
+
+def mean_over_thresholds(
+    logits: Tensor, measure, thresholds: Sequence[float] = THRESHOLDS
+) -> Tensor:
+    """Average a measure of binary predictions over a grid of thresholds, ``(n,)``."""
+    values = [measure(threshold_predictions(logits, t)) for t in thresholds]
+    return torch.stack(values).mean(0)

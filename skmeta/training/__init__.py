@@ -1,0 +1,21 @@
+"""The one vectorised training loop for data networks."""
+
+from skmeta.training.loop import StackTrainer, TrainingResult, per_network, train_stack
+from skmeta.training.losses import cross_entropy
+from skmeta.training.rules import RULES, SGD, Adam
+from skmeta.training.sampling import ShuffledRows, StratifiedRows
+from skmeta.training.threads import single_thread
+
+__all__ = [
+    "RULES",
+    "SGD",
+    "Adam",
+    "ShuffledRows",
+    "StackTrainer",
+    "StratifiedRows",
+    "TrainingResult",
+    "cross_entropy",
+    "per_network",
+    "single_thread",
+    "train_stack",
+]

@@ -1,0 +1,113 @@
+"""Update rules on stacked parameters: SGD, Adam and AdamW with one setting per network.
+
+Each rule is that of ``torch.optim``, applied to a ``(n, n_parameters)`` tensor in place.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.optim.adam import adam
+
+
+class SGD:
+    """Stochastic gradient descent with momentum and L2 weight decay.
+
+    Parameters
+    ----------
+    weight_decay : Tensor of shape (n, 1)
+        Per network.
+    momentum : float, default=0.9
+        Decay of the velocity.
+    """
+
+    def __init__(self, weight_decay: Tensor, *, momentum: float = 0.9) -> None:
+        self.weight_decay, self.momentum = weight_decay, momentum
+        self.velocity: Tensor | None = None
+
+    def step(self, flat: Tensor, gradient: Tensor, lr: Tensor) -> None:
+        """Update ``flat`` in place; all are ``(n, P)``, the learning rate ``(n, 1)``."""
+        if self.weight_decay.any():
+            gradient = gradient.addcmul(flat, self.weight_decay)
+        if self.velocity is None:
+            self.velocity = gradient.clone()
+        else:
+            self.velocity.mul_(self.momentum).add_(gradient)
+        flat.addcmul_(self.velocity, lr, value=-1.0)
+
+    def reset(self, rows: Tensor) -> None:
+        """Forget the state of the given networks."""
+        if self.velocity is not None:
+            self.velocity[rows] = 0.0
+
+
+class Adam:
+    """Adam; ``decoupled`` selects AdamW's weight decay in place of L2.
+
+    Parameters
+    ----------
+    weight_decay : Tensor of shape (n, 1)
+        Per network.
+    betas, eps : float
+        As in ``torch.optim.Adam``.
+    decoupled : bool, default=False
+        Multiply the weights by ``1 - lr * weight_decay`` (AdamW) in place of adding
+        ``weight_decay * weight`` to the gradient (Adam).
+    """
+
+    def __init__(
+        self,
+        weight_decay: Tensor,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        decoupled: bool = False,
+    ) -> None:
+        self.weight_decay, self.betas, self.eps = weight_decay, betas, eps
+        self.decoupled, self.n_steps = decoupled, torch.zeros(())
+        self.mean = self.square = self.update = torch.empty(0)
+
+    def step(self, flat: Tensor, gradient: Tensor, lr: Tensor) -> None:
+        """Update ``flat`` in place; all are ``(n, P)``, the learning rate ``(n, 1)``."""
+        if not self.n_steps:
+            self.mean, self.square, self.update = (torch.zeros_like(flat) for _ in range(3))
+        if self.weight_decay.any():
+            if self.decoupled:
+                flat.mul_(1 - lr * self.weight_decay)
+            else:
+                gradient.addcmul_(flat, self.weight_decay)
+        # torch's fused kernel knows one learning rate: it takes a step of size 1 from zero,
+        # which is then scaled per network.
+        adam(
+            [self.update.zero_()],
+            [gradient],
+            [self.mean],
+            [self.square],
+            [],
+            [self.n_steps],
+            fused=True,
+            amsgrad=False,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            lr=1.0,
+            weight_decay=0.0,
+            eps=self.eps,
+            maximize=False,
+        )
+        flat.addcmul_(self.update, lr)
+
+    def reset(self, rows: Tensor) -> None:
+        """Forget the state of the given networks."""
+        if self.n_steps:
+            self.mean[rows] = 0.0
+            self.square[rows] = 0.0
+
+
+RULES = ("adam", "adamw", "sgd")
+
+
+def make_rule(name: str, weight_decay: Tensor) -> SGD | Adam:
+    """Return a fresh rule by name."""
+    if name == "sgd":
+        return SGD(weight_decay)
+    return Adam(weight_decay, decoupled=name == "adamw")

@@ -1,0 +1,6 @@
+"""Make populations: search spaces, vectorised training, resumption."""
+
+from skmeta.zoo.build import make_zoo
+from skmeta.zoo.search_space import MLPSearchSpace, Run
+
+__all__ = ["MLPSearchSpace", "Run", "make_zoo"]

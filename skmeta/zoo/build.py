@@ -1,0 +1,242 @@
+"""Make a population on purpose: :func:`make_zoo`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from tqdm.auto import tqdm
+
+from skmeta._validation import check_in_range
+from skmeta.datasets import Task
+from skmeta.population import Population, Stack, forward
+from skmeta.population.initialization import initial_records
+from skmeta.training import (
+    ShuffledRows,
+    StackTrainer,
+    cross_entropy,
+    single_thread,
+    train_stack,
+)
+from skmeta.zoo.grouping import plan_groups
+from skmeta.zoo.search_space import MLPSearchSpace, Run
+
+_VALIDATION_SHARE = 0.1
+
+
+def make_zoo(
+    task: Task,
+    n_networks: int = 500,
+    *,
+    search_space: MLPSearchSpace | None = None,
+    like: Any = None,
+    epochs: int = 10,
+    n_checkpoints: int = 3,
+    n_jobs: int | None = None,
+    cache_dir: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+    random_state: Any = None,
+) -> Population:
+    """Train a population of classifiers on one task, vectorised.
+
+    Networks that can share a program (batch size, depth, similar widths) are trained
+    together as stacked tensors with Adam and cross-entropy on 90 % of the task's rows;
+    the rest measures the validation columns of the metadata.
+
+    Parameters
+    ----------
+    task : Task
+        Classification task to train on.
+    n_networks : int, default=500
+        Number of training runs; the population holds ``n_checkpoints`` networks of each.
+    search_space : MLPSearchSpace, optional
+        What architectures and hyper-parameters are sampled from; default is table 2 of
+        the paper on learned editing.
+    like : network, optional
+        Train all runs with this network's architecture (anything that Population
+        takes); only training hyper-parameters are sampled.
+    epochs : int, default=10
+        Passes over the training rows.
+    n_checkpoints : int, default=3
+        Networks kept of each run, at equally spaced epochs from the first to the last.
+    n_jobs : int or None
+        Groups trained at once, by joblib; ``joblib.parallel_config`` decides where. The
+        zoo does not depend on it.
+    cache_dir : path, optional
+        Finished groups are kept there; a call with equal arguments continues an
+        interrupted one and returns the same zoo to the bit.
+    device : str, default="cpu"
+        Where to train.
+    progress : bool, default=True
+        Show a progress bar that counts networks.
+    random_state : int, RandomState or None
+        Seed; each run has a seed of its own.
+
+    Returns
+    -------
+    Population
+        ``n_networks * n_checkpoints`` networks with metadata columns ``run``, ``epoch``,
+        hyper-parameters, ``validation_loss``, ``validation_accuracy`` and ``diverged``
+        (a run that became non-finite is kept at its last finite epoch).
+
+    References
+    ----------
+    .. [1] "Metanetworks as regulatory operators: learning to edit for requirement
+       compliance", appendix A.6.
+
+    Examples
+    --------
+    >>> from skmeta import make_zoo
+    >>> from skmeta.datasets import make_biased_classification, split_tasks
+    >>> bunch = make_biased_classification(2000, random_state=0)
+    >>> train, reference, test = split_tasks(bunch, sensitive="group")
+    >>> zoo = make_zoo(train, 4, epochs=2, n_checkpoints=2, progress=False, random_state=0)
+    >>> len(zoo), sorted(zoo.metadata["epoch"].unique().tolist())
+    (8, [1, 2])
+    """
+    check_in_range("n_networks", n_networks, owner="make_zoo", low=1, kind="int")
+    check_in_range("epochs", epochs, owner="make_zoo", low=1, kind="int")
+    check_in_range("n_checkpoints", n_checkpoints, owner="make_zoo", low=1, high=epochs, kind="int")
+    if task.classes is None:
+        raise ValueError("make_zoo needs a classification task. Got a task with a float y.")
+    space = _search_space(search_space, like)
+    rng = np.random.default_rng(check_random_state(random_state).randint(2**31))
+    runs = [space.sample(task.n_features, task.n_classes, rng) for _ in range(n_networks)]
+    rows = train_test_split(
+        np.arange(task.n_samples), test_size=_VALIDATION_SHARE, stratify=task.y, random_state=0
+    )
+    kept = np.unique(np.linspace(1, epochs, n_checkpoints).round().astype(int)).tolist()
+    cache = None if cache_dir is None else _Cache(Path(cache_dir), task, runs, epochs, kept)
+    groups = plan_groups(runs)
+    jobs = (
+        delayed(_train_group)(number, [runs[i] for i in group], group, task, rows, kept, device, cache)
+        for number, group in enumerate(groups)
+    )
+    # Large groups first, so that the last worker does not wait for one of them.
+    finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
+    parts: dict[int, Population] = {}
+    with tqdm(total=n_networks, disable=not progress, unit="network", desc="zoo") as bar:
+        for number, part in finished:
+            parts[number] = part
+            bar.update(len(groups[number]))
+    return _assemble([parts[number] for number in range(len(groups))])
+
+
+def _search_space(search_space: MLPSearchSpace | None, like: Any) -> MLPSearchSpace:
+    if like is None:
+        return search_space or MLPSearchSpace()
+    if search_space is not None:
+        raise ValueError(
+            "make_zoo takes either 'search_space' or 'like'. Got both; to vary training "
+            "around one architecture, pass MLPSearchSpace(architecture=...)."
+        )
+    return MLPSearchSpace(architecture=Population([like]).architectures[0])
+
+
+def _train_group(
+    number: int,
+    runs: Sequence[Run],
+    positions: Sequence[int],
+    task: Task,
+    rows: Sequence[np.ndarray],
+    kept: Sequence[int],
+    device: str | torch.device,
+    cache: _Cache | None,
+) -> tuple[int, Population]:
+    """Train one group and return its checkpoints as a population."""
+    if cache is not None and (found := cache.load(number)) is not None:
+        return number, found
+    X, y, _ = task.tensors(device)
+    train, validation = (torch.as_tensor(part, device=X.device) for part in rows)
+    records = initial_records([r.architecture for r in runs], seeds=[r.seed for r in runs])
+    stack = Stack.merge([Stack.from_records([record]) for record in records]).to(X.device)
+    with single_thread():
+        trainer = StackTrainer(
+            stack,
+            lr=torch.tensor([r.learning_rate for r in runs]),
+            weight_decay=torch.tensor([r.weight_decay for r in runs]),
+            seeds=[r.seed + 1 for r in runs],
+        )
+        result = train_stack(
+            trainer,
+            X[train],
+            cross_entropy(y[train]),
+            ShuffledRows(len(train), runs[0].batch_size),
+            n_epochs=max(kept),
+            checkpoints=kept,
+        )
+        parts = [
+            Population.from_blocks(
+                [(np.arange(len(runs)), checkpoint.to("cpu"))],
+                metadata=_metadata(runs, positions, epoch, checkpoint, X[validation], y[validation])
+                .assign(diverged=result.diverged.cpu().numpy()),
+            )
+            for epoch, checkpoint in result.checkpoints.items()
+        ]
+    part = Population.concatenate(parts)
+    if cache is not None:
+        cache.save(number, part)
+    return number, part
+
+
+def _metadata(
+    runs: Sequence[Run],
+    positions: Sequence[int],
+    epoch: int,
+    stack: Stack,
+    X: torch.Tensor,
+    y: torch.Tensor,
+) -> pd.DataFrame:
+    frame = pd.DataFrame([run.description for run in runs])
+    frame.insert(0, "run", list(positions))
+    frame.insert(1, "epoch", epoch)
+    with torch.no_grad():
+        logits = forward(stack, X)
+        labels = y.expand(len(stack), -1)
+        every = torch.arange(len(y), device=y.device).expand(len(stack), -1)
+        frame["validation_loss"] = cross_entropy(y)(logits, every).cpu().double().numpy()
+        correct = (logits.argmax(-1) == labels).double().mean(1)
+        frame["validation_accuracy"] = correct.cpu().numpy()
+    return frame
+
+
+def _assemble(parts: Iterable[Population]) -> Population:
+    """Join the groups, ordered by run and epoch."""
+    joined = Population.concatenate(list(parts))
+    order = joined.metadata.sort_values(["run", "epoch"]).index
+    return joined[order.to_numpy()]
+
+
+class _Cache:
+    """Finished groups of one zoo in a folder whose name is a hash of all that defines it."""
+
+    def __init__(
+        self, folder: Path, task: Task, runs: Sequence[Run], epochs: int, kept: Sequence[int]
+    ) -> None:
+        digest = hashlib.sha256()
+        digest.update(np.ascontiguousarray(task.X).tobytes())
+        digest.update(np.ascontiguousarray(task.y).tobytes())
+        spec = [[run.architecture.to_dict(), run.description, run.seed] for run in runs]
+        digest.update(json.dumps([spec, epochs, list(kept)], sort_keys=True).encode())
+        self.folder = folder / f"zoo-{digest.hexdigest()[:16]}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"group-{number:04d}.safetensors"
+
+    def load(self, number: int) -> Population | None:
+        path = self._path(number)
+        return Population.load(path) if path.exists() else None
+
+    def save(self, number: int, part: Population) -> None:
+        part.save(self._path(number))

@@ -1,0 +1,81 @@
+"""Which runs of a zoo are trained together as stacked tensors: :func:`plan_groups`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from skmeta.population.blocks import run_key
+from skmeta.zoo.search_space import Run
+
+# Seconds on one core: per linear layer and step, per padded weight and row, per padded neuron
+# and row. Rough figures suffice: they only decide when padding is cheaper than another group.
+_SECONDS_PER_LAYER = 3e-4
+_SECONDS_PER_WEIGHT = 9e-11
+_SECONDS_PER_NEURON = 1.2e-9
+_MAX_NETWORKS = 64
+
+
+def plan_groups(runs: Sequence[Run]) -> list[list[int]]:
+    """Group runs that share a program: equal batch size and depth, similar widths.
+
+    Groups of identical widths are merged as long as the padding costs less than another
+    group would. The plan depends on the runs alone, so that a zoo is reproducible.
+
+    Returns
+    -------
+    list of list of int
+        Positions of the runs; within a group, runs with equal elementwise operations
+        stand side by side.
+    """
+    by_program: dict[tuple, dict[tuple[int, ...], list[int]]] = {}
+    for i, run in enumerate(runs):
+        widths = run.architecture.widths
+        program = (run.batch_size, run.architecture.depth)
+        by_program.setdefault(program, {}).setdefault(widths, []).append(i)
+    groups = []
+    for (batch_size, _), by_widths in sorted(by_program.items()):
+        for members in _merge(sorted(by_widths.items()), batch_size):
+            members.sort(key=lambda i: (run_key(runs[i].architecture), i))
+            groups += [
+                members[start : start + _MAX_NETWORKS]
+                for start in range(0, len(members), _MAX_NETWORKS)
+            ]
+    return groups
+
+
+def _merge(parts: list[tuple[tuple[int, ...], list[int]]], batch_size: int) -> list[list[int]]:
+    """Merge the pair of groups that saves most until no pair saves anything."""
+    while len(parts) > 1:
+        savings = [
+            (_saving(parts[i], parts[j], batch_size), i, j)
+            for i in range(len(parts))
+            for j in range(i)
+        ]
+        best, i, j = max(savings)
+        if best <= 0:
+            break
+        (wide, members), (other, more) = parts.pop(i), parts.pop(j)
+        parts.append((_common(wide, other), members + more))
+    return [members for _, members in parts]
+
+
+def _common(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(map(max, first, second))
+
+
+def _saving(
+    first: tuple[tuple[int, ...], list[int]],
+    second: tuple[tuple[int, ...], list[int]],
+    batch_size: int,
+) -> float:
+    merged = (_common(first[0], second[0]), first[1] + second[1])
+    apart = _cost(*first, batch_size) + _cost(*second, batch_size)
+    return apart - _cost(*merged, batch_size)
+
+
+def _cost(widths: tuple[int, ...], members: list[int], batch_size: int) -> float:
+    weights = sum(a * b for a, b in zip(widths, widths[1:], strict=False))
+    per_row = 3 * _SECONDS_PER_WEIGHT * weights + _SECONDS_PER_NEURON * sum(widths)
+    n_programs = -(-len(members) // _MAX_NETWORKS)
+    overhead = n_programs * _SECONDS_PER_LAYER * (len(widths) - 1)
+    return overhead + len(members) * batch_size * per_row

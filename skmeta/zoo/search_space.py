@@ -1,0 +1,133 @@
+"""What a zoo is sampled from: :class:`MLPSearchSpace`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from skmeta.population import Architecture, Layer
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run of a zoo: an architecture and its hyper-parameters."""
+
+    architecture: Architecture
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    seed: int
+
+    @property
+    def description(self) -> dict[str, object]:
+        """Columns that describe the run in a population's metadata."""
+        hidden = self.architecture.layers[:-1]
+        first = hidden[0] if hidden else self.architecture.layers[0]
+        return {
+            "n_hidden_layers": len(hidden),
+            "hidden_widths": "-".join(str(layer.width) for layer in hidden),
+            "activation": first.activation,
+            "norm": first.norm,
+            "dropout": first.dropout,
+            "n_skips": sum(len(layer.skips) for layer in hidden),
+            "n_parameters": self.architecture.n_parameters,
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "weight_decay": self.weight_decay,
+        }
+
+
+@dataclass(frozen=True)
+class MLPSearchSpace:
+    """Hyper-parameters of multilayer perceptrons and how they are sampled.
+
+    The defaults are table 2 of the paper on learned editing [1]_: depth first, then
+    widths that never decrease, then dropout, activation and normalisation for the whole
+    network, at most one skip connection into each hidden layer, and the training
+    hyper-parameters. A source is drawn from all earlier states that are not wider.
+
+    Parameters
+    ----------
+    n_hidden_layers : tuple of int
+        Numbers of hidden layers.
+    hidden_widths : tuple of int
+        Widths of hidden layers.
+    dropout : tuple of float
+        Shares of hidden states that are dropped in training.
+    norms : tuple of {"none", "batch", "layer"}
+        Normalisation between a linear map and its activation.
+    n_skips : tuple of int
+        Numbers of skip connections into a hidden layer.
+    activations : tuple of str
+        Activation of the hidden layers.
+    batch_sizes : tuple of int
+        Rows per training step.
+    learning_rate, weight_decay : tuple of (float, float)
+        Bounds of a log-uniform distribution.
+    architecture : Architecture, optional
+        Use this architecture for all runs; only dropout and the training
+        hyper-parameters are sampled then.
+
+    References
+    ----------
+    .. [1] "Metanetworks as regulatory operators: learning to edit for requirement
+       compliance", table 2 and appendix A.6.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmeta.zoo import MLPSearchSpace
+    >>> run = MLPSearchSpace().sample(14, 2, np.random.default_rng(0))
+    >>> run.architecture.n_inputs, run.architecture.n_outputs
+    (14, 2)
+    """
+
+    n_hidden_layers: tuple[int, ...] = (1, 2, 3, 4)
+    hidden_widths: tuple[int, ...] = (32, 48, 64)
+    dropout: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3)
+    norms: tuple[str, ...] = ("batch", "layer", "none")
+    n_skips: tuple[int, ...] = (0, 1)
+    activations: tuple[str, ...] = ("relu", "gelu", "tanh", "sigmoid", "leaky_relu", "identity")
+    batch_sizes: tuple[int, ...] = (64, 128, 256)
+    learning_rate: tuple[float, float] = (1e-3, 1e-1)
+    weight_decay: tuple[float, float] = (1e-6, 1e-2)
+    architecture: Architecture | None = None
+
+    def sample(self, n_inputs: int, n_outputs: int, rng: np.random.Generator) -> Run:
+        """Draw one run for a task with the given numbers of inputs and classes."""
+        dropout = float(rng.choice(self.dropout))
+        if self.architecture is None:
+            architecture = self._sample_architecture(n_inputs, n_outputs, dropout, rng)
+        else:
+            *hidden, last = self.architecture.layers
+            layers = (*(replace(layer, dropout=dropout) for layer in hidden), last)
+            architecture = replace(self.architecture, layers=layers)
+        return Run(
+            architecture,
+            batch_size=int(rng.choice(self.batch_sizes)),
+            learning_rate=_log_uniform(self.learning_rate, rng),
+            weight_decay=_log_uniform(self.weight_decay, rng),
+            seed=int(rng.integers(2**62)),
+        )
+
+    def _sample_architecture(
+        self, n_inputs: int, n_outputs: int, dropout: float, rng: np.random.Generator
+    ) -> Architecture:
+        widths: list[int] = []
+        for _ in range(int(rng.choice(self.n_hidden_layers))):
+            options = [w for w in self.hidden_widths if not widths or w >= widths[-1]]
+            widths.append(int(rng.choice(options)))
+        activation, norm = str(rng.choice(self.activations)), str(rng.choice(self.norms))
+        states = [n_inputs, *widths]
+        layers = []
+        for index, width in enumerate(widths):
+            sources = [s for s in range(index + 1) if states[s] <= width]
+            count = min(int(rng.choice(self.n_skips)), len(sources))
+            skips = tuple(int(s) for s in rng.choice(sources, count, replace=False))
+            layers.append(Layer(width, activation, norm, skips=skips, dropout=dropout))
+        return Architecture(n_inputs, (*layers, Layer(n_outputs)))
+
+
+def _log_uniform(bounds: tuple[float, float], rng: np.random.Generator) -> float:
+    return float(np.exp(rng.uniform(*np.log(bounds))))

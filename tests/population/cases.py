@@ -1,0 +1,150 @@
+"""Architectures that tests run over: every feature of a Layer, alone and mixed."""
+
+import torch
+
+from skmeta.population import Architecture, Layer, Population, Record, initial_records
+
+CASES = [
+    ("linear", Architecture(5, [Layer(2)])),
+    ("plain relu", Architecture.mlp((5, 8, 2))),
+    ("deep tanh", Architecture.mlp((5, 8, 8, 6, 7, 2), activation="tanh")),
+    (
+        "all activations",
+        Architecture(
+            5,
+            [
+                Layer(6, "leaky_relu"),
+                Layer(7, "gelu"),
+                Layer(6, "silu"),
+                Layer(6, "elu"),
+                Layer(2),
+            ],
+        ),
+    ),
+    ("sigmoid, softplus", Architecture(5, [Layer(9, "sigmoid"), Layer(4, "softplus"), Layer(2)])),
+    ("identity, no bias", Architecture(5, [Layer(8, bias=False), Layer(2, bias=False)])),
+    (
+        "batch norm",
+        Architecture(
+            5, [Layer(8, "relu", "batch", dropout=0.2), Layer(8, "relu", "batch"), Layer(2)]
+        ),
+    ),
+    (
+        "layer norm",
+        Architecture(
+            5, [Layer(8, "gelu", "layer"), Layer(6, "relu", "layer", eps=1e-3), Layer(2)]
+        ),
+    ),
+    (
+        "norm after",
+        Architecture(
+            5,
+            [
+                Layer(8, "relu", "batch", norm_after=True),
+                Layer(6, "tanh", "layer", norm_after=True),
+                Layer(2),
+            ],
+        ),
+    ),
+    (
+        "norm without affine",
+        Architecture(
+            5,
+            [
+                Layer(8, "relu", "batch", affine=False, bias=False),
+                Layer(8, "relu", "layer", affine=False, norm_after=True),
+                Layer(2),
+            ],
+        ),
+    ),
+    (
+        "skips behind the activation",
+        Architecture(
+            5,
+            [Layer(8, "relu"), Layer(8, "relu", skips=(1,)), Layer(8, "relu", skips=(1, 2))]
+            + [Layer(2)],
+        ),
+    ),
+    (
+        "skips before the activation",
+        Architecture(
+            5,
+            [
+                Layer(8, "relu", "batch"),
+                Layer(8, "relu", "batch", skips=(1,), skip_before=True),
+                Layer(8, "gelu", "layer", norm_after=True, skips=(2,), skip_before=True),
+                Layer(2),
+            ],
+        ),
+    ),
+    (
+        "padded skips",
+        Architecture(
+            5,
+            [Layer(6, "relu"), Layer(8, "relu", skips=(1,)), Layer(9, "tanh"), Layer(9, "relu")]
+            + [Layer(2)],
+        ),
+    ),
+    (
+        "padded chain",
+        Architecture(
+            5,
+            [
+                Layer(6, "relu"),
+                Layer(8, "leaky_relu", skips=(1,)),
+                Layer(10, "relu", "layer", norm_after=True, skips=(2,)),
+                Layer(2),
+            ],
+        ),
+    ),
+    ("skip from the input", Architecture(5, [Layer(5, "relu", skips=(0,)), Layer(7), Layer(2)])),
+    (
+        "padded skip from the input",
+        Architecture(5, [Layer(8, "relu", skips=(0,)), Layer(8, "relu", skips=(1,)), Layer(2)]),
+    ),
+    (
+        "skip into the output",
+        Architecture(5, [Layer(2, "relu"), Layer(6, "relu"), Layer(2, skips=(1,))]),
+    ),
+    (
+        "everything",
+        Architecture(
+            5,
+            [
+                Layer(6, "gelu", "batch", norm_after=True, skips=(0,)),
+                Layer(8, "relu", "layer", skips=(1,), skip_before=True, dropout=0.1),
+                Layer(8, "leaky_relu", "batch", skips=(1, 2), bias=False),
+                Layer(2),
+            ],
+        ),
+    ),
+]
+"""Pairs of a name and an Architecture, all with 5 inputs and 2 outputs."""
+
+NAMES = [name for name, _ in CASES]
+ARCHITECTURES = [architecture for _, architecture in CASES]
+
+
+def trained_looking(architecture: Architecture, seed: int = 0) -> Record:
+    """Initialise a network and make its normalisations and biases non-neutral."""
+    (record,) = initial_records([architecture], seed)
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(tensor, low, high):
+        tensor.uniform_(low, high, generator=generator)
+
+    for index, layer in enumerate(architecture.layers):
+        tensors = {field: values[index] for field, values in record.tensors.items()}
+        if layer.norm != "none" and layer.affine:
+            draw(tensors["scale"], 0.5, 1.5)
+            draw(tensors["shift"], -0.5, 0.5)
+        if layer.norm == "batch":
+            draw(tensors["mean"], -0.5, 0.5)
+            draw(tensors["var"], 0.5, 1.5)
+    return record
+
+
+def mixed_population(n_each: int = 2) -> Population:
+    """Return networks of all cases in one population, none next to its like."""
+    records = [trained_looking(a, seed) for seed in range(n_each) for a in ARCHITECTURES]
+    return Population.from_records(records)

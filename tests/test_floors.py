@@ -1,0 +1,115 @@
+"""Imports between the floors of DESIGN.md run downwards only, and files stay short."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "skmeta"
+FLOORS = [  # from the ground up
+    "datasets",
+    "population",
+    "training",
+    "metanets",
+    "gradients",
+    "requirements",
+    "zoo",
+    "baselines",
+    "evaluation",
+    "estimators",
+]
+GROUND = {"_validation", "_utils", "__version__"}  # below every floor
+ROOF = {"", "__init__", "__main__", "demo"}  # above every floor; "" is the package itself
+MAX_LINES = 400
+
+
+def height(name: str) -> int | None:
+    """Rank the part of the package that a top-level name belongs to; None if it is unknown."""
+    if name in GROUND:
+        return -1
+    if name in ROOF:
+        return len(FLOORS)
+    return FLOORS.index(name) if name in FLOORS else None
+
+
+def imported_parts(path: Path, package: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line, top-level name) for all that a module imports from its own package."""
+    folder = (package.name, *path.relative_to(package).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            modules = [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = list(folder[: len(folder) - node.level + 1]) if node.level else []
+            base += node.module.split(".") if node.module else []
+            modules = [[*base, alias.name] for alias in node.names]
+        else:
+            continue
+        for module in modules:
+            if module[0] == package.name:
+                name = module[1] if len(module) > 1 else ""
+                # `from skmeta import Task` goes through the roof, which imports everything.
+                yield node.lineno, name if height(name) is not None else ""
+
+
+def upward_imports(package: Path) -> list[str]:
+    """List all imports that break the rule, and all modules that lie on no floor."""
+    faults = []
+    for path in sorted(package.rglob("*.py")):
+        where = path.relative_to(package)
+        own = height(where.parts[0].removesuffix(".py"))
+        if own is None:
+            faults.append(f"{where}: on no floor")
+            continue
+        for line, name in imported_parts(path, package):
+            above = height(name)
+            # Modules of the ground know nothing of each other's package, floors know their own.
+            if above is None or above > own or above == own == -1:
+                faults.append(f"{where}:{line}: imports {name or 'the package itself'}")
+    return faults
+
+
+def test_imports_run_downwards():
+    assert upward_imports(PACKAGE) == []
+
+
+def test_files_stay_short():
+    lengths = {
+        str(path.relative_to(PACKAGE)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in PACKAGE.rglob("*.py")
+    }
+    assert {name: n for name, n in lengths.items() if n > MAX_LINES} == {}
+
+
+@pytest.mark.parametrize(
+    "where, statement, caught",
+    [
+        ("population/a.py", "import skmeta.zoo", True),
+        ("population/a.py", "import numpy, skmeta.zoo.build as b", True),
+        ("population/a.py", "from skmeta.zoo import make_zoo", True),
+        ("population/a.py", "from skmeta import zoo", True),
+        ("population/a.py", "from skmeta import Task", True),
+        ("population/a.py", "import skmeta", True),
+        ("population/a.py", "from ..zoo import make_zoo", True),
+        ("population/a.py", "from .. import zoo", True),
+        ("population/deep/a.py", "from ...zoo.build import x", True),
+        ("population/a.py", "def f():\n    from ..zoo import x", True),
+        ("_validation.py", "from skmeta.datasets import Task", True),
+        ("plotting/a.py", "import numpy", True),
+        ("loose.py", "import numpy", True),
+        ("population/a.py", "from ..datasets import Task", False),
+        ("population/a.py", "from skmeta.population.b import x", False),
+        ("population/a.py", "from .b import zoo", False),
+        ("population/a.py", "from skmeta._validation import check_option", False),
+        ("population/a.py", "from skmeta import datasets, __version__", False),
+        ("population/a.py", "import zoo", False),
+        ("demo/a.py", "from skmeta.estimators import x", False),
+        ("__init__.py", "from skmeta.estimators import x", False),
+        ("__main__.py", "from skmeta.demo import main", False),
+    ],
+)
+def test_the_checker_catches_what_it_should(tmp_path, where, statement, caught):
+    path = tmp_path / "skmeta" / where
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(statement)
+    assert len(upward_imports(tmp_path / "skmeta")) == caught
