@@ -31,9 +31,7 @@ CASES = [
     ),
     (
         "layer norm",
-        Architecture(
-            5, [Layer(8, "gelu", "layer"), Layer(6, "relu", "layer", eps=1e-3), Layer(2)]
-        ),
+        Architecture(5, [Layer(8, "gelu", "layer"), Layer(6, "relu", "layer", eps=1e-3), Layer(2)]),
     ),
     (
         "norm after",

@@ -118,12 +118,18 @@ UNSUPPORTED = {
         Forward(lambda m, x: m.c(x) if x.sum() > 0 else m.a(x)),
         "cannot be traced, perhaps because its forward depends on the data",
     ),
-    "two outputs": (Forward(lambda m, x: (lambda h: (m.c(h), h))(m.a(x))), "returns more than one tensor"),
+    "two outputs": (
+        Forward(lambda m, x: (lambda h: (m.c(h), h))(m.a(x))),
+        "returns more than one tensor",
+    ),
     "two branches": (
         Forward(lambda m, x: m.c(relu(m.a(x))) + m.narrow(x)),
         "does not take the output of the layer before it",
     ),
-    "loose end": (Forward(lambda m, x: (lambda h: (m.c(h), h)[1])(m.a(x))), "does not return the output"),
+    "loose end": (
+        Forward(lambda m, x: (lambda h: (m.c(h), h)[1])(m.a(x))),
+        "does not return the output",
+    ),
     "always dropout": (
         Forward(lambda m, x: m.c(nn.functional.dropout(m.a(x)))),
         "drops out in evaluation too; pass training=self.training",

@@ -62,9 +62,7 @@ def test_estimators_come_back(population, tmp_path, edit):
     expected.save(tmp_path / "file")
     for old, new in zip(expected, Population.load(tmp_path / "file"), strict=True):
         assert type(new) is type(old) and new.get_params() == old.get_params()
-        for a, b in zip(
-            old.coefs_ + old.intercepts_, new.coefs_ + new.intercepts_, strict=True
-        ):
+        for a, b in zip(old.coefs_ + old.intercepts_, new.coefs_ + new.intercepts_, strict=True):
             assert same_bits(a, b)
         assert same_bits(old.predict(X), new.predict(X))
         if hasattr(old, "predict_proba"):
