@@ -18,6 +18,7 @@ from skmeta.datasets import Task
 from skmeta.estimators.checks import check_classifiers, check_population, check_task
 from skmeta.estimators.fitting import build_metanet, build_net
 from skmeta.estimators.graphs import FEATURES, GraphBuilder
+from skmeta.estimators.reference import representative_rows
 from skmeta.estimators.training_module import EditingLoss
 from skmeta.population import Population, forward
 from skmeta.population.blocks import Block
@@ -184,7 +185,7 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
         seeds = check_rng(self.random_state).integers(2**62, size=4).tolist()
         self.task_, self.lam_range_ = task, (low, high)
         self.n_inputs_, self.n_classes_ = task.n_features, task.n_classes
-        self.builder_ = self._make_builder(task, seeds[0])
+        self.builder_ = self._make_builder(task, population, seeds[0])
         graphs = [(p, self.builder_.build(stack)) for p, stack in population.depth_blocks()]
         X, _, _ = task.tensors(self.device)
         metanet = build_metanet(
@@ -236,7 +237,7 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
             )
         return float(low), float(high)
 
-    def _make_builder(self, task: Task, seed: int) -> GraphBuilder:
+    def _make_builder(self, task: Task, population: Population, seed: int) -> GraphBuilder:
         objective = Objective(self.requirement_)
         X, _, _ = task.tensors(self.device)
         if self.features == "weights":
@@ -244,7 +245,7 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
         if self.features == "probes":
             rows = np.random.default_rng(seed).permutation(task.n_samples)[:_PROBE_ROWS]
             return GraphBuilder("probes", objective, X[np.sort(rows)], None)
-        rows = task.stratified_sample(_CELL_ROWS, seed)
+        rows = representative_rows(task, population, _CELL_ROWS)
         cells = Cells.of(task, self.device).take(torch.as_tensor(rows))
         return GraphBuilder(self.features, objective, X[rows], cells)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skmeta.gradients import Recording
+from skmeta.gradients import KroneckerFisher, Recording
 from skmeta.metanets import WeightGraph
 from skmeta.metanets.inputs import rms
 from skmeta.population import Parameters, Stack, Tape, forward
@@ -25,7 +25,7 @@ class GraphBuilder:
     ----------
     features : {"weights", "probes", "cells", "gradients"}
         What is added to the weights: nothing; the states on a few rows; the mean states of
-        each (label, group) cell; these and the gradients of the requirement.
+        each (label, group) cell; these and the natural gradients of the requirement.
     objective : Objective
         Whose gradients are taken.
     X : Tensor of shape (n_reference, n_inputs)
@@ -77,9 +77,10 @@ class GraphBuilder:
         with torch.enable_grad():
             parts = self.objective.requirement.directions(recording.logits, self.cells).unbind(1)
         logits, steps, deltas, costs = recording.logits.detach(), [], [], []
+        fisher = KroneckerFisher(recording, self.cells.row_weights().to(self.X))
         for part in parts:
             gradient, delta = recording.gradient(part)
-            step = polyak_step(gradient, part.detach())
+            step = polyak_step(gradient, part.detach(), fisher.solve(gradient))
             steps.append(step)
             deltas.append(delta)
             moved = stack.params.map(torch.sub, step)
@@ -147,8 +148,8 @@ def _standardised(values: Tensor, stack: Stack, state: int) -> Tensor:
     return values / rms(values, mask[..., None])
 
 
-def polyak_step(gradient: Parameters, value: Tensor) -> Parameters:
-    """Scale a gradient so that one step would bring a linear function to zero."""
-    total = sum(t.flatten(1).square().sum(1) for t in gradient.tensors())
-    factor = value / total.clamp_min(1e-12)  # type: ignore[union-attr]
-    return gradient.map(lambda t: t * factor.view(-1, *[1] * (t.ndim - 1)))
+def polyak_step(gradient: Parameters, value: Tensor, direction: Parameters) -> Parameters:
+    """Scale a direction so that one step along it would bring a linear function to zero."""
+    products = direction.map(lambda d, g: (d * g).flatten(1).sum(1), gradient)
+    factor = value / torch.stack(products.tensors()).sum(0).clamp_min(1e-12)
+    return direction.map(lambda t: t * factor.view(-1, *[1] * (t.ndim - 1)))

@@ -81,3 +81,15 @@ class Recording(Tape):
         bias = tuple(d.sum(1) for d in deltas)
         gradient = Parameters(weight, bias, tuple(scale), tuple(shift))
         return gradient.map(torch.mul, self.stack.trainable()), list(deltas)
+
+    def deltas(self, cotangent: Tensor) -> list[Tensor]:
+        """Pull a gradient at the logits back to the outputs of the linear layers.
+
+        Parameters
+        ----------
+        cotangent : Tensor of shape (n, n_samples, n_outputs)
+            Gradient at the logits, row by row.
+        """
+        return list(
+            torch.autograd.grad(self.logits, self.preactivations, cotangent, retain_graph=True)
+        )

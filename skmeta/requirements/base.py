@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from sklearn.base import BaseEstimator
@@ -17,34 +17,77 @@ from skmeta.requirements.rates import cell_frequencies
 class Cells:
     """Which (label, group) cell each row belongs to, and how frequent each cell is.
 
+    Build it with :meth:`of`. Every cell must have a row: a rate over nothing is no rate.
+
     Attributes
     ----------
     codes : Tensor of int of shape (n_samples,)
         ``label * n_groups + group``.
     frequencies : Tensor of shape (n_labels, n_groups)
         Shares in the task, which a stratified sample of rows does not show.
+    labels, groups : tuple of str
+        Names, for messages.
+
+    Examples
+    --------
+    >>> from skmeta.datasets import Task
+    >>> from skmeta.requirements import Cells
+    >>> X = [[0.0]] * 4
+    >>> Cells.of(Task(X, [0, 1, 0, 1], sensitive_features=["f", "f", "m", "m"])).frequencies
+    tensor([[0.2500, 0.2500],
+            [0.2500, 0.2500]], dtype=torch.float64)
+    >>> Cells.of(Task(X, [0, 1, 0, 0], sensitive_features=["f", "f", "m", "m"]))
+    Traceback (most recent call last):
+        ...
+    ValueError: Cells need at least one row of every label in every group. Got none of
+    label '1' in group 'm'. Use more rows, or merge or leave out groups that lack a label.
     """
 
     codes: Tensor
     frequencies: Tensor
+    labels: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse empty cells."""
+        counts = torch.bincount(self.codes, minlength=self.frequencies.numel())
+        if not counts.all():
+            self._refuse_empty(counts)
+
+    def _refuse_empty(self, counts: Tensor) -> None:
+        n_labels, n_groups = self.frequencies.shape
+        labels = self.labels or tuple(map(str, range(n_labels)))
+        groups = self.groups or tuple(map(str, range(n_groups)))
+        empty = [divmod(code, n_groups) for code in (counts == 0).nonzero().flatten().tolist()]
+        names = [f"label {labels[y]!r} in group {groups[s]!r}" for y, s in empty]
+        raise ValueError(
+            "Cells need at least one row of every label in every group. Got none of "
+            f"{', '.join(names)}. Use more rows, or merge or leave out groups that lack a label."
+        )
 
     @classmethod
     def of(cls, task: Task, device: str | torch.device = "cpu") -> Cells:
         """Cells of all rows of a task."""
+        if task.classes is None:
+            raise ValueError(
+                "Cells need a classification task. Got a regression task instead. Pass labels "
+                "(int, str or bool) as y."
+            )
         codes = torch.as_tensor(task.cells())
         frequencies = cell_frequencies(codes, task.n_classes, task.n_groups)
-        return cls(codes.to(device), frequencies.to(device))
+        groups = ["all"] if task.groups is None else task.groups
+        names = [tuple(map(str, values)) for values in (task.classes, groups)]
+        return cls(codes.to(device), frequencies.to(device), *names)
 
     def take(self, rows: Tensor) -> Cells:
         """Cells of some rows; the frequencies stay those of the task."""
-        return Cells(self.codes[rows], self.frequencies)
+        return replace(self, codes=self.codes[rows])
 
     def row_weights(self) -> Tensor:
         """Weights that sum to 1 and give each cell its frequency in the task, ``(n_samples,)``."""
         flat = self.frequencies.flatten()
-        counts = torch.bincount(self.codes, minlength=len(flat)).clamp_min(1)
-        weights = (flat / counts)[self.codes]
-        return weights / weights.sum()
+        counts = torch.bincount(self.codes, minlength=len(flat))
+        return (flat / counts)[self.codes]
 
 
 class Requirement(BaseEstimator, ABC):

@@ -67,16 +67,36 @@ class EqualizedOdds(Requirement):
         rates = self._rates(soft_predictions(logits, self.temperature), cells)
         return range_over(rates, 2).amax(-1)
 
-    def _rates(self, predictions: Tensor, cells: Cells) -> Tensor:
-        return cell_rates(predictions, cells.codes, *cells.frequencies.shape)
+    def of_rates(self, rates: Tensor, frequencies: Tensor) -> Tensor:
+        """Equalized odds difference of given rates.
 
-    def _difference(self, predictions: Tensor, cells: Cells) -> Tensor:
-        rates = self._rates(predictions, cells)  # (n, label, group, k)
-        weights = cells.frequencies.to(rates)[None, :, :, None]
+        Parameters
+        ----------
+        rates : Tensor of shape (n, n_labels, n_groups, n_classes)
+            ``P(prediction = k | label, group)``, for instance of resampled rows.
+        frequencies : Tensor of shape (n_labels, n_groups)
+            Share of each cell; ``P(prediction = k | y != k)`` averages cells with it.
+
+        Returns
+        -------
+        Tensor of shape (n,)
+        """
+        weights = frequencies.to(rates)[None, :, :, None]
         true_rates = rates.diagonal(dim1=1, dim2=3)  # (n, group, k)
         weighted = rates * weights
         own = weighted.diagonal(dim1=1, dim2=3)
         total = weights.sum(1) - weights[..., 0].transpose(1, 2)  # P(y != k | group), up to scale
         false_rates = (weighted.sum(1) - own) / total
-        gaps = [range_over(true_rates, 1).amax(-1), range_over(false_rates, 1).amax(-1)]
-        return gaps[0].maximum(gaps[1])
+        return range_over(true_rates, 1).maximum(range_over(false_rates, 1)).amax(-1)
+
+    def _rates(self, predictions: Tensor, cells: Cells) -> Tensor:
+        n_labels, n_outputs = len(cells.frequencies), predictions.shape[-1]
+        if n_labels != n_outputs:
+            raise ValueError(
+                "EqualizedOdds needs networks with one output per label of the task. Got "
+                f"{n_outputs} outputs for {n_labels} labels."
+            )
+        return cell_rates(predictions, cells.codes, *cells.frequencies.shape)
+
+    def _difference(self, predictions: Tensor, cells: Cells) -> Tensor:
+        return self.of_rates(self._rates(predictions, cells), cells.frequencies)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -29,6 +29,11 @@ def straight_through(logits: Tensor, temperature: float) -> Tensor:
 
 def threshold_predictions(logits: Tensor, threshold: float) -> Tensor:
     """Binary predictions by a threshold on the probability of class 1."""
+    if logits.shape[-1] != 2:
+        raise ValueError(
+            "Thresholds on the score are defined for two classes only. Got logits of "
+            f"{logits.shape[-1]} classes. Use measure or measure_soft."
+        )
     positive = (logits.softmax(-1)[..., 1] > threshold).to(logits)
     return torch.stack([1 - positive, positive], -1)
 
@@ -68,7 +73,9 @@ def cell_frequencies(cells: Tensor, n_labels: int, n_groups: int) -> Tensor:
 
 
 def mean_over_thresholds(
-    logits: Tensor, measure, thresholds: Sequence[float] = THRESHOLDS
+    logits: Tensor,
+    measure: Callable[[Tensor], Tensor],
+    thresholds: Sequence[float] = THRESHOLDS,
 ) -> Tensor:
     """Average a measure of binary predictions over a grid of thresholds, ``(n,)``."""
     values = [measure(threshold_predictions(logits, t)) for t in thresholds]

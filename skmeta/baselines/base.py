@@ -1,0 +1,240 @@
+"""What all rivals share: :class:`Baseline`, :class:`PostProcessor` and :func:`run_networks`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from skmeta._validation import check_in_range
+from skmeta.datasets import Task
+from skmeta.population import Population, Stack, forward
+from skmeta.requirements import Objective, resolve_requirement
+
+_CHUNK_ELEMENTS = 2**23
+"""Numbers per hidden state when many networks run on many rows: bounds the memory."""
+
+
+def run_stack(stack: Stack, X: Tensor) -> Tensor:
+    """Run a stack on many rows in pieces and without gradients, ``(n, n_samples, n_outputs)``."""
+    n_rows = max(_CHUNK_ELEMENTS // (len(stack) * max(stack.widths)), 1)
+    with torch.no_grad():
+        return torch.cat([forward(stack, part) for part in X.split(n_rows)], dim=1)
+
+
+def run_networks(networks: Any, task: Task) -> Tensor:
+    """Run networks on all rows of a task, in pieces that fit into memory.
+
+    Parameters
+    ----------
+    networks : Population or sequence of networks
+        Classifiers with one output per label of the task.
+    task : Task
+        The rows.
+
+    Returns
+    -------
+    Tensor of shape (n, n_samples, n_classes)
+        Logits, without gradients.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from skmeta.baselines import run_networks
+    >>> from skmeta.datasets import Task
+    >>> run_networks([nn.Linear(1, 2)], Task([[0.0], [1.0]], ["no", "yes"])).shape
+    torch.Size([1, 2, 2])
+    """
+    population = Population(networks)
+    X, _, _ = task.tensors(population.device, population.dtype)
+    inputs = {a.n_inputs for a in population.architectures}
+    outputs = {a.n_outputs for a in population.architectures}
+    if inputs != {task.n_features} or outputs != {task.n_classes}:
+        raise ValueError(
+            f"The networks must have {task.n_features} inputs and {task.n_classes} outputs, as "
+            f"the task has features and labels. Got {sorted(inputs)} inputs and "
+            f"{sorted(outputs)} outputs. Pass the task that the networks were trained on."
+        )
+    logits = X.new_empty(len(population), task.n_samples, task.n_classes)
+    for positions, stack in population.blocks:
+        logits[torch.as_tensor(positions)] = run_stack(stack, X)
+    return logits
+
+
+class Baseline(BaseEstimator, ABC):
+    """A rival of the learned editors, with their signature.
+
+    ``predict_logits`` is common to all. Those that edit weights also have ``transform``;
+    the others only change predictions, which nobody can hand on as a network.
+    """
+
+    __metadata_request__fit = {"task": True}
+
+    needs_sensitive_at_prediction = False
+    """Whether the sensitive features of new rows must be known to predict."""
+
+    binary_only = False
+    """Whether it is defined for two classes only."""
+
+    task_: Task
+
+    def fit(self, networks: Any, y: Any = None, *, task: Task | None = None) -> Self:
+        """Keep the reference task and check the parameters.
+
+        Parameters
+        ----------
+        networks : Population or sequence of networks
+            Training population. Most rivals learn nothing from it.
+        y : None
+            Ignored.
+        task : Task
+            Reference rows with labels and sensitive features.
+
+        Returns
+        -------
+        self
+        """
+        owner = type(self).__name__
+        if not isinstance(task, Task) or task.kind != "classification":
+            raise ValueError(
+                f"The 'task' parameter of {owner}.fit must be a classification Task. Got "
+                f"{task!r} instead. Pass task=Task(X, y, sensitive_features=...)."
+            )
+        task.require_sensitive(owner)
+        if self.binary_only and task.n_classes != 2:
+            raise ValueError(
+                f"{owner} is defined for two classes only. Got a task with {task.n_classes}: "
+                f"{task.classes.tolist()}. Use GroupShift or FineTune."  # type: ignore[union-attr]
+            )
+        self.task_ = task
+        self._fit(networks, task)
+        return self
+
+    def _fit(self, networks: Any, task: Task) -> None:
+        """Check the parameters and learn what there is to learn from the networks."""
+
+    def _objective(self) -> Objective:
+        """Resolve and check ``requirement`` and ``lam``, which most rivals have."""
+        owner, params = type(self).__name__, self.get_params()
+        check_in_range("lam", params["lam"], owner=owner, low=0)
+        return Objective(resolve_requirement(params["requirement"], owner))
+
+    def _check_codes(self, task: Task) -> None:
+        """Refuse a task whose labels or groups are numbered in another way than in fit."""
+        for name in ("classes", "groups"):
+            known, came = (
+                None if values is None else values.tolist()
+                for values in (getattr(self.task_, name), getattr(task, name))
+            )
+            if known != came:
+                raise ValueError(
+                    f"The 'task' parameter of {type(self).__name__}.predict_logits must have the "
+                    f"{name} {known} of the task in fit. Got {came} instead. Make both tasks with "
+                    "split_tasks or Task.subset."
+                )
+
+    @abstractmethod
+    def predict_logits(self, networks: Any, task: Task) -> Tensor:
+        """Predict the rows of a task with edited networks.
+
+        Parameters
+        ----------
+        networks : Population or sequence of networks
+            Original networks.
+        task : Task
+            Rows to predict; their labels are not looked at.
+
+        Returns
+        -------
+        Tensor of shape (n, n_samples, n_classes)
+            Logits.
+        """
+
+
+class WeightEditor(Baseline):
+    """A rival that hands back networks."""
+
+    @abstractmethod
+    def _edit(self, population: Population) -> Population:
+        """Edit a population."""
+
+    def transform(self, networks: Any) -> Any:
+        """Edit networks.
+
+        Parameters
+        ----------
+        networks : Population or sequence of networks
+            Classifiers of the task in fit.
+
+        Returns
+        -------
+        Population or list of networks
+            Edited copies, of the kind that came in.
+        """
+        check_is_fitted(self)
+        edited = self._edit(Population(networks))
+        return edited if isinstance(networks, Population) else edited.to_networks()
+
+    def predict_logits(self, networks: Any, task: Task) -> Tensor:
+        """Predict the rows of a task with the networks that ``transform`` gives.
+
+        Parameters
+        ----------
+        networks : Population or sequence of networks
+            Original networks.
+        task : Task
+            Rows to predict.
+
+        Returns
+        -------
+        Tensor of shape (n, n_samples, n_classes)
+            Logits.
+        """
+        return run_networks(self.transform(Population(networks)), task)
+
+
+class PostProcessor(Baseline):
+    """A rival that changes the predictions of a network and leaves its weights alone.
+
+    What it does to a network is chosen from this network's predictions of the reference
+    rows when ``predict_logits`` is called: networks need not be known in ``fit``.
+    """
+
+    @abstractmethod
+    def _choose(self, reference: Tensor) -> Any:
+        """Choose settings per network from its logits on all rows of ``task_``."""
+
+    @abstractmethod
+    def _apply(self, settings: Any, logits: Tensor, task: Task) -> Tensor:
+        """Change the logits on the rows of a task."""
+
+    def predict_logits(self, networks: Any, task: Task) -> Tensor:
+        """Choose the settings of each network on the reference rows and predict a task.
+
+        Parameters
+        ----------
+        networks : Population or sequence of networks
+            Original networks.
+        task : Task
+            Rows to predict; their labels are not looked at.
+
+        Returns
+        -------
+        Tensor of shape (n, n_samples, n_classes)
+            Logits.
+        """
+        check_is_fitted(self)
+        self._check_codes(task)
+        if self.needs_sensitive_at_prediction and task.sensitive is None:
+            raise ValueError(
+                f"{type(self).__name__} needs the sensitive features of every row that it "
+                "predicts. Got a task without them. Pass Task(X, y, sensitive_features=...)."
+            )
+        population = Population(networks)
+        with torch.no_grad():
+            settings = self._choose(run_networks(population, self.task_))
+            return self._apply(settings, run_networks(population, task), task)

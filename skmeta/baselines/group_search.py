@@ -1,0 +1,101 @@
+"""Search for one number per group and class: what group shifts and thresholds share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from skmeta.baselines.base import PostProcessor
+from skmeta.datasets import Task
+from skmeta.requirements import Cells, Objective
+
+
+def membership(task: Task, like: Tensor) -> Tensor:
+    """One-hot groups of the rows of a task, ``(n_samples, n_groups)``."""
+    groups = torch.as_tensor(task.sensitive, device=like.device)
+    return torch.nn.functional.one_hot(groups, task.n_groups).to(like)
+
+
+def reference_objective(
+    objective: Objective, lam: float, original: Tensor, cells: Cells
+) -> Callable[[Tensor], Tensor]:
+    """Return the exact objective of edited logits, one value per network."""
+    lams = original.new_full((len(original),), lam)
+    return lambda edited: objective.exact(original, edited, cells, lams)
+
+
+def coordinate_search(
+    value: Callable[[Tensor], Tensor],
+    start: Tensor,
+    *,
+    span: float = 1.0,
+    n_rounds: int = 4,
+    n_points: int = 11,
+) -> Tensor:
+    """Minimise a function of a few numbers per network, one number at a time.
+
+    The measure is a step function, so gradients do not help; a shrinking grid does. All
+    networks are searched together.
+
+    Parameters
+    ----------
+    value : callable
+        ``(n, ...) -> (n,)``.
+    start : Tensor of shape (n, ...)
+        First guess.
+    span : float, default=1.0
+        Half the width of the first grid; it is halved after each round.
+    n_rounds : int, default=4
+        Rounds over all numbers.
+    n_points : int, default=11
+        Points of a grid; odd, so that the present point is one of them.
+
+    Returns
+    -------
+    Tensor of shape (n, ...)
+        The best point found of each network, no worse than ``start``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> target = torch.tensor([[0.4, -0.2]])
+    >>> coordinate_search(lambda x: (x - target).square().sum(1), torch.zeros(1, 2))
+    tensor([[ 0.4, -0.2]])
+    """
+    best = start.clone()
+    best_value = value(best)
+    for level in range(n_rounds):
+        grid = torch.linspace(-1.0, 1.0, n_points) * span / 2**level
+        for column in range(best[0].numel()):
+            centre = best.clone()
+            for offset in grid.tolist():
+                if offset == 0:
+                    continue
+                candidate = centre.clone()
+                candidate.flatten(1)[:, column] += offset
+                new = value(candidate)
+                better = new < best_value
+                best[better], best_value[better] = candidate[better], new[better]
+    return best
+
+
+class GroupSearch(PostProcessor):
+    """A change of the logits that has one number per group and class but the first."""
+
+    def _search(
+        self, reference: Tensor, groups: Tensor, n_per_cell: int, random_state: int
+    ) -> Tensor:
+        """Find the best numbers ``(n, n_groups, n_classes - 1)`` on a sample of each cell."""
+        rows = torch.as_tensor(self.task_.stratified_sample(n_per_cell, random_state))
+        cells = Cells.of(self.task_, reference.device).take(rows)
+        logits, groups = reference[:, rows], groups[rows]
+        objective = reference_objective(self._objective(), self.get_params()["lam"], logits, cells)
+        n, _, n_classes = logits.shape
+        start = logits.new_zeros(n, self.task_.n_groups, n_classes - 1)
+        return coordinate_search(lambda x: objective(self._change(x, logits, groups)), start)
+
+    def _change(self, settings: Tensor, logits: Tensor, groups: Tensor) -> Tensor:
+        """Change logits; ``groups`` are memberships ``(n_samples, n_groups)``."""
+        raise NotImplementedError

@@ -1,0 +1,144 @@
+"""What the demo runs on: :func:`load_data`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import pandas as pd
+from sklearn.utils import Bunch
+
+from skmeta.datasets import (
+    Task,
+    fetch_adult,
+    fetch_bank,
+    make_biased_classification,
+    split_tasks,
+)
+
+_DEFAULT_SENSITIVE = {"embedded": "group", "adult": "sex", "bank": "marital"}
+_FETCH = {"adult": fetch_adult, "bank": fetch_bank}
+_MAX_GROUPS = 10
+
+
+class InputError(ValueError):
+    """An argument or a file of the user is wrong."""
+
+
+@dataclass(frozen=True)
+class DemoData:
+    """Three tasks and what they are called."""
+
+    name: str
+    sensitive: str
+    train: Task
+    reference: Task
+    test: Task
+
+
+def load_data(
+    data: str,
+    *,
+    target: str | None = None,
+    sensitive: str | None = None,
+    data_home: Path | None = None,
+    random_state: int = 0,
+) -> DemoData:
+    """Load a table and split it.
+
+    Parameters
+    ----------
+    data : str
+        "embedded", "adult", "bank" or the path of a CSV file.
+    target, sensitive : str, optional
+        Columns; a file needs both, the others have a default for ``sensitive``.
+    data_home : path, optional
+        Folder with the original files of "adult" or "bank".
+    random_state : int
+        Seed of the split.
+
+    Returns
+    -------
+    DemoData
+        Rows for the zoo, for the editor and for measuring.
+
+    Examples
+    --------
+    >>> from skmeta.demo.data import load_data
+    >>> load_data("embedded").test
+    Task(n_samples=3000, n_features=10, classes=['no', 'yes'], groups=['A', 'B'])
+    """
+    if data in _DEFAULT_SENSITIVE:
+        if target is not None:
+            raise InputError(f"--target belongs to --data PATH. Got --data {data}.")
+        bunch = _known_bunch(data, data_home)
+        sensitive = sensitive or _DEFAULT_SENSITIVE[data]
+    else:
+        bunch, sensitive = _read_csv(data, target, sensitive)
+    try:
+        tasks = split_tasks(bunch, sensitive, random_state=random_state)
+    except ValueError as error:  # an unknown column, or too few rows in a cell
+        raise InputError(str(error)) from error
+    return DemoData(Path(data).stem, sensitive, *tasks)
+
+
+def _known_bunch(data: str, data_home: Path | None) -> Bunch:
+    if data == "embedded":
+        # Always the same people: the random state varies the split and the networks.
+        return make_biased_classification(10_000, random_state=0)
+    try:
+        return _FETCH[data](data_home=data_home)
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(str(error)) from error
+
+
+def _read_csv(data: str, target: str | None, sensitive: str | None) -> tuple[Bunch, str]:
+    path = Path(data)
+    if not path.is_file():
+        names = ", ".join(_DEFAULT_SENSITIVE)
+        raise InputError(f"--data must be one of {names} or a CSV file. There is no file {data}.")
+    if target is None or sensitive is None:
+        raise InputError("--data PATH needs --target COLUMN and --sensitive COLUMN.")
+    try:
+        frame = pd.read_csv(path)
+    except (OSError, ValueError) as error:  # pandas' and unicode's errors are ValueErrors
+        raise InputError(f"{data} cannot be read as CSV: {error}") from error
+    for option, column in (("--target", target), ("--sensitive", sensitive)):
+        if column not in frame.columns:
+            near = get_close_matches(column, list(frame.columns), n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise InputError(
+                f"{option} must be a column of {data}: {', '.join(map(str, frame.columns))}. "
+                f"Got {column!r}.{hint}"
+            )
+    if target == sensitive:
+        raise InputError(f"--target and --sensitive must differ. Got {target!r} for both.")
+    _check_frame(frame, target, sensitive)
+    features = frame.drop(columns=target)
+    return (
+        Bunch(
+            data=features,
+            target=frame[target].astype(str),
+            sensitive_features=frame[[sensitive]].astype(str),
+        ),
+        sensitive,
+    )
+
+
+def _check_frame(frame: pd.DataFrame, target: str, sensitive: str) -> None:
+    missing = frame.columns[frame.isna().any()].tolist()
+    if missing:
+        raise InputError(
+            f"The columns {', '.join(map(str, missing))} have missing values. Fill them in first."
+        )
+    n_labels, n_groups = frame[target].nunique(), frame[sensitive].nunique()
+    if n_labels != 2:
+        raise InputError(f"--target must have two values. Column {target!r} has {n_labels}.")
+    if not 2 <= n_groups <= _MAX_GROUPS:
+        raise InputError(
+            f"--sensitive must have 2 to {_MAX_GROUPS} groups. Column {sensitive!r} has "
+            f"{n_groups}; merge small ones."
+        )
+    if frame.shape[1] < 3:
+        raise InputError("The file must have a feature beside the target and the groups.")

@@ -1,0 +1,269 @@
+"""Pictures of fronts in scikit-learn's Display style: :class:`ParetoFrontDisplay`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from skmeta.datasets import Task
+from skmeta.population import Population
+from skmeta.requirements import Cells, Objective
+
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#7f7f7f")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_NORMAL_95 = 1.96
+
+
+class ParetoFrontDisplay:
+    """What each method gives up, the divergence, against what remains, the violation.
+
+    Lower left is better. A method that was measured at several lam is a curve, a method
+    without lam a point. Use :meth:`from_frame` or :meth:`from_estimator`.
+
+    Parameters
+    ----------
+    points : DataFrame
+        One row per method and lam: ``method``, ``lam`` (nan if the method has none),
+        ``violation``, ``violation_low``, ``violation_high``, ``divergence``,
+        ``divergence_low`` and ``divergence_high``.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where it was drawn.
+    figure_ : matplotlib Figure
+        The figure of ``ax_``.
+    lines_ : dict of str to matplotlib Line2D
+        The curve or point of each method.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skmeta.evaluation.displays import ParetoFrontDisplay
+    >>> frame = pd.DataFrame(
+    ...     {
+    ...         "method": ["nothing", "nothing", "editor", "editor"],
+    ...         "lam": 0.1,
+    ...         "divergence": [0.0, 0.0, 0.001, 0.003],
+    ...         "violation": [0.2, 0.1, 0.04, 0.06],
+    ...     }
+    ... )
+    >>> ParetoFrontDisplay.from_frame(frame).points[["method", "lam", "violation", "divergence"]]
+        method  lam  violation  divergence
+    0  nothing  0.1       0.15       0.000
+    1   editor  0.1       0.05       0.002
+    """
+
+    def __init__(self, points: pd.DataFrame) -> None:
+        self.points = points
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        violation: str = "violation",
+        divergence: str = "divergence",
+        method: str = "method",
+        lam: str = "lam",
+        ax: Any = None,
+    ) -> ParetoFrontDisplay:
+        """Average measurements of single networks; with ``ax`` also draw them.
+
+        The confidence bands are normal 95 % intervals of the mean over the networks. They
+        leave out that the rows of the task are a sample, too.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            One row per network, method and lam.
+        violation, divergence, method, lam : str
+            Names of its columns; the column ``lam`` may be missing.
+        ax : matplotlib Axes, optional
+            Draw here.
+
+        Returns
+        -------
+        ParetoFrontDisplay
+            With one point per method and lam.
+        """
+        missing = [c for c in (violation, divergence, method) if c not in frame.columns]
+        if missing:
+            raise ValueError(
+                f"ParetoFrontDisplay.from_frame needs a frame with the columns {violation!r}, "
+                f"{divergence!r} and {method!r}. It lacks {missing}; name the columns in the "
+                "parameters of from_frame."
+            )
+        tidy = pd.DataFrame(
+            {
+                "method": frame[method],
+                "lam": frame[lam] if lam in frame.columns else np.nan,
+                "violation": frame[violation],
+                "divergence": frame[divergence],
+            }
+        )
+        groups = tidy.groupby(["method", "lam"], sort=False, dropna=False)
+        rows = [{"method": key[0], "lam": key[1], **_mean_row(group)} for key, group in groups]
+        display = cls(pd.DataFrame(rows))
+        return display if ax is None else display.plot(ax=ax)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        editor: Any,
+        networks: Any,
+        *,
+        task: Task | None = None,
+        lams: Sequence[float] | None = None,
+        name: str = "editor",
+        ax: Any = None,
+    ) -> ParetoFrontDisplay:
+        """Edit networks at several lam, measure them beside the originals, and draw that.
+
+        Parameters
+        ----------
+        editor : ComplianceEditor
+            Fitted; with ``lam_range`` if there is to be a curve.
+        networks : Population or sequence of networks
+            Networks to edit.
+        task : Task, optional
+            Rows to measure on. The default, the task of ``fit``, flatters the editor.
+        lams : sequence of float, optional
+            Points on the front; the default is five in the editor's range.
+        name : str, default="editor"
+            The editor's name in the legend.
+        ax : matplotlib Axes, optional
+            Draw here; the default is a new figure.
+
+        Returns
+        -------
+        ParetoFrontDisplay
+            Drawn.
+        """
+        population = Population(networks)
+        task = editor.task_ if task is None else task
+        if lams is None:
+            lams = np.unique(np.geomspace(*editor.lam_range_, 5))
+        frames = [_measure("nothing", np.nan, population, population, editor, task)]
+        for lam in lams:
+            edited = editor.transform(population, lam=float(lam))
+            frames.append(_measure(name, float(lam), population, edited, editor, task))
+        return cls.from_frame(pd.concat(frames, ignore_index=True)).plot(ax=ax)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        xlabel: str = "violation (equalized odds difference, lower is fairer)",
+        ylabel: str = "divergence from the original [nats]",
+        yscale: str = "symlog",
+        methods: Iterable[str] | None = None,
+    ) -> ParetoFrontDisplay:
+        """Draw the fronts.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Draw here; the default is a new figure.
+        xlabel, ylabel : str
+            Labels of the axes.
+        yscale : {"symlog", "linear"}, default="symlog"
+            "symlog" shows both zero and divergences of very different sizes.
+        methods : iterable of str, optional
+            Draw only these, in this order.
+
+        Returns
+        -------
+        ParetoFrontDisplay
+            Itself, with ``ax_``, ``figure_`` and ``lines_``.
+        """
+        if ax is None:
+            _, ax = _import_pyplot().subplots(figsize=(7.2, 4.8), layout="constrained")
+        self.ax_, self.figure_ = ax, ax.figure
+        self.lines_: dict[str, Any] = {}
+        names = list(self.points["method"].unique()) if methods is None else list(methods)
+        for number, name in enumerate(names):
+            points = self.points[self.points["method"] == name].sort_values("lam")
+            if len(points):
+                self.lines_[name] = self._draw(ax, name, points, number)
+        if yscale == "symlog":
+            positive = self.points["divergence"][self.points["divergence"] > 0]
+            ax.set_yscale(
+                "symlog", linthresh=max(float(positive.min()), 1e-4) if len(positive) else 1
+            )
+        else:
+            ax.set_yscale(yscale)
+        ax.set_ylim(bottom=0)
+        ax.set_xlim(left=0)
+        ax.set(xlabel=xlabel, ylabel=ylabel)
+        ax.grid(alpha=0.25, linewidth=0.6)
+        ax.legend(frameon=False, title="mean and 95 % interval")
+        return self
+
+    def _draw(self, ax: Any, name: str, points: pd.DataFrame, number: int) -> Any:
+        """Draw one method and return its line."""
+        color = _COLORS[number % len(_COLORS)]
+        x, y = points["violation"].to_numpy(), points["divergence"].to_numpy()
+        errors = [
+            np.abs(points[[f"{axis}_low", f"{axis}_high"]].to_numpy().T - centre)
+            for axis, centre in (("violation", x), ("divergence", y))
+        ]
+        container = ax.errorbar(
+            x,
+            y,
+            xerr=errors[0],
+            yerr=errors[1],
+            color=color,
+            marker=_MARKERS[number % len(_MARKERS)],
+            markersize=6,
+            elinewidth=0.8,
+            linewidth=1.6,
+            label=name,
+            clip_on=False,
+            zorder=3,
+        )
+        if len(points) > 1:
+            low, high = points["violation_low"], points["violation_high"]
+            ax.fill_betweenx(y, low, high, color=color, alpha=0.12, linewidth=0)
+        return container.lines[0]
+
+
+def _mean_row(group: pd.DataFrame) -> dict[str, float]:
+    """Mean and normal 95 % interval of both axes."""
+    row = {}
+    for column in ("violation", "divergence"):
+        values = group[column].to_numpy(dtype=float)
+        mean = float(values.mean())
+        spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+        half = _NORMAL_95 * spread / np.sqrt(len(values))
+        row |= {column: mean, f"{column}_low": max(mean - half, 0.0), f"{column}_high": mean + half}
+    return row
+
+
+def _measure(
+    name: str, lam: float, before: Population, after: Population, editor: Any, task: Task
+) -> pd.DataFrame:
+    """Divergence and exact violation of each network."""
+    objective, cells = Objective(editor.requirement_), Cells.of(task)
+    X, _, _ = task.tensors()
+    with torch.no_grad():
+        original, edited = before.forward(X), after.forward(X)
+        divergence = objective.divergence(original, edited, cells)
+        violation = objective.requirement.measure(edited, cells)
+    return pd.DataFrame(
+        {"method": name, "lam": lam, "divergence": divergence, "violation": violation}
+    )
+
+
+def _import_pyplot() -> Any:
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            "ParetoFrontDisplay.plot needs matplotlib. Install it with pip install skmeta[plot]."
+        ) from error
+    return plt

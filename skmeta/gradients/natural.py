@@ -1,0 +1,96 @@
+"""Natural gradients by Kronecker-factored curvature (K-FAC), for a whole stack at once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from skmeta.gradients.factors import Recording
+from skmeta.population import Parameters
+
+DAMPING = 0.3
+"""Relative to the mean eigenvalue. Edits are large steps: with less damping the quadratic
+model that the natural gradient rests on does not reach that far."""
+
+
+class KroneckerFisher:
+    """Kronecker factors of the Fisher information of every layer of every network.
+
+    The Fisher information is the curvature of the divergence between a network and an
+    edit of it; per layer it is approximated by ``A x G``, with A the second moment of the
+    layer's inputs (and a one for the bias) and G that of the gradients at its outputs.
+
+    Parameters
+    ----------
+    recording : Recording
+        Forward pass on some rows.
+    weights : Tensor of shape (n_samples,)
+        Weights of the rows; they sum to 1.
+    damping : float
+        Added to the factors, relative to their mean eigenvalue.
+    """
+
+    def __init__(self, recording: Recording, weights: Tensor, damping: float = DAMPING) -> None:
+        self.recording = recording
+        root = weights.sqrt()[:, None]
+        moments = [0.0] * recording.stack.depth
+        for deltas in _fisher_deltas(recording):
+            for i, delta in enumerate(deltas):
+                moments[i] = moments[i] + _second_moment(delta * root)
+        masks = [recording.stack._ones_mask(i) for i in range(recording.stack.depth + 1)]
+        self.outputs = [
+            _damped(m, mask, damping) for m, mask in zip(moments, masks[1:], strict=True)
+        ]
+        self.inputs = []
+        for h, mask in zip(recording.states, masks[:-1], strict=False):
+            ones = h.new_ones(*h.shape[:2], 1)
+            augmented = torch.cat([h, ones], -1) * root
+            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
+            self.inputs.append(_damped(_second_moment(augmented), mask, damping))
+
+    def solve(self, gradient: Parameters) -> Parameters:
+        """Multiply a gradient by the inverse curvature of weights and biases.
+
+        Scales and shifts of normalisations are not part of the factors; their entries
+        are zero in the result.
+        """
+        weights, biases = [], []
+        for i, (weight, bias) in enumerate(zip(gradient.weight, gradient.bias, strict=True)):
+            both = torch.cat([weight, bias[..., None]], -1)
+            both = torch.cholesky_solve(both, self.outputs[i])
+            both = torch.cholesky_solve(both.transpose(1, 2), self.inputs[i]).transpose(1, 2)
+            weights.append(both[..., :-1])
+            biases.append(both[..., -1])
+        zeros = tuple(torch.zeros_like(t) for t in gradient.scale)
+        found = Parameters(tuple(weights), tuple(biases), zeros, zeros)
+        return found.map(torch.mul, self.recording.stack.trainable())
+
+
+def _second_moment(values: Tensor) -> Tensor:
+    return values.transpose(1, 2) @ values
+
+
+def _damped(moment: Tensor, mask: Tensor, damping: float) -> Tensor:
+    """Cholesky factor of a second moment plus a multiple of its mean eigenvalue."""
+    mean = moment.diagonal(dim1=1, dim2=2).sum(1) / mask.sum(1)
+    eye = torch.eye(moment.shape[-1], dtype=moment.dtype, device=moment.device)
+    # Padding gets ones, so that the matrix is regular; it never mixes with true entries.
+    added = damping * mean.clamp_min(1e-10)[:, None, None] * eye
+    return torch.linalg.cholesky(moment + added + torch.diag_embed(1 - mask))
+
+
+def _fisher_deltas(recording: Recording) -> list[list[Tensor]]:
+    """Gradients at the linear outputs whose second moment is the Fisher information.
+
+    The Fisher information of a softmax is ``diag(p) - p p^T``, the sum over classes k of
+    outer products of ``sqrt(p_k) (e_k - p)``; with two classes one vector suffices.
+    """
+    p = recording.logits.detach().softmax(-1)
+    n_classes = p.shape[-1]
+    if n_classes == 2:
+        root = (p[..., 0] * p[..., 1]).sqrt()
+        vectors = [torch.stack([-root, root], -1)]
+    else:
+        eye = torch.eye(n_classes, dtype=p.dtype, device=p.device)
+        vectors = [p[..., k, None].sqrt() * (eye[k] - p) for k in range(n_classes)]
+    return [recording.deltas(v) for v in vectors]
