@@ -20,10 +20,13 @@ _CHUNK_ELEMENTS = 2**23
 
 
 def run_stack(stack: Stack, X: Tensor) -> Tensor:
-    """Run a stack on many rows in pieces and without gradients, ``(n, n_samples, n_outputs)``."""
+    """Run a stack on many rows in pieces and without gradients, ``(n, n_samples, n_outputs)``.
+
+    ``X`` is ``(n_samples, n_inputs)``, or has rows of its own for each network.
+    """
     n_rows = max(_CHUNK_ELEMENTS // (len(stack) * max(stack.widths)), 1)
     with torch.no_grad():
-        return torch.cat([forward(stack, part) for part in X.split(n_rows)], dim=1)
+        return torch.cat([forward(stack, part) for part in X.split(n_rows, -2)], dim=1)
 
 
 def run_networks(networks: Any, task: Task) -> Tensor:
@@ -50,7 +53,16 @@ def run_networks(networks: Any, task: Task) -> Tensor:
     torch.Size([1, 2, 2])
     """
     population = Population(networks)
+    check_fit_together(population, task)
     X, _, _ = task.tensors(population.device, population.dtype)
+    logits = X.new_empty(len(population), task.n_samples, task.n_classes)
+    for positions, stack in population.blocks:
+        logits[torch.as_tensor(positions)] = run_stack(stack, X)
+    return logits
+
+
+def check_fit_together(population: Population, task: Task) -> None:
+    """Raise unless there are networks and all have the inputs and outputs of the task."""
     inputs = {a.n_inputs for a in population.architectures}
     outputs = {a.n_outputs for a in population.architectures}
     if inputs != {task.n_features} or outputs != {task.n_classes}:
@@ -59,10 +71,6 @@ def run_networks(networks: Any, task: Task) -> Tensor:
             f"the task has features and labels. Got {sorted(inputs)} inputs and "
             f"{sorted(outputs)} outputs. Pass the task that the networks were trained on."
         )
-    logits = X.new_empty(len(population), task.n_samples, task.n_classes)
-    for positions, stack in population.blocks:
-        logits[torch.as_tensor(positions)] = run_stack(stack, X)
-    return logits
 
 
 class Baseline(BaseEstimator, ABC):
@@ -123,19 +131,18 @@ class Baseline(BaseEstimator, ABC):
         check_in_range("lam", params["lam"], owner=owner, low=0)
         return Objective(resolve_requirement(params["requirement"], owner))
 
-    def _check_codes(self, task: Task) -> None:
-        """Refuse a task whose labels or groups are numbered in another way than in fit."""
-        for name in ("classes", "groups"):
-            known, came = (
-                None if values is None else values.tolist()
-                for values in (getattr(self.task_, name), getattr(task, name))
+    def _check_groups(self, task: Task) -> None:
+        """Refuse a task whose groups are numbered in another way than in fit."""
+        known, came = (
+            None if groups is None else groups.tolist()
+            for groups in (self.task_.groups, task.groups)
+        )
+        if known != came:
+            raise ValueError(
+                f"The 'task' parameter of {type(self).__name__}.predict_logits must have the "
+                f"groups {known} of the task in fit. Got {came or 'none'} instead. Make both "
+                "tasks with split_tasks or Task.subset."
             )
-            if known != came:
-                raise ValueError(
-                    f"The 'task' parameter of {type(self).__name__}.predict_logits must have the "
-                    f"{name} {known} of the task in fit. Got {came} instead. Make both tasks with "
-                    "split_tasks or Task.subset."
-                )
 
     @abstractmethod
     def predict_logits(self, networks: Any, task: Task) -> Tensor:
@@ -228,12 +235,8 @@ class PostProcessor(Baseline):
             Logits.
         """
         check_is_fitted(self)
-        self._check_codes(task)
-        if self.needs_sensitive_at_prediction and task.sensitive is None:
-            raise ValueError(
-                f"{type(self).__name__} needs the sensitive features of every row that it "
-                "predicts. Got a task without them. Pass Task(X, y, sensitive_features=...)."
-            )
+        if self.needs_sensitive_at_prediction:
+            self._check_groups(task)
         population = Population(networks)
         with torch.no_grad():
             settings = self._choose(run_networks(population, self.task_))

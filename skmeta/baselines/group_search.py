@@ -14,7 +14,8 @@ from skmeta.requirements import Cells, Objective
 
 def membership(task: Task, like: Tensor) -> Tensor:
     """One-hot groups of the rows of a task, ``(n_samples, n_groups)``."""
-    groups = torch.as_tensor(task.sensitive, device=like.device)
+    _, _, groups = task.tensors(like.device)
+    assert groups is not None  # predict_logits has checked
     return torch.nn.functional.one_hot(groups, task.n_groups).to(like)
 
 

@@ -50,7 +50,7 @@ class Swap(WeightEditor):
     >>> from skmeta.zoo import make_zoo
     >>> bunch = make_biased_classification(2000, random_state=0)
     >>> train, reference, test = split_tasks(bunch, "group")
-    >>> zoo = make_zoo(train, 3, epochs=2, progress=False, random_state=0)
+    >>> zoo = make_zoo(train, 3, epochs=2, n_checkpoints=1, progress=False, random_state=0)
     >>> Swap(random_state=0).fit(zoo, task=reference).transform(zoo[:2])
     Population of 2 networks, 10 inputs, 2 outputs...
     """

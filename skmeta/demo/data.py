@@ -141,4 +141,4 @@ def _check_frame(frame: pd.DataFrame, target: str, sensitive: str) -> None:
             f"{n_groups}; merge small ones."
         )
     if frame.shape[1] < 3:
-        raise InputError("The file must have a feature beside the target and the groups.")
+        raise InputError("The file needs a feature beside the target and the groups.")

@@ -118,7 +118,8 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
     """
 
     __metadata_request__fit = {"task": True}
-    __metadata_request__score = {"task": True}
+    # Pipeline.score always routes a sample_weight, and refuses estimators that never heard of it.
+    __metadata_request__score = {"task": True, "sample_weight": None}
     __metadata_request__transform = {"lam": UNUSED}
 
     def __init__(

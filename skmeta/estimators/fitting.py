@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -58,7 +59,8 @@ def build_net(estimator: Any, module: EditingLoss, n_networks: int, *, seed: int
     """Build the skorch net of an estimator, or clone it from its ``net`` parameter."""
     generator = torch.Generator().manual_seed(seed)
     fixed = {
-        "module": module,
+        # A callable: skorch does not let set_params replace a module by a module.
+        "module": partial(_given, module),
         "criterion": MeanCriterion,
         "iterator_train__shuffle": True,
         "iterator_train__generator": generator,
@@ -89,6 +91,10 @@ def build_net(estimator: Any, module: EditingLoss, n_networks: int, *, seed: int
         callbacks__print_log=PrintLog() if estimator.verbose > 1 else None,
         verbose=int(estimator.verbose > 1),
     )
+
+
+def _given(module: nn.Module) -> nn.Module:
+    return module
 
 
 class EpochBar(Callback):

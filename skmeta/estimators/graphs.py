@@ -14,6 +14,8 @@ from skmeta.population import Parameters, Stack, Tape, forward
 from skmeta.requirements import Cells, Objective
 
 _CHUNK = 16
+# The divergence of a step is measured on every fourth reference row.
+_COST_STRIDE = 4
 FEATURES = ("weights", "probes", "cells", "gradients")
 
 
@@ -74,28 +76,41 @@ class GraphBuilder:
     def _with_gradients(self, stack: Stack, context: Tensor) -> WeightGraph:
         assert self.cells is not None
         recording = Recording(stack, self.X)
+        logits = recording.logits.clone().requires_grad_()
         with torch.enable_grad():
-            parts = self.objective.requirement.directions(recording.logits, self.cells).unbind(1)
-        logits, steps, deltas, costs = recording.logits.detach(), [], [], []
+            parts = self.objective.requirement.directions(logits, self.cells).unbind(1)
         fisher = KroneckerFisher(recording, self.cells.row_weights().to(self.X))
+        steps, deltas, costs = [], [], []
+        few = self._few_rows()
         for part in parts:
-            gradient, delta = recording.gradient(part)
-            step = polyak_step(gradient, part.detach(), fisher.solve(gradient))
-            steps.append(step)
+            ones = torch.ones_like(part)
+            (cotangent,) = torch.autograd.grad(part, logits, ones, retain_graph=True)
+            delta = recording.pull_back(cotangent)
             deltas.append(delta)
-            moved = stack.params.map(torch.sub, step)
-            there = forward(stack, self.X, moved)
-            costs.append(self.objective.divergence(logits, there, self.cells))
+            gradient = recording.gradient(delta)
+            for direction in (fisher.solve(gradient), gradient):
+                step = polyak_step(gradient, part.detach(), direction)
+                there = forward(stack, self.X[few], stack.params.map(torch.sub, step))
+                here, cells = recording.logits[:, few], self.cells.take(few)
+                costs.append(self.objective.divergence(here, there, cells))
+                steps.append(step)
         gaps, cost = torch.stack(parts, 1).detach(), torch.stack(costs, 1).clamp_min(1e-6)
+        per_step = gaps.repeat_interleave(2, 1)
         nodes = []
         for i, node in enumerate(self._cell_nodes(stack, recording.states)):
             extra = [self._delta_nodes(stack, i, d[i - 1] if i else None) for d in deltas]
             nodes.append(torch.cat([node, *extra], -1))
         context = torch.cat(
-            [context, self._cell_context(logits), gaps, gaps.clamp_min(1e-4).log(), cost.log()], 1
+            [context, self._cell_context(recording.logits), gaps, gaps.clamp_min(1e-4).log(), cost.log()], 1
         )
         # Minimise lam * gap * (1 - a) + cost * a**2 over the multiple a of the step.
-        return WeightGraph(stack, tuple(nodes), tuple(steps), context, 0.5 * gaps / cost)
+        return WeightGraph(stack, tuple(nodes), tuple(steps), context, 0.5 * per_step / cost)
+
+    def _few_rows(self) -> Tensor:
+        """Every fourth row of each cell, beginning with its first."""
+        assert self.cells is not None
+        codes = self.cells.codes
+        return torch.cat([(codes == c).nonzero()[::_COST_STRIDE, 0] for c in codes.unique()])
 
     def _cell_means(self, h: Tensor) -> Tensor:
         """Mean over the rows of each cell, ``(n, n_samples, width) -> (n, n_cells, width)``."""

@@ -71,7 +71,8 @@ class EditingLoss(nn.Module):
         """Return one loss per network, ``(n,)``, in the order of depth."""
         assert self.data is not None
         graphs, X, cells, sampler = self.data
-        rows = sampler.draw(self.generator).to(X.device)
+        rows = next(iter(sampler.epoch([self.generator])))[0]
+        rows = rows.to(X.device)
         where = self.where[positions.cpu()]
         losses = []
         for number in where[:, 0].unique().tolist():

@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
+from skmeta.baselines import run_networks
 from skmeta.datasets import Task
+from skmeta.evaluation.intervals import bootstrap_interval
+from skmeta.evaluation.measures import measure_edits
 from skmeta.population import Population
-from skmeta.requirements import Cells, Objective
 
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#7f7f7f")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_NORMAL_95 = 1.96
 
 
 class ParetoFrontDisplay:
-    """What each method gives up, the divergence, against what remains, the violation.
+    """What each method gives up, the divergence, against what remains, the measure.
 
     Lower left is better. A method that was measured at several lam is a curve, a method
     without lam a point. Use :meth:`from_frame` or :meth:`from_estimator`.
@@ -28,7 +28,7 @@ class ParetoFrontDisplay:
     ----------
     points : DataFrame
         One row per method and lam: ``method``, ``lam`` (nan if the method has none),
-        ``violation``, ``violation_low``, ``violation_high``, ``divergence``,
+        ``measure``, ``measure_low``, ``measure_high``, ``divergence``,
         ``divergence_low`` and ``divergence_high``.
 
     Attributes
@@ -43,19 +43,19 @@ class ParetoFrontDisplay:
     Examples
     --------
     >>> import pandas as pd
-    >>> from skmeta.evaluation.displays import ParetoFrontDisplay
+    >>> from skmeta.evaluation import ParetoFrontDisplay
     >>> frame = pd.DataFrame(
     ...     {
     ...         "method": ["nothing", "nothing", "editor", "editor"],
     ...         "lam": 0.1,
     ...         "divergence": [0.0, 0.0, 0.001, 0.003],
-    ...         "violation": [0.2, 0.1, 0.04, 0.06],
+    ...         "measure": [0.2, 0.1, 0.04, 0.06],
     ...     }
     ... )
-    >>> ParetoFrontDisplay.from_frame(frame).points[["method", "lam", "violation", "divergence"]]
-        method  lam  violation  divergence
-    0  nothing  0.1       0.15       0.000
-    1   editor  0.1       0.05       0.002
+    >>> ParetoFrontDisplay.from_frame(frame).points[["method", "lam", "measure", "divergence"]]
+        method  lam  measure  divergence
+    0  nothing  0.1     0.15       0.000
+    1   editor  0.1     0.05       0.002
     """
 
     def __init__(self, points: pd.DataFrame) -> None:
@@ -66,7 +66,7 @@ class ParetoFrontDisplay:
         cls,
         frame: pd.DataFrame,
         *,
-        violation: str = "violation",
+        measure: str = "measure",
         divergence: str = "divergence",
         method: str = "method",
         lam: str = "lam",
@@ -74,14 +74,15 @@ class ParetoFrontDisplay:
     ) -> ParetoFrontDisplay:
         """Average measurements of single networks; with ``ax`` also draw them.
 
-        The confidence bands are normal 95 % intervals of the mean over the networks. They
-        leave out that the rows of the task are a sample, too.
+        The confidence bands are bootstrapped 95 % intervals of the mean over the networks.
+        They leave out that the rows of the task are a sample, too.
 
         Parameters
         ----------
         frame : DataFrame
-            One row per network, method and lam.
-        violation, divergence, method, lam : str
+            One row per network, method and lam, with the columns of :func:`measure_edits`;
+            or, as :func:`compare` returns it, one row per method with intervals.
+        measure, divergence, method, lam : str
             Names of its columns; the column ``lam`` may be missing.
         ax : matplotlib Axes, optional
             Draw here.
@@ -91,24 +92,27 @@ class ParetoFrontDisplay:
         ParetoFrontDisplay
             With one point per method and lam.
         """
-        missing = [c for c in (violation, divergence, method) if c not in frame.columns]
+        if frame.index.name == method:
+            frame = frame.reset_index()
+        missing = [c for c in (measure, divergence, method) if c not in frame.columns]
         if missing:
             raise ValueError(
-                f"ParetoFrontDisplay.from_frame needs a frame with the columns {violation!r}, "
+                f"ParetoFrontDisplay.from_frame needs a frame with the columns {measure!r}, "
                 f"{divergence!r} and {method!r}. It lacks {missing}; name the columns in the "
                 "parameters of from_frame."
             )
-        tidy = pd.DataFrame(
-            {
-                "method": frame[method],
-                "lam": frame[lam] if lam in frame.columns else np.nan,
-                "violation": frame[violation],
-                "divergence": frame[divergence],
-            }
-        )
-        groups = tidy.groupby(["method", "lam"], sort=False, dropna=False)
-        rows = [{"method": key[0], "lam": key[1], **_mean_row(group)} for key, group in groups]
-        display = cls(pd.DataFrame(rows))
+        names = {measure: "measure", divergence: "divergence", method: "method", lam: "lam"}
+        for axis in (measure, divergence):
+            names |= {f"{axis}_{end}": f"{names[axis]}_{end}" for end in ("low", "high")}
+        tidy = frame[[name for name in names if name in frame]].rename(columns=names)
+        if "lam" not in tidy:
+            tidy["lam"] = np.nan
+        if "measure_low" not in tidy:
+            groups = tidy.groupby(["method", "lam"], sort=False, dropna=False)
+            tidy = pd.DataFrame(
+                [{"method": key[0], "lam": key[1], **_mean_row(part)} for key, part in groups]
+            )
+        display = cls(tidy)
         return display if ax is None else display.plot(ax=ax)
 
     @classmethod
@@ -147,18 +151,22 @@ class ParetoFrontDisplay:
         population = Population(networks)
         task = editor.task_ if task is None else task
         if lams is None:
-            lams = np.unique(np.geomspace(*editor.lam_range_, 5))
-        frames = [_measure("nothing", np.nan, population, population, editor, task)]
+            low, high = editor.lam_range_
+            lams = np.unique(np.geomspace(low, high, 5)).tolist()
+        before = run_networks(population, task)
+        frames = [measure_edits(before, before, task, editor.requirement_)]
+        frames[0] = frames[0].assign(method="nothing", lam=np.nan)
         for lam in lams:
-            edited = editor.transform(population, lam=float(lam))
-            frames.append(_measure(name, float(lam), population, edited, editor, task))
+            after = run_networks(editor.transform(population, lam=float(lam)), task)
+            frame = measure_edits(before, after, task, editor.requirement_)
+            frames.append(frame.assign(method=name, lam=float(lam)))
         return cls.from_frame(pd.concat(frames, ignore_index=True)).plot(ax=ax)
 
     def plot(
         self,
         ax: Any = None,
         *,
-        xlabel: str = "violation (equalized odds difference, lower is fairer)",
+        xlabel: str = "equalized odds difference",
         ylabel: str = "divergence from the original [nats]",
         yscale: str = "symlog",
         methods: Iterable[str] | None = None,
@@ -190,27 +198,28 @@ class ParetoFrontDisplay:
             points = self.points[self.points["method"] == name].sort_values("lam")
             if len(points):
                 self.lines_[name] = self._draw(ax, name, points, number)
+        # What rounding leaves of a zero divergence is zero.
+        positive = self.points.loc[self.points["divergence"] > 1e-6, "divergence"]
         if yscale == "symlog":
-            positive = self.points["divergence"][self.points["divergence"] > 0]
-            ax.set_yscale(
-                "symlog", linthresh=max(float(positive.min()), 1e-4) if len(positive) else 1
-            )
+            # Linear between zero and the decade below the smallest divergence.
+            smallest = float(positive.min()) if len(positive) else 1.0
+            ax.set_yscale("symlog", linthresh=10.0 ** np.floor(np.log10(smallest)))
         else:
             ax.set_yscale(yscale)
         ax.set_ylim(bottom=0)
         ax.set_xlim(left=0)
         ax.set(xlabel=xlabel, ylabel=ylabel)
         ax.grid(alpha=0.25, linewidth=0.6)
-        ax.legend(frameon=False, title="mean and 95 % interval")
+        ax.legend(frameon=False, title="mean and 95 % interval", fontsize=9)
         return self
 
     def _draw(self, ax: Any, name: str, points: pd.DataFrame, number: int) -> Any:
         """Draw one method and return its line."""
         color = _COLORS[number % len(_COLORS)]
-        x, y = points["violation"].to_numpy(), points["divergence"].to_numpy()
+        x, y = points["measure"].to_numpy(), points["divergence"].to_numpy()
         errors = [
             np.abs(points[[f"{axis}_low", f"{axis}_high"]].to_numpy().T - centre)
-            for axis, centre in (("violation", x), ("divergence", y))
+            for axis, centre in (("measure", x), ("divergence", y))
         ]
         container = ax.errorbar(
             x,
@@ -227,36 +236,28 @@ class ParetoFrontDisplay:
             zorder=3,
         )
         if len(points) > 1:
-            low, high = points["violation_low"], points["violation_high"]
+            low, high = points["measure_low"], points["measure_high"]
             ax.fill_betweenx(y, low, high, color=color, alpha=0.12, linewidth=0)
+            ends = points.iloc[[0, -1]] if np.ptp(y) > 0 else points.iloc[:0]
+            for lam, *where in ends[["lam", "measure", "divergence"]].to_numpy():
+                ax.annotate(
+                    f"lam {lam:g}",
+                    where,
+                    xytext=(5, 5),
+                    textcoords="offset points",
+                    fontsize=8,
+                    color=color,
+                )
         return container.lines[0]
 
 
 def _mean_row(group: pd.DataFrame) -> dict[str, float]:
-    """Mean and normal 95 % interval of both axes."""
-    row = {}
-    for column in ("violation", "divergence"):
-        values = group[column].to_numpy(dtype=float)
-        mean = float(values.mean())
-        spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-        half = _NORMAL_95 * spread / np.sqrt(len(values))
-        row |= {column: mean, f"{column}_low": max(mean - half, 0.0), f"{column}_high": mean + half}
+    """Mean and 95 % interval of both axes."""
+    row: dict[str, float] = {}
+    for column in ("measure", "divergence"):
+        mean, low, high = bootstrap_interval(group[column], random_state=0)
+        row |= {column: mean, f"{column}_low": low, f"{column}_high": high}
     return row
-
-
-def _measure(
-    name: str, lam: float, before: Population, after: Population, editor: Any, task: Task
-) -> pd.DataFrame:
-    """Divergence and exact violation of each network."""
-    objective, cells = Objective(editor.requirement_), Cells.of(task)
-    X, _, _ = task.tensors()
-    with torch.no_grad():
-        original, edited = before.forward(X), after.forward(X)
-        divergence = objective.divergence(original, edited, cells)
-        violation = objective.requirement.measure(edited, cells)
-    return pd.DataFrame(
-        {"method": name, "lam": lam, "divergence": divergence, "violation": violation}
-    )
 
 
 def _import_pyplot() -> Any:

@@ -1,10 +1,14 @@
-"""Gradients of all weights of a stack from one recorded forward pass.
+"""Gradients of all weights of a stack from one recorded forward and one backward pass.
 
 The gradient of a linear layer on a batch is ``delta.T @ h``, with ``h`` the layer's inputs
-and ``delta`` the gradient at its outputs. Keeping the two factors costs O(neurons) per row.
+and ``delta`` the gradient at its outputs. Keeping the two factors costs O(neurons) per row,
+and deltas are linear in the gradient at the logits: with two classes, one backward pass
+serves every objective.
 """
 
 from __future__ import annotations
+
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -14,7 +18,7 @@ from skmeta.population.forward import Tape, forward
 
 
 class Recording(Tape):
-    """A forward pass that keeps the states and makes outputs of linear layers differentiable.
+    """A forward pass that keeps its states and can be pulled back from the logits.
 
     Attributes
     ----------
@@ -22,21 +26,29 @@ class Recording(Tape):
         State ``l`` is ``(n, n_samples, width)``; state 0 is the input.
     preactivations : list of Tensor
         Outputs of the linear layers.
-    logits : Tensor of shape (n, n_samples, n_outputs)
-        Outputs of the networks.
+    logits : Tensor of shape (n, n_samples, n_classes)
+        Outputs of the networks, detached.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmeta.gradients import Recording
+    >>> from skmeta.population import Architecture, Population
+    >>> population = Population.initialize(Architecture.mlp((3, 8, 2)), 5, random_state=0)
+    >>> ((_, stack),) = population.blocks
+    >>> recording = Recording(stack, torch.ones(10, 3))
+    >>> error = recording.logits.softmax(-1) - torch.tensor([1.0, 0.0])
+    >>> recording.gradient(recording.pull_back(error)).weight[0].shape
+    torch.Size([5, 8, 3])
     """
 
     def __init__(self, stack: Stack, X: Tensor) -> None:
         self.stack = stack
         self.states: list[Tensor] = []
         self.preactivations: list[Tensor] = []
-        # Only scales and shifts need to be leaves: weights and biases follow from the factors.
-        self.scales = [t.detach().requires_grad_() for t in stack.params.scale]
-        self.shifts = [t.detach().requires_grad_() for t in stack.params.shift]
-        params = stack.params.map(lambda t: t.detach())
-        params = params._replace(scale=tuple(self.scales), shift=tuple(self.shifts))
         with torch.enable_grad():
-            self.logits = forward(stack, X, params, tape=self)
+            self._outputs = forward(stack, X, stack.params.map(torch.detach), tape=self)
+        self.logits = self._outputs.detach()
 
     def preactivation(self, index: int, z: Tensor) -> Tensor:
         """Keep the output of a linear layer as a point to differentiate at."""
@@ -49,47 +61,53 @@ class Recording(Tape):
         self.states.append(h.detach())
         return h
 
-    def gradient(self, values: Tensor) -> tuple[Parameters, list[Tensor]]:
-        """Differentiate one value per network with respect to its own weights.
+    @cached_property
+    def _jacobians(self) -> list[list[Tensor]]:
+        """Deltas of ``logit_k - logit_0`` for k = 1, 2, ..., layer by layer."""
+        found = []
+        for k in range(1, self.logits.shape[-1]):
+            cotangent = torch.zeros_like(self.logits)
+            cotangent[..., k], cotangent[..., 0] = 1.0, -1.0
+            found.append(
+                list(
+                    torch.autograd.grad(
+                        self._outputs, self.preactivations, cotangent, retain_graph=True
+                    )
+                )
+            )
+        return found
+
+    def pull_back(self, cotangent: Tensor) -> list[Tensor]:
+        """Return the gradients at the outputs of the linear layers, row by row.
 
         Parameters
         ----------
-        values : Tensor of shape (n,)
-            Computed from :attr:`logits`; the graph is kept.
+        cotangent : Tensor of shape (n, n_samples, n_classes)
+            Gradient at the logits. It must sum to zero over the classes, as that of any
+            function of the probabilities does.
 
         Returns
         -------
-        gradient : Parameters
-            In the shapes of the stack's parameters, zero where it has none.
-        deltas : list of Tensor
-            Gradients at the outputs of the linear layers, ``(n, n_samples, width)``.
+        list of Tensor
+            ``(n, n_samples, width)`` per layer.
         """
-        leaves = [*self.preactivations, *self.scales, *self.shifts]
-        found = torch.autograd.grad(
-            values,
-            leaves,
-            torch.ones_like(values),
-            retain_graph=True,
-            allow_unused=True,
-            materialize_grads=True,
-        )
-        depth = self.stack.depth
-        deltas, scale, shift = found[:depth], found[depth : 2 * depth], found[2 * depth :]
-        weight = tuple(
-            torch.bmm(d.transpose(1, 2), h) for d, h in zip(deltas, self.states, strict=False)
-        )
-        bias = tuple(d.sum(1) for d in deltas)
-        gradient = Parameters(weight, bias, tuple(scale), tuple(shift))
-        return gradient.map(torch.mul, self.stack.trainable()), list(deltas)
+        parts = [
+            [delta * cotangent[..., k, None] for delta in deltas]
+            for k, deltas in enumerate(self._jacobians, start=1)
+        ]
+        return parts[0] if len(parts) == 1 else [sum(p[1:], p[0]) for p in zip(*parts, strict=True)]
 
-    def deltas(self, cotangent: Tensor) -> list[Tensor]:
-        """Pull a gradient at the logits back to the outputs of the linear layers.
+    def gradient(self, deltas: list[Tensor]) -> Parameters:
+        """Return the gradient of weights and biases; scales and shifts are left at zero.
 
         Parameters
         ----------
-        cotangent : Tensor of shape (n, n_samples, n_outputs)
-            Gradient at the logits, row by row.
+        deltas : list of Tensor
+            From :meth:`pull_back`.
         """
-        return list(
-            torch.autograd.grad(self.logits, self.preactivations, cotangent, retain_graph=True)
+        weight = tuple(
+            torch.bmm(d.transpose(1, 2), h) for d, h in zip(deltas, self.states, strict=False)
         )
+        zeros = tuple(torch.zeros_like(t) for t in self.stack.params.scale)
+        gradient = Parameters(weight, tuple(d.sum(1) for d in deltas), zeros, zeros)
+        return gradient.map(torch.mul, self.stack.trainable())

@@ -34,8 +34,8 @@ class KroneckerFisher:
         self.recording = recording
         root = weights.sqrt()[:, None]
         moments = [0.0] * recording.stack.depth
-        for deltas in _fisher_deltas(recording):
-            for i, delta in enumerate(deltas):
+        for vector in _fisher_vectors(recording.logits):
+            for i, delta in enumerate(recording.pull_back(vector)):
                 moments[i] = moments[i] + _second_moment(delta * root)
         masks = [recording.stack._ones_mask(i) for i in range(recording.stack.depth + 1)]
         self.outputs = [
@@ -79,18 +79,16 @@ def _damped(moment: Tensor, mask: Tensor, damping: float) -> Tensor:
     return torch.linalg.cholesky(moment + added + torch.diag_embed(1 - mask))
 
 
-def _fisher_deltas(recording: Recording) -> list[list[Tensor]]:
-    """Gradients at the linear outputs whose second moment is the Fisher information.
+def _fisher_vectors(logits: Tensor) -> list[Tensor]:
+    """Vectors at the logits whose second moment is the Fisher information of a softmax.
 
-    The Fisher information of a softmax is ``diag(p) - p p^T``, the sum over classes k of
-    outer products of ``sqrt(p_k) (e_k - p)``; with two classes one vector suffices.
+    That is ``diag(p) - p p^T``, the sum over classes k of outer products of
+    ``sqrt(p_k) (e_k - p)``; with two classes one vector suffices.
     """
-    p = recording.logits.detach().softmax(-1)
+    p = logits.softmax(-1)
     n_classes = p.shape[-1]
     if n_classes == 2:
         root = (p[..., 0] * p[..., 1]).sqrt()
-        vectors = [torch.stack([-root, root], -1)]
-    else:
-        eye = torch.eye(n_classes, dtype=p.dtype, device=p.device)
-        vectors = [p[..., k, None].sqrt() * (eye[k] - p) for k in range(n_classes)]
-    return [recording.deltas(v) for v in vectors]
+        return [torch.stack([-root, root], -1)]
+    eye = torch.eye(n_classes, dtype=p.dtype, device=p.device)
+    return [p[..., k, None].sqrt() * (eye[k] - p) for k in range(n_classes)]

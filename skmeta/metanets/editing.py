@@ -69,6 +69,7 @@ class EditingMetanet(nn.Module):
         self.per_neuron = mlp(c, c, 3 * (1 + n_steps))
         self.per_layer = mlp(2 * c, c, 2 + 2 * n_steps)
         self.gamma = nn.Parameter(torch.tensor(0.1))
+        self.lead = nn.Parameter(torch.tensor([1.0, 0.0]).repeat(n_steps)[:n_steps])
         shrink(self.per_neuron[-1])
         shrink(self.per_layer[-1])
 
@@ -144,17 +145,18 @@ class EditingMetanet(nn.Module):
         """Return the edits of weight, bias, scale and shift of one layer."""
         k = self.n_steps
         a, b = (1 + coefficients[:, :2, None, None]).unbind(1)
-        along = -strength * (1 + coefficients[:, 2 : 2 + k])
+        along = -strength * (self.lead + coefficients[:, 2 : 2 + k])
         sway = 0.3 * strength * (1 + coefficients[:, 2 + k :])
         scale, weight = graph.weight_scales[index], graph.stack.params.weight[index]
         delta = self.gamma * (a * scale * forms[0] + b * weight * forms[1])
-        free = self.gamma * neuron[..., :3]
-        offsets = [free[..., 0] * scale[:, 0], free[..., 1], free[..., 2]]
+        outputs = neuron.unbind(-1)
+        offsets = [self.gamma * output for output in outputs[:3]]
+        offsets[0] = offsets[0] * scale[:, 0]
         for j, step in enumerate(graph.steps):
             multiple = along[:, j, None, None] + sway[:, j, None, None] * forms[2 + j]
             delta = delta + step.weight[index] * multiple
             for i, own in enumerate((step.bias, step.scale, step.shift)):
-                bend = along[:, j, None] + sway[:, j, None] * neuron[..., 3 * (1 + j) + i]
+                bend = along[:, j, None] + sway[:, j, None] * outputs[3 * (1 + j) + i]
                 offsets[i] = offsets[i] + own[index] * bend
         return delta, offsets[0], offsets[1], offsets[2]
 

@@ -66,12 +66,11 @@ class NeuronMetanet(EditingMetanet):
 
     def _forms(self, source: Tensor, target: Tensor) -> list[Tensor]:
         """Low-rank bilinear forms of the states at both ends of each weight."""
-        left = self.left(target).unflatten(-1, (self.n_forms, self.rank))
-        right = self.right(source).unflatten(-1, (self.n_forms, self.rank))
-        return [
-            left[:, :, k] @ right[:, :, k].transpose(1, 2) / self.rank**0.5
-            for k in range(self.n_forms)
-        ]
+        left, right = (
+            linear(h).unflatten(-1, (self.n_forms, self.rank)).permute(2, 0, 1, 3)
+            for linear, h in ((self.left, target), (self.right, source))
+        )
+        return list((left @ right.transpose(2, 3) / self.rank**0.5).unbind(0))
 
 
 class _Round(nn.Module):

@@ -13,9 +13,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from skmeta.population import Buffers, Parameters, Stack, forward
+from skmeta.population import Buffers, Stack, forward
 from skmeta.population.forward import Tape, update_buffers
 from skmeta.training.rules import make_rule
+from skmeta.training.threads import keep_freed_memory
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Maps outputs ``(n, batch, n_outputs)`` and row numbers ``(n, batch)`` to losses ``(n,)``."""
@@ -43,27 +44,30 @@ class TrainingTape(Tape):
     def state(self, index: int, h: Tensor) -> Tensor:
         """Drop elements of hidden states."""
         rates = self.rates[index - 1] if index else None
-        if rates is None:
-            return h
-        return h * self._mask(rates, index, h)
+        return h if rates is None else h * self._mask(rates, index, h)
 
     def _mask(self, rates: Tensor, index: int, h: Tensor) -> Tensor:
         n, n_rows, width = h.shape
-        # Sixteen random bits per element, drawn neuron by neuron for the true neurons only:
-        # the stream of a network does not depend on its padding.
-        words = -(-n_rows // 4)
-        bits = torch.zeros(n, width, words, dtype=torch.int64)
+        # Sixteen random bits per element, four elements in a word, drawn for the true neurons
+        # only: the stream of a network does not depend on its padding.
+        words = torch.zeros(n, n_rows, -(-width // 4), dtype=torch.int64)
         for i, rate in enumerate(rates.tolist()):
             if rate:
-                true = bits[i, : self.true_widths[i][index]]
+                true = words[i, :, : -(-self.true_widths[i][index] // 4)]
                 true.random_(-(2**63), None, generator=self.generators[i])
-        threshold = (rates * 65536 - 32768).to(torch.int16)[:, None, None]
-        keep = bits.view(torch.int16)[..., :n_rows] >= threshold
-        return (keep / (1 - rates)[:, None, None]).transpose(1, 2).to(h)
+        bits = words.view(torch.int16)[..., :width].to(torch.float32)
+        # Kept are the bits at or above a threshold, as arithmetic: comparisons are slow.
+        threshold = (rates * 65536).round_() - 32768
+        mask = bits.sub_(threshold[:, None, None] - 1).clamp_(0, 1)
+        return mask.mul_((1 / (1 - rates))[:, None, None]).to(h)
 
     def batch_statistics(self, index: int, rows: slice, mean: Tensor, var: Tensor) -> None:
         """Remember the statistics of batch normalisation."""
         self.seen[index, (rows.start, rows.stop)] = (mean.detach(), var.detach())
+
+
+Snapshot = tuple[Tensor, Buffers]
+"""Flat weights and running statistics."""
 
 
 class StackTrainer:
@@ -82,6 +86,29 @@ class StackTrainer:
     train_mode : bool, default=True
         Dropout and batch statistics, as for training from scratch. Fine-tuning keeps the
         networks in evaluation mode: its stratified batches would distort the statistics.
+
+    Attributes
+    ----------
+    lr : Tensor of shape (n, 1)
+        Learning rates; change them in place for a schedule.
+    frozen : Tensor of bool of shape (n,)
+        Networks that no longer change.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmeta.population import Architecture, Population
+    >>> from skmeta.training import StackTrainer, cross_entropy
+    >>> networks = Population.initialize(Architecture.mlp((3, 8, 2)), 2, random_state=0)
+    >>> (_, stack), = networks.blocks
+    >>> trainer = StackTrainer(
+    ...     stack, lr=torch.full((2,), 0.01), weight_decay=torch.zeros(2), seeds=[0, 1]
+    ... )
+    >>> X, y = torch.eye(3), torch.tensor([0, 1, 1])
+    >>> rows = torch.arange(3).expand(2, 3)
+    >>> before, *_, after = [trainer.step(X, rows, cross_entropy(y)) for _ in range(20)]
+    >>> (after < before).tolist()
+    [True, True]
     """
 
     def __init__(
@@ -94,33 +121,39 @@ class StackTrainer:
         rule: str = "adam",
         train_mode: bool = True,
     ) -> None:
-        self.stack, device = stack, stack.device
-        tensors = stack.params.tensors()
-        self.flat = torch.cat([t.reshape(len(stack), -1) for t in tensors], dim=1)
-        views = zip(self.flat.split([t[0].numel() for t in tensors], dim=1), tensors, strict=True)
-        shaped = [v.unflatten(1, t.shape[1:]).requires_grad_() for v, t in views]
-        self.params = stack.params.replace_tensors(shaped)
-        self.buffers = Buffers(*(tuple(t.clone() for t in field) for field in stack.buffers))
-        self.lr = lr.to(self.flat)[:, None].clone()
-        self.rule = make_rule(rule, weight_decay.to(self.flat)[:, None])
+        keep_freed_memory()
+        self.stack = stack
+        self.buffers = _copy_buffers(stack.buffers)
+        self.lr = lr.to(stack.params.weight[0])[:, None].clone()
+        mask = self._flatten()
+        # Absent parameters hold neutral values, which must not decay.
+        self.rule = make_rule(rule, weight_decay.to(self.flat)[:, None] * mask)
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self.tape = TrainingTape(stack, self.generators) if train_mode else Tape()
-        self.active = [
-            (i, t) for i, t in enumerate(shaped) if stack.trainable().tensors()[i].any()
-        ]
-        self.frozen = torch.zeros(len(stack), dtype=torch.bool, device=device)
-        self._gradient = torch.zeros_like(self.flat)
-        self._slots = self._gradient.split([t[0].numel() for t in tensors], dim=1)
-        self._masks = self._gradient_masks()
+        self.frozen = torch.zeros(len(stack), dtype=torch.bool, device=stack.device)
+        self._kept: Snapshot | None = None  # what frozen networks are put back to
 
-    def _gradient_masks(self) -> dict[int, Tensor]:
-        """Masks of tensors of which some, but not all, entries are parameters."""
-        masks = {}
-        for i, _ in self.active:
-            mask = self.stack.trainable().tensors()[i]
-            if not mask.all():
-                masks[i] = mask
-        return masks
+    def _flatten(self) -> Tensor:
+        """Put all parameters in one tensor: the update rule is then a few operations.
+
+        Returns ones where an entry is a parameter, of a shape that broadcasts.
+        """
+        tensors, masks = (p.tensors() for p in (self.stack.params, self.stack.trainable()))
+        present = [i for i, mask in enumerate(masks) if mask.any()]
+        self.flat = torch.cat([tensors[i].flatten(1) for i in present], dim=1)
+        self._gradient = torch.zeros_like(self.flat)
+        sizes = [tensors[i][0].numel() for i in present]
+        self._active = []
+        for i, view, slot in zip(
+            present, self.flat.split(sizes, 1), self._gradient.split(sizes, 1), strict=True
+        ):
+            mask = None if masks[i].all() else masks[i]
+            tensors[i] = view.unflatten(1, tensors[i].shape[1:]).requires_grad_()
+            self._active.append((tensors[i], slot, mask))
+        self.params = self.stack.params.replace_tensors(tensors)
+        if all(mask is None for _, _, mask in self._active):
+            return self.flat.new_ones(1)
+        return torch.cat([masks[i].flatten(1) for i in present], dim=1)
 
     def current(self) -> Stack:
         """Return the networks as they are now, as a stack that shares memory."""
@@ -128,42 +161,62 @@ class StackTrainer:
         return self.stack.with_params(params, self.buffers)
 
     def step(self, X: Tensor, rows: Tensor, loss: Loss) -> Tensor:
-        """Take one step of every network on its own rows; return the losses ``(n,)``."""
+        """Take one step of every network on its own rows.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_samples, n_inputs)
+            Rows of the task.
+        rows : Tensor of int of shape (n, batch)
+            Which rows each network sees.
+        loss : callable
+            ``loss(outputs, rows) -> (n,)``.
+
+        Returns
+        -------
+        Tensor of shape (n,)
+            Losses before the step.
+        """
+        rows = rows.to(X.device)
         batch = X.index_select(0, rows.flatten()).view(*rows.shape, X.shape[1])
-        outputs = forward(self.stack, batch, self.params, tape=self.tape)
-        losses = loss(outputs, rows)
-        wanted = [t for _, t in self.active]
-        gradients = torch.autograd.grad(losses.sum(), wanted)
+        losses = loss(forward(self.stack, batch, self.params, tape=self.tape), rows)
+        gradients = torch.autograd.grad(losses.sum(), [p for p, _, _ in self._active])
         with torch.no_grad():
-            for (i, _), gradient in zip(self.active, gradients, strict=True):
-                if i in self._masks:
-                    gradient = gradient * self._masks[i]
-                self._slots[i].copy_(gradient.flatten(1))
-            if self.frozen.any():
-                self._gradient[self.frozen] = 0.0
+            for (_, slot, mask), gradient in zip(self._active, gradients, strict=True):
+                slot.copy_((gradient if mask is None else gradient * mask).flatten(1))
             self.rule.step(self.flat, self._gradient, self.lr)
             if isinstance(self.tape, TrainingTape):
                 update_buffers(self.buffers, self.tape.seen, rows.shape[1])
                 self.tape.seen.clear()
+            if self._kept is not None:
+                self.restore(self._kept, self.frozen)
         return losses.detach()
 
     def freeze(self, networks: Tensor) -> None:
-        """Stop the training of some networks where they are."""
+        """Keep some networks as they are now; later steps do not change them."""
         self.frozen |= networks
-        self.lr[networks] = 0.0
-        self.rule.reset(networks)
+        self._kept = self.snapshot()
 
-    def snapshot(self) -> tuple[Tensor, Buffers]:
+    def snapshot(self) -> Snapshot:
         """Copy the weights and the running statistics."""
-        return self.flat.clone(), Buffers(*(tuple(t.clone() for t in f) for f in self.buffers))
+        return self.flat.clone(), _copy_buffers(self.buffers)
 
-    def restore(self, saved: tuple[Tensor, Buffers], networks: Tensor) -> None:
-        """Put the weights of some networks back to a snapshot."""
-        flat, buffers = saved
-        self.flat[networks] = flat[networks]
-        for field, old in zip(self.buffers, buffers, strict=True):
-            for tensor, saved_tensor in zip(field, old, strict=True):
-                tensor[networks] = saved_tensor[networks]
+    def restore(self, saved: Snapshot, networks: Tensor) -> None:
+        """Put the weights and statistics of some networks back to a snapshot."""
+        _overwrite((self.flat, self.buffers), saved, networks)
+
+
+def _copy_buffers(buffers: Buffers) -> Buffers:
+    return Buffers(*(tuple(t.clone() for t in field) for field in buffers))
+
+
+def _overwrite(old: Snapshot, new: Snapshot, networks: Tensor) -> None:
+    """Copy some networks from one snapshot into another, in place."""
+    pairs = [(old[0], new[0])]
+    for old_field, new_field in zip(old[1], new[1], strict=True):
+        pairs += zip(old_field, new_field, strict=True)
+    for to, value in pairs:
+        to[networks] = value[networks]
 
 
 @dataclass
@@ -228,16 +281,27 @@ def train_stack(
     on_epoch : callable, optional
         Called with the number of the finished epoch.
     """
-    n = len(trainer.stack)
+    if n_epochs < 1 or any(not 1 <= epoch <= n_epochs for epoch in checkpoints):
+        raise ValueError(
+            "The 'n_epochs' parameter of train_stack must be at least 1 and 'checkpoints' among "
+            f"the epochs 1 to n_epochs. Got {n_epochs} and {list(checkpoints)} instead."
+        )
+    if patience is not None and evaluate is None:
+        raise ValueError(
+            "The 'patience' parameter of train_stack needs 'evaluate', the validation loss that "
+            f"it watches. Got patience={patience} without it."
+        )
+    n, device = len(trainer.stack), trainer.stack.device
     curves, validation, kept = [], [], {}
-    diverged = torch.zeros(n, dtype=torch.bool, device=trainer.stack.device)
-    best_loss = torch.full((n,), torch.inf, device=trainer.stack.device)
-    best, waited = trainer.snapshot(), torch.zeros(n, device=trainer.stack.device)
+    diverged = torch.zeros(n, dtype=torch.bool, device=device)
+    best_loss, waited = torch.full((n,), torch.inf, device=device), torch.zeros(n, device=device)
+    best = trainer.snapshot()
     for epoch in range(1, n_epochs + 1):
         before = trainer.snapshot()
         losses = [trainer.step(X, rows, loss) for rows in sampler.epoch(trainer.generators)]
         curves.append(torch.stack(losses).mean(0))
-        broken = ~(trainer.flat.isfinite().all(1) & curves[-1].isfinite()) & ~trainer.frozen
+        finite = trainer.flat.isfinite().all(1) & curves[-1].isfinite()
+        broken = ~finite & ~trainer.frozen
         if broken.any():
             trainer.restore(before, broken)
             trainer.freeze(broken)
@@ -246,12 +310,13 @@ def train_stack(
             with torch.no_grad():
                 value = evaluate(trainer.current())
             validation.append(value)
-            better = value < best_loss
+            better = (value < best_loss) & ~trainer.frozen
             best_loss = torch.where(better, value, best_loss)
             waited = torch.where(better, torch.zeros_like(waited), waited + 1)
             if patience is not None:
-                best = _keep_best(trainer, best, better)
-                trainer.freeze((waited >= patience) & ~trainer.frozen)
+                _overwrite(best, trainer.snapshot(), better)
+                if (done := (waited >= patience) & ~trainer.frozen).any():
+                    trainer.freeze(done)
         if epoch in checkpoints:
             kept[epoch] = _copy(trainer.current())
         if on_epoch is not None:
@@ -260,33 +325,19 @@ def train_stack(
             break
     if patience is not None:
         trainer.restore(best, best_loss.isfinite())
-    for epoch in checkpoints:
-        kept.setdefault(epoch, _copy(trainer.current()))
+    final = _copy(trainer.current())
     return TrainingResult(
-        _copy(trainer.current()),
-        kept,
+        final,
+        # When every network has stopped early, the remaining checkpoints are the last state.
+        {epoch: kept.get(epoch, final) for epoch in checkpoints},
         torch.stack(curves),
         torch.stack(validation) if validation else None,
         diverged,
     )
 
 
-def _keep_best(
-    trainer: StackTrainer, best: tuple[Tensor, Buffers], better: Tensor
-) -> tuple[Tensor, Buffers]:
-    now = trainer.snapshot()
-    best[0][better] = now[0][better]
-    for field, new in zip(best[1], now[1], strict=True):
-        for tensor, value in zip(field, new, strict=True):
-            tensor[better] = value[better]
-    return best
-
-
 def _copy(stack: Stack) -> Stack:
-    params: Parameters = stack.params.map(torch.clone)
-    return stack.with_params(
-        params, Buffers(*(tuple(t.clone() for t in field) for field in stack.buffers))
-    )
+    return stack.with_params(stack.params.map(torch.clone), _copy_buffers(stack.buffers))
 
 
 def per_network(value: float | Sequence[float] | Tensor, n: int) -> Tensor:

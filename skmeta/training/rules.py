@@ -23,22 +23,18 @@ class SGD:
 
     def __init__(self, weight_decay: Tensor, *, momentum: float = 0.9) -> None:
         self.weight_decay, self.momentum = weight_decay, momentum
+        self._decays = bool(weight_decay.any())
         self.velocity: Tensor | None = None
 
     def step(self, flat: Tensor, gradient: Tensor, lr: Tensor) -> None:
         """Update ``flat`` in place; all are ``(n, P)``, the learning rate ``(n, 1)``."""
-        if self.weight_decay.any():
+        if self._decays:
             gradient = gradient.addcmul(flat, self.weight_decay)
         if self.velocity is None:
             self.velocity = gradient.clone()
         else:
             self.velocity.mul_(self.momentum).add_(gradient)
         flat.addcmul_(self.velocity, lr, value=-1.0)
-
-    def reset(self, rows: Tensor) -> None:
-        """Forget the state of the given networks."""
-        if self.velocity is not None:
-            self.velocity[rows] = 0.0
 
 
 class Adam:
@@ -64,6 +60,7 @@ class Adam:
         decoupled: bool = False,
     ) -> None:
         self.weight_decay, self.betas, self.eps = weight_decay, betas, eps
+        self._decays = bool(weight_decay.any())
         self.decoupled, self.n_steps = decoupled, torch.zeros(())
         self.mean = self.square = self.update = torch.empty(0)
 
@@ -71,7 +68,7 @@ class Adam:
         """Update ``flat`` in place; all are ``(n, P)``, the learning rate ``(n, 1)``."""
         if not self.n_steps:
             self.mean, self.square, self.update = (torch.zeros_like(flat) for _ in range(3))
-        if self.weight_decay.any():
+        if self._decays:
             if self.decoupled:
                 flat.mul_(1 - lr * self.weight_decay)
             else:
@@ -95,12 +92,6 @@ class Adam:
             maximize=False,
         )
         flat.addcmul_(self.update, lr)
-
-    def reset(self, rows: Tensor) -> None:
-        """Forget the state of the given networks."""
-        if self.n_steps:
-            self.mean[rows] = 0.0
-            self.square[rows] = 0.0
 
 
 RULES = ("adam", "adamw", "sgd")

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+_STEPS_AT_ONCE = 16
+
 
 class ShuffledRows:
     """Passes over all rows in random order; a last incomplete batch is left out.
@@ -30,8 +32,9 @@ class ShuffledRows:
     def epoch(self, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
         """Yield row numbers ``(n, batch_size)`` until every row was seen once."""
         order = torch.stack([torch.randperm(self.n_rows, generator=g) for g in generators])
-        for start in range(0, self.n_rows - self.batch_size + 1, self.batch_size):
-            yield order[:, start : start + self.batch_size]
+        n_steps = self.n_rows // self.batch_size
+        batches = order[:, : n_steps * self.batch_size].unflatten(1, (n_steps, self.batch_size))
+        yield from batches.transpose(0, 1).contiguous()
 
 
 class StratifiedRows:
@@ -48,18 +51,21 @@ class StratifiedRows:
     """
 
     def __init__(self, cells: np.ndarray, n_per_cell: int, n_steps: int) -> None:
-        self.members = [torch.from_numpy(np.flatnonzero(cells == c)) for c in np.unique(cells)]
+        _, codes, counts = np.unique(cells, return_inverse=True, return_counts=True)
+        self._rows = torch.from_numpy(np.argsort(codes, kind="stable"))
+        # One entry per row of a batch: the size of its cell and where the cell begins.
+        self._counts, self._starts = (
+            torch.from_numpy(values).repeat_interleave(n_per_cell)
+            for values in (counts, np.cumsum(counts) - counts)
+        )
         self.n_per_cell, self.n_steps = n_per_cell, n_steps
 
     def epoch(self, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
         """Yield row numbers ``(n, n_cells * n_per_cell)``, cell by cell."""
-        for _ in range(self.n_steps):
-            yield torch.stack([self.draw(g) for g in generators])
-
-    def draw(self, generator: torch.Generator) -> Tensor:
-        """Draw one batch of row numbers, cell by cell."""
-        picks = [
-            rows[torch.randint(len(rows), (self.n_per_cell,), generator=generator)]
-            for rows in self.members
-        ]
-        return torch.cat(picks)
+        for start in range(0, self.n_steps, _STEPS_AT_ONCE):
+            n_steps = min(_STEPS_AT_ONCE, self.n_steps - start)
+            draws = torch.empty(len(generators), n_steps, len(self._counts), dtype=torch.float64)
+            for draw, generator in zip(draws, generators, strict=True):
+                draw.uniform_(generator=generator)
+            picks = draws.mul_(self._counts).long().add_(self._starts)
+            yield from self._rows[picks].transpose(0, 1).contiguous()

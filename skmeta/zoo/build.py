@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,13 @@ import pandas as pd
 import torch
 from joblib import Parallel, delayed
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
-from skmeta._validation import check_in_range
+from skmeta._validation import check_in_range, check_rng
 from skmeta.datasets import Task
 from skmeta.population import Population, Stack, forward
 from skmeta.population.initialization import initial_records
+from skmeta.population.storage import PopulationFileError
 from skmeta.training import (
     ShuffledRows,
     StackTrainer,
@@ -31,6 +33,7 @@ from skmeta.zoo.grouping import plan_groups
 from skmeta.zoo.search_space import MLPSearchSpace, Run
 
 _VALIDATION_SHARE = 0.1
+_CACHE_VERSION = 1  # raise it when the same arguments begin to give another zoo
 
 
 def make_zoo(
@@ -68,26 +71,30 @@ def make_zoo(
     epochs : int, default=10
         Passes over the training rows.
     n_checkpoints : int, default=3
-        Networks kept of each run, at equally spaced epochs from the first to the last.
+        Networks kept of each run, at equally spaced epochs from the first to the last;
+        one keeps the last.
     n_jobs : int or None
         Groups trained at once, by joblib; ``joblib.parallel_config`` decides where. The
         zoo does not depend on it.
     cache_dir : path, optional
-        Finished groups are kept there; a call with equal arguments continues an
-        interrupted one and returns the same zoo to the bit.
+        Finished groups of networks are kept there; a call with equal arguments continues
+        an interrupted one and returns the same networks to the bit. A damaged file is
+        trained again, with a warning.
     device : str, default="cpu"
         Where to train.
     progress : bool, default=True
         Show a progress bar that counts networks.
-    random_state : int, RandomState or None
-        Seed; each run has a seed of its own.
+    random_state : int, RandomState, Generator or None
+        Seed; each run has a seed of its own. What run ``i`` is does not depend on
+        ``n_networks``; its weights do not either, but for rounding.
 
     Returns
     -------
     Population
         ``n_networks * n_checkpoints`` networks with metadata columns ``run``, ``epoch``,
-        hyper-parameters, ``validation_loss``, ``validation_accuracy`` and ``diverged``
-        (a run that became non-finite is kept at its last finite epoch).
+        hyper-parameters, ``validation_loss``, ``validation_accuracy``, ``diverged``
+        (a run that became non-finite is kept at its last finite epoch) and ``seconds``
+        (CPU time of the whole run, as its share of the group it was trained in).
 
     References
     ----------
@@ -109,20 +116,21 @@ def make_zoo(
     check_in_range("n_checkpoints", n_checkpoints, owner="make_zoo", low=1, high=epochs, kind="int")
     if task.classes is None:
         raise ValueError("make_zoo needs a classification task. Got a task with a float y.")
-    space = _search_space(search_space, like)
-    rng = np.random.default_rng(check_random_state(random_state).randint(2**31))
-    runs = [space.sample(task.n_features, task.n_classes, rng) for _ in range(n_networks)]
+    runs = _sample_runs(_search_space(search_space, like), task, n_networks, random_state)
     rows = train_test_split(
         np.arange(task.n_samples), test_size=_VALIDATION_SHARE, stratify=task.y, random_state=0
     )
-    kept = np.unique(np.linspace(1, epochs, n_checkpoints).round().astype(int)).tolist()
-    cache = None if cache_dir is None else _Cache(Path(cache_dir), task, runs, epochs, kept)
+    kept = _kept_epochs(epochs, n_checkpoints)
     groups = plan_groups(runs)
+    cache = None
+    if cache_dir is not None:
+        cache = _Cache(Path(cache_dir), task, runs, groups, kept, str(device))
     jobs = (
-        delayed(_train_group)(number, [runs[i] for i in group], group, task, rows, kept, device, cache)
+        delayed(_train_group)(
+            number, [runs[i] for i in group], group, task, rows, kept, device, cache
+        )
         for number, group in enumerate(groups)
     )
-    # Large groups first, so that the last worker does not wait for one of them.
     finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
     parts: dict[int, Population] = {}
     with tqdm(total=n_networks, disable=not progress, unit="network", desc="zoo") as bar:
@@ -130,6 +138,35 @@ def make_zoo(
             parts[number] = part
             bar.update(len(groups[number]))
     return _assemble([parts[number] for number in range(len(groups))])
+
+
+def _sample_runs(
+    space: MLPSearchSpace, task: Task, n_networks: int, random_state: Any
+) -> list[Run]:
+    # A stream per run: what a run is does not depend on how many there are.
+    root = np.random.SeedSequence(int(check_rng(random_state).integers(2**63)))
+    streams = map(np.random.default_rng, root.spawn(n_networks))
+    runs = [space.sample(task.n_features, task.n_classes, rng) for rng in streams]
+    for run in runs:
+        got = run.architecture
+        fits = (got.n_inputs, got.n_outputs, got.output) == (
+            task.n_features,
+            task.n_classes,
+            "logits",
+        )
+        if not fits:
+            raise ValueError(
+                f"make_zoo needs networks with {task.n_features} inputs and {task.n_classes} "
+                f"class logits, as the task has features and classes. Got {got.n_inputs} inputs "
+                f"and {got.n_outputs} {got.output}; change 'like' or the search space's "
+                "'architecture'."
+            )
+    return runs
+
+
+def _kept_epochs(epochs: int, n_checkpoints: int) -> list[int]:
+    first = 1 if n_checkpoints > 1 else epochs
+    return np.linspace(first, epochs, n_checkpoints).round().astype(int).tolist()
 
 
 def _search_space(search_space: MLPSearchSpace | None, like: Any) -> MLPSearchSpace:
@@ -154,18 +191,21 @@ def _train_group(
     cache: _Cache | None,
 ) -> tuple[int, Population]:
     """Train one group and return its checkpoints as a population."""
-    if cache is not None and (found := cache.load(number)) is not None:
+    if cache is not None and (found := cache.load(number, positions)) is not None:
         return number, found
+    # Thread time: under a threading backend other groups run in this process as well.
+    start = time.thread_time()
     X, y, _ = task.tensors(device)
     train, validation = (torch.as_tensor(part, device=X.device) for part in rows)
-    records = initial_records([r.architecture for r in runs], seeds=[r.seed for r in runs])
+    initial, training = zip(*(run.seeds for run in runs), strict=True)
+    records = initial_records([r.architecture for r in runs], seeds=initial)
     stack = Stack.merge([Stack.from_records([record]) for record in records]).to(X.device)
     with single_thread():
         trainer = StackTrainer(
             stack,
             lr=torch.tensor([r.learning_rate for r in runs]),
             weight_decay=torch.tensor([r.weight_decay for r in runs]),
-            seeds=[r.seed + 1 for r in runs],
+            seeds=training,
         )
         result = train_stack(
             trainer,
@@ -175,15 +215,14 @@ def _train_group(
             n_epochs=max(kept),
             checkpoints=kept,
         )
-        parts = [
-            Population.from_blocks(
-                [(np.arange(len(runs)), checkpoint.to("cpu"))],
-                metadata=_metadata(runs, positions, epoch, checkpoint, X[validation], y[validation])
-                .assign(diverged=result.diverged.cpu().numpy()),
-            )
-            for epoch, checkpoint in result.checkpoints.items()
-        ]
+        parts = []
+        for epoch, checkpoint in result.checkpoints.items():
+            frame = _metadata(runs, positions, epoch, checkpoint, X[validation], y[validation])
+            frame["diverged"] = result.diverged.cpu().numpy()
+            block = (np.arange(len(runs)), checkpoint.to("cpu"))
+            parts.append(Population.from_blocks([block], metadata=frame))
     part = Population.concatenate(parts)
+    part.metadata["seconds"] = (time.thread_time() - start) / len(runs)
     if cache is not None:
         cache.save(number, part)
     return number, part
@@ -221,22 +260,46 @@ class _Cache:
     """Finished groups of one zoo in a folder whose name is a hash of all that defines it."""
 
     def __init__(
-        self, folder: Path, task: Task, runs: Sequence[Run], epochs: int, kept: Sequence[int]
+        self,
+        folder: Path,
+        task: Task,
+        runs: Sequence[Run],
+        groups: Sequence[Sequence[int]],
+        kept: Sequence[int],
+        device: str,
     ) -> None:
         digest = hashlib.sha256()
-        digest.update(np.ascontiguousarray(task.X).tobytes())
-        digest.update(np.ascontiguousarray(task.y).tobytes())
-        spec = [[run.architecture.to_dict(), run.description, run.seed] for run in runs]
-        digest.update(json.dumps([spec, epochs, list(kept)], sort_keys=True).encode())
+        for array in (task.X, task.y):
+            digest.update(f"{array.shape} {array.dtype}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        spec = [[r.architecture.to_dict(), r.description, r.seed] for r in runs]
+        rest = [_CACHE_VERSION, torch.__version__, device, groups, list(kept)]
+        digest.update(json.dumps([spec, rest], sort_keys=True).encode())
         self.folder = folder / f"zoo-{digest.hexdigest()[:16]}"
+        self.n_kept = len(kept)
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def _path(self, number: int) -> Path:
         return self.folder / f"group-{number:04d}.safetensors"
 
-    def load(self, number: int) -> Population | None:
+    def load(self, number: int, positions: Sequence[int]) -> Population | None:
+        """Return a finished group, or None if it is missing, damaged or another one."""
         path = self._path(number)
-        return Population.load(path) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            part = Population.load(path)
+            if part.metadata["run"].tolist() == [*positions] * self.n_kept:
+                return part
+            problem = "it holds other runs"
+        except (PopulationFileError, KeyError) as error:
+            problem = str(error)
+        warnings.warn(
+            f"make_zoo trains a group of networks again, because its file {path} in 'cache_dir' "
+            f"is damaged: {problem}",
+            stacklevel=2,
+        )
+        return None
 
     def save(self, number: int, part: Population) -> None:
         part.save(self._path(number))

@@ -20,6 +20,12 @@ class Run:
     seed: int
 
     @property
+    def seeds(self) -> tuple[int, int]:
+        """Independent seeds of the initial weights and of the training."""
+        initial, training = np.random.SeedSequence(self.seed).generate_state(2, np.uint64)
+        return int(initial), int(training)
+
+    @property
     def description(self) -> dict[str, object]:
         """Columns that describe the run in a population's metadata."""
         hidden = self.architecture.layers[:-1]

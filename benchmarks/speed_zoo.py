@@ -1,0 +1,214 @@
+"""How fast is a zoo trained? Against scikit-learn, skorch and a plain torch loop.
+
+    python benchmarks/speed_zoo.py            # under a minute
+    python benchmarks/speed_zoo.py --full     # also 500 runs x 10 epochs on Adult
+
+All contestants take the same number of steps with Adam, batch 128, on float32 rows, one
+thread, in turns. A model-step is one gradient step of one network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+
+from _common import interleaved, matmul, print_table  # first: it sets the number of threads
+
+import numpy as np
+import skorch
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+from torch import nn
+
+from skmeta.datasets import fetch_adult, split_tasks
+from skmeta.population import Architecture, Stack
+from skmeta.population.initialization import initial_records
+from skmeta.training import ShuffledRows, StackTrainer, cross_entropy
+from skmeta.zoo import MLPSearchSpace, make_zoo
+from skmeta.zoo.grouping import plan_groups
+
+BATCH, WIDTHS = 128, (14, 64, 64, 2)
+PLAIN = Architecture.mlp(WIDTHS)
+
+
+def rows(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, WIDTHS[0])).astype(np.float32)
+    return X, (X[:, 0] + X[:, 1] ** 2 > 0.5).astype(np.int64)
+
+
+def plain_module() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(14, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 2)
+    )
+
+
+class Stacked:
+    """One step of a group of networks, as the zoo takes it."""
+
+    def __init__(self, architectures, X, y, *, batch_size=BATCH, n_steps=8):
+        n = len(architectures)
+        records = initial_records(architectures, seeds=range(n))
+        stack = Stack.merge([Stack.from_records([record]) for record in records])
+        self.trainer = StackTrainer(
+            stack, lr=torch.full((n,), 1e-3), weight_decay=torch.full((n,), 1e-4), seeds=range(n)
+        )
+        self.X, self.loss = torch.from_numpy(X), cross_entropy(torch.from_numpy(y))
+        self.sampler, self.n_steps = ShuffledRows(len(X), batch_size), n_steps
+        self.batches = iter(())
+
+    def __call__(self):
+        for _ in range(self.n_steps):
+            batch = next(self.batches, None)
+            if batch is None:
+                self.batches = self.sampler.epoch(self.trainer.generators)
+                batch = next(self.batches)
+            self.trainer.step(self.X, batch, self.loss)
+
+
+def sklearn_fit(X, y):
+    def run():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            MLPClassifier(WIDTHS[1:-1], batch_size=BATCH, max_iter=1, random_state=0).fit(X, y)
+
+    return run
+
+
+def skorch_fit(X, y):
+    def run():
+        skorch.NeuralNetClassifier(
+            plain_module(),
+            criterion=nn.CrossEntropyLoss,
+            optimizer=torch.optim.Adam,
+            lr=1e-3,
+            batch_size=BATCH,
+            max_epochs=1,
+            train_split=None,
+            verbose=0,
+        ).fit(X, y)
+
+    return run
+
+
+def torch_loop(X, y):
+    X, y = torch.from_numpy(X), torch.from_numpy(y)
+
+    def run():
+        module = plain_module()
+        optimizer = torch.optim.Adam(module.parameters(), lr=1e-3)
+        for rows in torch.randperm(len(X)).split(BATCH):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(module(X[rows]), y[rows]).backward()
+            optimizer.step()
+
+    return run
+
+
+def flops(architecture: Architecture, batch_size: int) -> float:
+    """Needed by the matrix products of one model-step: forwards, weights', inputs' gradients."""
+    products = [a * b for a, b in zip(architecture.widths, architecture.widths[1:], strict=False)]
+    return 2.0 * batch_size * (3 * sum(products) - products[0])
+
+
+def against_peers(rounds: int) -> None:
+    n_steps, sizes = 64, (16, 32, 64)
+    X, y = rows(BATCH * n_steps)
+    product, product_flops = matmul()
+    contestants = {
+        "sklearn MLPClassifier": sklearn_fit(X, y),
+        "skorch NeuralNetClassifier": skorch_fit(X, y),
+        "torch loop": torch_loop(X, y),
+        "matmul": product,
+    }
+    contestants |= {f"skmeta, {n} at once": Stacked([PLAIN] * n, X, y) for n in sizes}
+    seconds = interleaved(contestants, rounds=rounds)
+    rate = product_flops / seconds.pop("matmul")
+    steps = {name: n_steps / value for name, value in seconds.items()}
+    for n in sizes:
+        name = f"skmeta, {n} at once"
+        steps[name] = n * contestants[name].n_steps / seconds[name]
+    peers = list(steps)[:3]
+    print_table(
+        f"14-64-64-2, Adam, batch {BATCH}; matrix products run at {rate / 1e9:.0f} GFLOP/s here",
+        ("", "model-steps/s", "of matmul", *(f"x {peer.split()[0]}" for peer in peers)),
+        [
+            (name, value, flops(PLAIN, BATCH) * value / rate, *(value / steps[p] for p in peers))
+            for name, value in steps.items()
+        ],
+    )
+
+
+def mixed(rounds: int, n_runs: int) -> None:
+    """Compare zoos that train equally many weights on equally many rows."""
+    X, y = rows(256 * 24)
+    spaces = {
+        "plain (relu only), batch 128": MLPSearchSpace(
+            dropout=(0.0,),
+            norms=("none",),
+            n_skips=(0,),
+            activations=("relu",),
+            batch_sizes=(BATCH,),
+        ),
+        "full space, batch 128": MLPSearchSpace(batch_sizes=(BATCH,)),
+        "full space, sampled batch sizes": MLPSearchSpace(),
+    }
+    contestants, work = {}, {}
+    for name, space in spaces.items():
+        runs = [space.sample(14, 2, np.random.default_rng(i)) for i in range(n_runs)]
+        groups = plan_groups(runs)
+        parts = [group_of([runs[i] for i in group], X, y) for group in groups]
+        contestants[name] = lambda parts=parts: [part() for part in parts]
+        work[name] = sum(run.architecture.n_parameters for run in runs), len(groups)
+    X_one = [PLAIN] * 64
+    contestants["homogeneous 14-64-64-2, batch 128"] = Stacked(X_one, X, y, n_steps=6)
+    work["homogeneous 14-64-64-2, batch 128"] = 64 * PLAIN.n_parameters, 1
+    seconds = interleaved(contestants, rounds=rounds)
+    cost = {name: seconds[name] / work[name][0] for name in contestants}
+    one = cost["homogeneous 14-64-64-2, batch 128"]
+    print_table(
+        f"CPU time per true weight and row, {n_runs} runs (64 homogeneous ones)",
+        ("", "groups", "ps per weight and row", "x homogeneous"),
+        [
+            (name, work[name][1], 1e12 * cost[name] / (6 * BATCH), cost[name] / one)
+            for name in contestants
+        ],
+    )
+
+
+def group_of(runs, X, y):
+    batch_size = runs[0].batch_size
+    n_steps = 6 * BATCH // batch_size  # 768 rows whatever the batch size
+    return Stacked([r.architecture for r in runs], X, y, batch_size=batch_size, n_steps=n_steps)
+
+
+def full(data_home: str | None) -> None:
+    train, *_ = split_tasks(fetch_adult(data_home=data_home), sensitive="sex")
+    start = time.process_time()
+    zoo = make_zoo(train, 500, epochs=10, random_state=0, n_jobs=1)
+    seconds = time.process_time() - start
+    last = zoo.metadata[zoo.metadata["epoch"] == 10]
+    print(
+        f"\n500 runs x 10 epochs on {train.n_samples} rows of Adult: {seconds / 60:.1f} CPU-minutes"
+        f", validation accuracy {last['validation_accuracy'].median():.3f} (median), "
+        f"{int(last['diverged'].sum())} diverged"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--runs", type=int, default=200, help="runs of the mixed zoos")
+    parser.add_argument("--full", action="store_true", help="500 x 10 epochs on Adult as well")
+    parser.add_argument("--data-home", help="folder of the UCI files ($SKMETA_DATA_HOME)")
+    arguments = parser.parse_args()
+    against_peers(arguments.rounds)
+    mixed(max(arguments.rounds // 2, 1), arguments.runs)
+    if arguments.full:
+        full(arguments.data_home)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,293 @@
+"""The editor as scikit-learn users meet it."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score, train_test_split
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from torch import nn
+
+from skmeta import ComplianceEditor, Population, Task, make_zoo
+from skmeta.baselines.finetune import fine_tune
+from skmeta.datasets import make_biased_classification, split_tasks
+from skmeta.population import Architecture, MLP
+from skmeta.requirements import Cells, EqualizedOdds, Objective
+from skmeta.zoo import MLPSearchSpace
+
+FAST = {"max_epochs": 2, "hidden_channels": 16, "n_layers": 1, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def tasks():
+    return split_tasks(make_biased_classification(4000, random_state=0), "group")
+
+
+@pytest.fixture(scope="module")
+def zoo(tasks):
+    space = MLPSearchSpace(hidden_widths=(8, 12), learning_rate=(3e-3, 3e-2))
+    return make_zoo(
+        tasks[0], 12, search_space=space, epochs=3, n_checkpoints=1, progress=False, random_state=0
+    )
+
+
+@pytest.fixture(scope="module")
+def editor(tasks, zoo):
+    return ComplianceEditor(lam_range=(0.02, 0.5), **FAST).fit(zoo[:10], task=tasks[1])
+
+
+def objective(before, after, task, lam):
+    X, _, _ = task.tensors()
+    lams = torch.full((len(before),), lam)
+    exact = Objective(EqualizedOdds()).exact
+    return exact(before.forward(X), after.forward(X), Cells.of(task), lams)
+
+
+def test_edits_improve_the_objective_on_new_rows(editor, zoo, tasks):
+    for lam in (0.1, 0.3):
+        before = objective(zoo, zoo, tasks[2], lam)
+        after = objective(zoo, editor.transform(zoo, lam=lam), tasks[2], lam)
+        assert after.mean() < 0.8 * before.mean()
+
+
+def test_score_is_minus_the_mean_objective(editor, zoo, tasks):
+    expected = -objective(zoo, editor.transform(zoo), tasks[2], editor.lam).mean()
+    assert editor.score(zoo, task=tasks[2]) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_edits_do_not_depend_on_company(editor, zoo):
+    together = editor.transform(zoo).records()
+    alone = editor.transform(zoo[3:4]).records()[0]
+    for a, b in zip(together[3].tensors["weight"], alone.tensors["weight"], strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_same_seed_same_editor_and_the_global_generators_are_left_alone(zoo, tasks):
+    torch.manual_seed(1)
+    np.random.seed(1)
+    state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    scores = [ComplianceEditor(**FAST).fit(zoo, task=tasks[1]).score(zoo) for _ in range(2)]
+    assert scores[0] == scores[1]
+    assert torch.equal(torch.get_rng_state(), state)
+    assert np.array_equal(np.random.get_state()[1], numpy_state)
+
+
+def test_a_plain_mlp_classifier_comes_back_as_one(editor, tasks):
+    train, _, test = tasks
+    labels = np.array(["no", "yes"])[train.y]
+    named = Task(tasks[1].X, np.array(["no", "yes"])[tasks[1].y], sensitive_features=tasks[1].sensitive)
+    model = MLPClassifier((8,), max_iter=200, random_state=0, tol=1e-2).fit(train.X, labels)
+    before = model.predict_proba(test.X)
+    space = MLPSearchSpace(n_hidden_layers=(1,), hidden_widths=(8,))
+    zoo = make_zoo(train, 3, search_space=space, epochs=1, n_checkpoints=1, progress=False)
+    fitted = ComplianceEditor(**FAST).fit(zoo, task=named)
+    (edited,) = fitted.transform([model])
+    assert isinstance(edited, MLPClassifier)
+    assert set(edited.predict(test.X)) <= {"no", "yes"}
+    assert np.array_equal(model.predict_proba(test.X), before)
+    assert np.abs(edited.predict_proba(test.X) - before).max() > 1e-3
+
+
+@pytest.mark.parametrize("features", ["weights", "probes", "cells", "gradients"])
+@pytest.mark.parametrize("metanet", ["neuron", "graph"])
+def test_every_metanet_with_every_feature(metanet, features, zoo, tasks):
+    fitted = ComplianceEditor(metanet=metanet, features=features, **FAST).fit(zoo, task=tasks[1])
+    assert np.isfinite(fitted.score(zoo[:3], task=tasks[2]))
+    assert len(fitted.net_.history) == 2
+
+
+def test_refinement_continues_from_the_edit(zoo, tasks, editor):
+    plain = objective(zoo, editor.transform(zoo), tasks[1], 0.1).mean()
+    refined = clone(editor).set_params(refine_steps=15).fit(zoo[:10], task=tasks[1])
+    assert objective(zoo, refined.transform(zoo), tasks[1], 0.1).mean() < plain
+
+
+def test_fine_tuning_keeps_normalisation_statistics(zoo, tasks):
+    tuned = fine_tune(zoo, tasks[1], Objective(EqualizedOdds()), lam=0.1, n_steps=2, random_state=0)
+    for old, new in zip(zoo.records(), tuned.records(), strict=True):
+        for a, b in zip(old.tensors["mean"], new.tensors["mean"], strict=True):
+            assert torch.equal(a, b)
+
+
+def test_cost_is_measured(editor):
+    assert editor.cost_["fit_seconds"] > 0
+    assert editor.cost_["edit_seconds"] > 0
+    assert editor.cost_["break_even"] > 0
+
+
+def test_pickle(editor, zoo, tasks):
+    copy = pickle.loads(pickle.dumps(editor))
+    assert copy.score(zoo, task=tasks[2]) == editor.score(zoo, task=tasks[2])
+
+
+@pytest.mark.parametrize("routing", [False, True])
+@pytest.mark.parametrize("plain_list", [False, True])
+def test_scikit_learn_tools(zoo, tasks, routing, plain_list):
+    networks = list(zoo) if plain_list else zoo
+    with config_context(enable_metadata_routing=routing):
+        params = {"params": {"task": tasks[1]}}
+        scores = cross_val_score(
+            ComplianceEditor(**FAST), networks, cv=KFold(2), error_score="raise", **params
+        )
+        assert scores.shape == (2,)
+        assert np.isfinite(scores).all()
+        search = GridSearchCV(
+            ComplianceEditor(**FAST), {"lam": [0.05, 0.2]}, cv=2, n_jobs=2, error_score="raise"
+        ).fit(networks, task=tasks[1])
+        assert search.best_params_["lam"] in (0.05, 0.2)
+        first, second = train_test_split(networks, test_size=4, random_state=0)
+        assert (len(first), len(second)) == (8, 4)
+
+
+def test_pipeline(zoo, tasks):
+    pipeline = make_pipeline(FunctionTransformer(), ComplianceEditor(**FAST))
+    pipeline.fit(zoo, complianceeditor__task=tasks[1])
+    assert isinstance(pipeline.transform(zoo), Population)
+    with config_context(enable_metadata_routing=True):
+        pipeline = make_pipeline(FunctionTransformer(), ComplianceEditor(**FAST))
+        pipeline.fit(zoo, task=tasks[1])
+        assert np.isfinite(pipeline.score(zoo, task=tasks[1]))
+
+
+def test_set_output_leaves_networks_alone(editor, zoo):
+    copy = pickle.loads(pickle.dumps(editor))
+    with config_context(transform_output="pandas"):
+        assert isinstance(copy.transform(zoo), Population)
+
+
+class Counter(Callback):
+    def on_train_begin(self, net, **kwargs):
+        net.counted_ = 0
+
+    def on_batch_end(self, net, **kwargs):
+        net.counted_ += 1
+
+
+def test_skorch_template(zoo, tasks):
+    template = NeuralNet(
+        nn.Identity,
+        nn.MSELoss,
+        max_epochs=3,
+        lr=1e-3,
+        batch_size=4,
+        optimizer=torch.optim.Adam,
+        train_split=None,
+        callbacks=[Counter()],
+        verbose=0,
+    )
+    fitted = ComplianceEditor(net=template, random_state=0).fit(zoo, task=tasks[1])
+    assert fitted.net_.counted_ == 9
+    assert not hasattr(template, "module_")
+
+
+def test_own_metanet_class(zoo, tasks):
+    from skmeta.metanets import NeuronMetanet
+
+    class Frozen(NeuronMetanet):
+        """Never edits."""
+
+        def forward(self, graph, lam):
+            return super().forward(graph, lam).map(lambda t: t * 0)
+
+    fitted = ComplianceEditor(metanet=Frozen, **FAST).fit(zoo, task=tasks[1])
+    edited = fitted.transform(zoo)
+    for old, new in zip(zoo.records(), edited.records(), strict=True):
+        assert all(map(torch.equal, old.tensors["weight"], new.tensors["weight"]))
+
+
+def bad_fits(tasks, zoo):
+    train, reference, _ = tasks
+    X, y, s = reference.X, reference.y, reference.sensitive
+    regressor = MLPRegressor(hidden_layer_sizes=(4,), max_iter=500, tol=1e-1).fit(train.X[:99], train.y[:99] * 1.0)
+    many = np.stack([train.y[:99], 1 - train.y[:99]], 1)
+    multilabel = MLPClassifier((4,), max_iter=500, tol=1e-1).fit(train.X[:99], many)
+    three = Population.initialize(Architecture.mlp((X.shape[1], 4, 3)), 2, random_state=0)
+    narrow = Population.initialize(Architecture.mlp((2, 4, 2)), 2, random_state=0)
+    broken = MLP(Architecture.mlp((X.shape[1], 4, 2)))
+    broken_population = Population([broken])
+    weight = broken_population.blocks[0][1].params.weight[0]
+    weight[0, 0, 0] = float("nan")
+    return {
+        "no task": (zoo, {}, {}, TypeError, "pass task=Task"),
+        "empty": (zoo[:0], {"task": reference}, {}, ValueError, "at least one network"),
+        "requirement": (
+            zoo,
+            {"task": reference},
+            {"requirement": "equalised_odds"},
+            ValueError,
+            "Did you mean 'equalized_odds'",
+        ),
+        "features": (zoo, {"task": reference}, {"features": "cell"}, ValueError, "mean 'cells'"),
+        "metanet": (zoo, {"task": reference}, {"metanet": "graf"}, ValueError, "mean 'graph'"),
+        "lam": (zoo, {"task": reference}, {"lam": -1}, ValueError, "'lam' parameter"),
+        "lam_range": (
+            zoo,
+            {"task": reference},
+            {"lam_range": (0.5, 0.1)},
+            ValueError,
+            "ascending order",
+        ),
+        "no sensitive feature": (zoo, {"task": Task(X, y)}, {}, ValueError, "sensitive"),
+        "one group": (
+            zoo,
+            {"task": Task(X, y, sensitive_features=np.zeros(len(y), int))},
+            {},
+            ValueError,
+            "group",
+        ),
+        "empty cell": (
+            zoo,
+            {"task": Task(X, y, sensitive_features=np.where(y == 1, 0, s))},
+            {},
+            ValueError,
+            "at least one row of every label in every group",
+        ),
+        "regressor": ([regressor], {"task": reference}, {}, ValueError, "is a regressor"),
+        "multilabel": ([multilabel], {"task": reference}, {}, ValueError, "multilabel"),
+        "classes": (three, {"task": reference}, {}, ValueError, "3 outputs"),
+        "inputs": (narrow, {"task": reference}, {}, ValueError, "has 2 inputs"),
+        "nan": (broken_population, {"task": reference}, {}, ValueError, "finite weights"),
+    }
+
+
+NAMES = [
+    "no task", "empty", "requirement", "features", "metanet", "lam", "lam_range",
+    "no sensitive feature", "one group", "empty cell", "regressor", "multilabel", "classes",
+    "inputs", "nan",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cases(tasks, zoo):
+    return bad_fits(tasks, zoo)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bad_input_gets_a_clear_error(name, cases):
+    networks, fit_params, params, error, message = cases[name]
+    with pytest.raises(error, match=message):
+        ComplianceEditor(**{**FAST, **params}).fit(networks, **fit_params)
+
+
+def test_lam_outside_the_range(editor, zoo):
+    with pytest.raises(ValueError, match=r"\[0.02, 0.5\]. Got 2"):
+        editor.transform(zoo, lam=2.0)
+
+
+def test_three_classes_and_three_groups():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 4))
+    s = rng.integers(3, size=600)
+    y = np.digitize(X[:, 0] + 0.7 * s, [0.2, 1.2])
+    task = Task(X, y, sensitive_features=s)
+    zoo = make_zoo(task, 6, epochs=4, n_checkpoints=1, progress=False, random_state=0)
+    fitted = ComplianceEditor(lam=0.3, **FAST).fit(zoo, task=task)
+    before = objective(zoo, zoo, task, 0.3).mean()
+    assert objective(zoo, fitted.transform(zoo), task, 0.3).mean() < before

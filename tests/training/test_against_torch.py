@@ -1,0 +1,176 @@
+"""Stacked training against torch.optim on single modules, step by step, in float64."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from skmeta.population import Architecture, Layer, Stack, to_module
+from skmeta.population.modules import tensor_names
+from skmeta.training import StackTrainer, cross_entropy
+from tests.population.cases import ARCHITECTURES, CASES, trained_looking
+
+N_ROWS, BATCH, N_STEPS = 60, 16, 5
+X = torch.randn(N_ROWS, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+Y = (X[:, 0] + X[:, 1] ** 2 > 1).long()
+OPTIMIZERS = {
+    "sgd": lambda params, **kw: torch.optim.SGD(params, momentum=0.9, **kw),
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+}
+
+
+def without_dropout(architecture):
+    layers = [replace(layer, dropout=0.0) for layer in architecture.layers]
+    return replace(architecture, layers=tuple(layers))
+
+
+def stack_of(records):
+    return Stack.merge([Stack.from_records([record]) for record in records]).to(dtype=torch.float64)
+
+
+def batches(n, n_steps=N_STEPS, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(N_ROWS, (n_steps, n, BATCH), generator=generator)
+
+
+def module_matches(module, record):
+    """Compare every tensor of a module with those of a record."""
+    state = module.state_dict()
+    for index, names in enumerate(tensor_names(record.architecture)):
+        for field, name in names.items():
+            # A bias in front of a batch norm has rounding for a gradient, which Adam scales up.
+            torch.testing.assert_close(
+                record.tensors[field][index], state[name], rtol=1e-9, atol=2e-9
+            )
+
+
+@pytest.mark.parametrize("rule", OPTIMIZERS)
+@pytest.mark.parametrize("name, architecture", CASES)
+def test_every_step_equals_torch(name, architecture, rule):
+    architecture, n = without_dropout(architecture), 3
+    records = [trained_looking(architecture, seed) for seed in range(n)]
+    lr = torch.tensor([1e-3, 1e-2, 3e-2], dtype=torch.float64)
+    decay = torch.tensor([0.0, 1e-2, 1e-1], dtype=torch.float64)
+    stack = stack_of(records)
+    trainer = StackTrainer(stack, lr=lr, weight_decay=decay, seeds=range(n), rule=rule)
+    modules = [to_module(record).train() for record in stack.records()]
+    optimizers = [
+        OPTIMIZERS[rule](module.parameters(), lr=lr[i].item(), weight_decay=decay[i].item())
+        for i, module in enumerate(modules)
+    ]
+    for rows in batches(n):
+        losses = trainer.step(X, rows, cross_entropy(Y))
+        for i, (module, optimizer) in enumerate(zip(modules, optimizers, strict=True)):
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(module(X[rows[i]]), Y[rows[i]])
+            loss.backward()
+            optimizer.step()
+            torch.testing.assert_close(losses[i], loss.detach(), rtol=1e-9, atol=1e-12)
+        for module, record in zip(modules, trainer.current().records(), strict=True):
+            module_matches(module, record)
+
+
+WIDER = [
+    Architecture(5, [Layer(7, "sigmoid", dropout=0.3), Layer(9, "softplus", "batch"), Layer(2)]),
+    Architecture(5, [Layer(6, "elu", "layer", dropout=0.5), Layer(11, "silu"), Layer(2)]),
+    Architecture(5, [Layer(12, "gelu", "batch", dropout=0.1), Layer(13, skips=(1,)), Layer(2)]),
+]
+
+
+@pytest.mark.parametrize("depth", [3, 4])
+@pytest.mark.parametrize("rule", ["adam", "sgd"])
+def test_a_network_trains_the_same_alone_and_in_a_padded_mix(depth, rule):
+    mix = [a for a in [*ARCHITECTURES, *WIDER] if a.depth == depth]
+    mix = [without_dropout(a) if i % 3 else with_dropout(a) for i, a in enumerate(mix)]
+    records = [trained_looking(a, seed) for seed, a in enumerate(mix)]
+    n, rows = len(records), batches(len(records))
+    lr, decay = torch.full((n,), 1e-2), torch.linspace(0, 1e-2, n)
+
+    def train(members):
+        trainer = StackTrainer(
+            stack_of([records[i] for i in members]),
+            lr=lr[members],
+            weight_decay=decay[members],
+            seeds=members,
+            rule=rule,
+        )
+        for step in rows:
+            trainer.step(X, step[members], cross_entropy(Y))
+        return trainer.current().records()
+
+    assert len({a.widths for a in mix}) > 1
+    for i, together in enumerate(train(list(range(n)))):
+        (alone,) = train([i])
+        for field, tensors in together.tensors.items():
+            torch.testing.assert_close(tensors, alone.tensors[field], rtol=1e-9, atol=2e-9)
+
+
+def with_dropout(architecture):
+    *hidden, last = architecture.layers
+    return replace(architecture, layers=(*(replace(x, dropout=0.2) for x in hidden), last))
+
+
+@pytest.mark.parametrize("rule", OPTIMIZERS)
+def test_padding_and_absent_parameters_do_not_change(rule):
+    records = [trained_looking(a, 0) for a in WIDER]
+    start = stack_of(records)
+    trainer = StackTrainer(
+        start, lr=torch.full((3,), 0.1), weight_decay=torch.ones(3), seeds=range(3), rule=rule
+    )
+    for rows in batches(3):
+        trainer.step(X, rows, cross_entropy(Y))
+    now = trainer.current().params.tensors()
+    for old, new, mask in zip(
+        start.params.tensors(), now, start.trainable().tensors(), strict=True
+    ):
+        absent = ~mask.bool().expand_as(old)
+        assert torch.equal(old[absent], new[absent])
+        assert absent.all() or not torch.equal(old, new)
+
+
+def test_dropout_keeps_the_right_share_and_the_mean():
+    rates = (0.0, 0.1, 0.5)
+    archs = [Architecture(5, [Layer(40, dropout=rate), Layer(2)]) for rate in rates]
+    stack = stack_of([trained_looking(a, 0) for a in archs])
+    trainer = StackTrainer(stack, lr=torch.ones(3), weight_decay=torch.zeros(3), seeds=range(3))
+    h = torch.ones(3, 4000, 40)
+    out = trainer.tape.state(1, h)
+    for rate, dropped in zip(rates, out, strict=True):
+        kept = 1 / (1 - rate)
+        assert set(np.round(dropped.unique().tolist(), 5)) <= {0.0, round(kept, 5)}
+        share = (dropped == 0).double().mean().item()
+        assert abs(share - rate) < 4 * np.sqrt(0.25 / h[0].numel())
+        # Neither neurons nor rows are dropped together.
+        assert (dropped == 0).double().mean(0).std() < 0.02
+
+
+def test_evaluation_mode_has_neither_dropout_nor_batch_statistics():
+    architecture = with_dropout(ARCHITECTURES[6])
+    stack = stack_of([trained_looking(architecture, 0)])
+    trainer = StackTrainer(
+        stack, lr=torch.zeros(1), weight_decay=torch.zeros(1), seeds=[0], train_mode=False
+    )
+    rows = batches(1)[0]
+    loss = trainer.step(X, rows, cross_entropy(Y))
+    (record,) = stack.records()
+    expected = torch.nn.functional.cross_entropy(to_module(record)(X[rows[0]]), Y[rows[0]])
+    torch.testing.assert_close(loss[0], expected.detach())
+    assert torch.equal(trainer.buffers.mean[0], stack.buffers.mean[0])
+
+
+def test_cross_entropy_equals_torch():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(4, (30,), generator=generator)
+    logits = 50 * torch.randn(3, 9, 4, dtype=torch.float64, generator=generator)
+    logits.requires_grad_()
+    rows = torch.randint(30, (3, 9), generator=generator)
+    weights = torch.tensor([1.0, -2.0, 0.5])
+    ours = cross_entropy(labels)(logits, rows)
+    theirs = torch.stack(
+        [torch.nn.functional.cross_entropy(z, labels[r]) for z, r in zip(logits, rows, strict=True)]
+    )
+    torch.testing.assert_close(ours, theirs)
+    (g,), (expected,) = (torch.autograd.grad(v @ weights.double(), logits) for v in (ours, theirs))
+    torch.testing.assert_close(g, expected)
