@@ -127,16 +127,14 @@ class Experiment:
 def rivals(experiment: Experiment, lam: float) -> dict:
     """All baselines at one lam, fitted on the reference rows."""
     methods = {
-        "nothing": Nothing(lam=lam),
+        "nothing": Nothing(),
         "swap": Swap(lam=lam),
         "reject option, flipped (needs group)": RejectOption(lam=lam),
         "ThresholdOptimizer (needs group)": ThresholdOptimizer(random_state=0),
         "group thresholds + clipping (needs group, games .5)": GroupThresholds(lam=lam),
         "group shift (needs group)": GroupShift(lam=lam),
         "group shift, predicted group": GroupShift(lam=lam, predicted=True),
-        **{
-            f"fine-tune {k}": FineTune(lam=lam, n_steps=k, random_state=0) for k in (10, 40, 150)
-        },
+        **{f"fine-tune {k}": FineTune(lam=lam, n_steps=k, random_state=0) for k in (10, 40, 150)},
     }
     for method in methods.values():
         method.fit(experiment.zoo, task=experiment.reference)
@@ -157,7 +155,9 @@ class At:
             self.editor.refine_steps = 0
 
 
-def captured(experiment: Experiment, networks: Population, methods: dict, lam: float) -> pd.DataFrame:
+def captured(
+    experiment: Experiment, networks: Population, methods: dict, lam: float
+) -> pd.DataFrame:
     """Share of the 150-step fine-tuning gain, with intervals over networks."""
     task = experiment.test
     tuned = FineTune(lam=lam, n_steps=150, random_state=0)

@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from skmeta.demo.data import InputError, load_data
@@ -95,6 +96,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _settings(arguments: argparse.Namespace) -> Settings:
     """Check what argparse cannot."""
+    if find_spec("matplotlib") is None:
+        raise InputError("the demo draws a picture. Install matplotlib: pip install skmeta[plot]")
     output: Path = arguments.output
     if output.exists() and not output.is_dir():
         raise InputError(f"--output must be a folder. {output} is a file.")

@@ -78,7 +78,7 @@ def load_data(
         bunch, sensitive = _read_csv(data, target, sensitive)
     try:
         tasks = split_tasks(bunch, sensitive, random_state=random_state)
-    except ValueError as error:  # an unknown column, or too few rows in a cell
+    except (TypeError, ValueError) as error:  # unknown or mixed columns, too few rows in a cell
         raise InputError(str(error)) from error
     return DemoData(Path(data).stem, sensitive, *tasks)
 

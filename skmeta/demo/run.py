@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import tempfile
 import time
@@ -73,7 +72,7 @@ def run_demo(data: DemoData, settings: Settings) -> pd.DataFrame:
     DataFrame
         The measurements of :func:`skmeta.demo.methods.compare_methods`.
     """
-    started = time.perf_counter()
+    started = time.perf_counter(), time.process_time()
     print(table.introduction(data, settings.n_networks, settings.n_held_out))
     with single_thread():  # small matrices: more threads are slower
         zoo, zoo_seconds = _timed(lambda: _zoo(data.train, settings.n_networks, settings, 0))
@@ -97,7 +96,8 @@ def run_demo(data: DemoData, settings: Settings) -> pd.DataFrame:
     files = _write(settings.output, frame, edited)
     print(table.comparison(frame))
     print(table.single(single, lam))
-    print(table.costs(costs, time.perf_counter() - started, peak_memory()))
+    elapsed, used = time.perf_counter() - started[0], time.process_time() - started[1]
+    print(table.costs(costs, elapsed, used, peak_memory()))
     print(table.files(files, data))
     return frame
 
@@ -123,7 +123,11 @@ def nearest(lams: tuple[float, ...], wanted: float) -> float:
 
 
 def peak_memory() -> float:
-    """Peak memory of this process in MB."""
+    """Peak memory of this process in MB; nan where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("nan")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e6 if sys.platform == "darwin" else 1e3)
 

@@ -95,7 +95,7 @@ def single(row: pd.Series, lam: float) -> str:
     return "\n".join(lines)
 
 
-def costs(costs: Costs, seconds: float, memory: float) -> str:
+def costs(costs: Costs, elapsed: float, used: float, memory: float) -> str:
     """What it took, with units."""
     edits = f"{costs.break_even:,.0f} edits" if np.isfinite(costs.break_even) else "never"
     lines = [
@@ -108,7 +108,8 @@ def costs(costs: Costs, seconds: float, memory: float) -> str:
         f"  edits in a batch {1e3 * costs.edit_in_batch:8.1f} ms per network",
         f"  fine-tuning      {1e3 * costs.fine_tune:8.1f} ms per network, 40 steps in a batch",
         f"  break-even       {edits}, after which zoo and editor have paid off against that",
-        f"  this demo        {seconds:8.1f} s, peak memory {memory:.0f} MB",
+        f"  this demo        {used:8.1f} s, {elapsed:.0f} s on the clock",
+        f"  peak memory      {memory:8.0f} MB",
     ]
     return "\n".join(lines)
 

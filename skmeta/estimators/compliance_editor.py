@@ -27,7 +27,7 @@ from skmeta.training import StratifiedRows
 
 _EDIT_CHUNK = 256
 _PROBE_ROWS = 64
-_CELL_ROWS = 256
+_CELL_ROWS = 128
 _ROWS_PER_STEP = 192
 
 

@@ -10,10 +10,11 @@ from torch import Tensor
 from skmeta.gradients import KroneckerFisher, Recording
 from skmeta.metanets import WeightGraph
 from skmeta.metanets.inputs import rms
-from skmeta.population import Parameters, Stack, Tape, forward
+from skmeta.population import Stack, Tape, forward
+from skmeta.population.direction import Direction
 from skmeta.requirements import Cells, Objective
 
-_CHUNK = 16
+_CHUNK = 32
 # The divergence of a step is measured on every fourth reference row.
 _COST_STRIDE = 4
 FEATURES = ("weights", "probes", "cells", "gradients")
@@ -79,32 +80,52 @@ class GraphBuilder:
         logits = recording.logits.clone().requires_grad_()
         with torch.enable_grad():
             parts = self.objective.requirement.directions(logits, self.cells).unbind(1)
-        fisher = KroneckerFisher(recording, self.cells.row_weights().to(self.X))
-        steps, deltas, costs = [], [], []
-        few = self._few_rows()
+        deltas, gradients = [], []
         for part in parts:
             ones = torch.ones_like(part)
             (cotangent,) = torch.autograd.grad(part, logits, ones, retain_graph=True)
-            delta = recording.pull_back(cotangent)
-            deltas.append(delta)
-            gradient = recording.gradient(delta)
-            for direction in (fisher.solve(gradient), gradient):
-                step = polyak_step(gradient, part.detach(), direction)
-                there = forward(stack, self.X[few], stack.params.map(torch.sub, step))
-                here, cells = recording.logits[:, few], self.cells.take(few)
-                costs.append(self.objective.divergence(here, there, cells))
-                steps.append(step)
-        gaps, cost = torch.stack(parts, 1).detach(), torch.stack(costs, 1).clamp_min(1e-6)
-        per_step = gaps.repeat_interleave(2, 1)
+            deltas.append(recording.pull_back(cotangent))
+            gradients.append(recording.gradient(deltas[-1]))
+        fisher = KroneckerFisher(recording, self.cells.row_weights().to(self.X))
+        pairs = zip(fisher.solve(gradients), gradients, strict=True)
+        gaps = [part.detach() for part in parts]
+        steps = [
+            polyak_step(gradient, gap, direction)
+            for gap, pair in zip(gaps, pairs, strict=True)
+            for gradient in pair[1:]
+            for direction in pair
+        ]
+        reach, cost = self._reach(recording, gaps, steps)
         nodes = []
         for i, node in enumerate(self._cell_nodes(stack, recording.states)):
             extra = [self._delta_nodes(stack, i, d[i - 1] if i else None) for d in deltas]
             nodes.append(torch.cat([node, *extra], -1))
-        context = torch.cat(
-            [context, self._cell_context(recording.logits), gaps, gaps.clamp_min(1e-4).log(), cost.log()], 1
-        )
-        # Minimise lam * gap * (1 - a) + cost * a**2 over the multiple a of the step.
-        return WeightGraph(stack, tuple(nodes), tuple(steps), context, 0.5 * per_step / cost)
+        gap = torch.stack(gaps, 1)
+        parts = [self._cell_context(recording.logits), gap, gap.clamp_min(1e-4).log(), cost.log()]
+        context = torch.cat([context, *parts], 1)
+        return WeightGraph(stack, tuple(nodes), tuple(steps), context, reach)
+
+    def _reach(
+        self, recording: Recording, gaps: list[Tensor], steps: list[Direction]
+    ) -> tuple[Tensor, Tensor]:
+        """Return how far to go along each step per unit of lam, and what a whole step costs.
+
+        The multiple a of a step that minimises lam * gap * (1 - a) + cost * a**2.
+        """
+        assert self.cells is not None
+        few, stack = self._few_rows(), recording.stack
+        cells, here, X = self.cells.take(few), recording.logits[:, few], self.X[few]
+        cost = torch.stack(
+            [
+                self.objective.divergence(
+                    here, forward(stack, X, s.added_to(stack.params, -1)), cells
+                )
+                for s in steps
+            ],
+            1,
+        ).clamp_min(1e-6)
+        n_per_gap = len(steps) // len(gaps)
+        return 0.5 * torch.stack(gaps, 1).repeat_interleave(n_per_gap, 1) / cost, cost
 
     def _few_rows(self) -> Tensor:
         """Every fourth row of each cell, beginning with its first."""
@@ -124,7 +145,8 @@ class GraphBuilder:
         nodes = []
         for i, h in enumerate(states):
             means = self._cell_means(h).transpose(1, 2)
-            centre, spread = means.mean(-1, keepdim=True), h.std(1)[..., None]
+            centre = means.mean(-1, keepdim=True)
+            spread = (h.square().mean(1) - h.mean(1).square()).clamp_min(0).sqrt()[..., None]
             parts = [means - centre, centre, spread]
             nodes.append(torch.cat([_standardised(p, stack, i) for p in parts], -1))
         return nodes
@@ -163,8 +185,7 @@ def _standardised(values: Tensor, stack: Stack, state: int) -> Tensor:
     return values / rms(values, mask[..., None])
 
 
-def polyak_step(gradient: Parameters, value: Tensor, direction: Parameters) -> Parameters:
+def polyak_step(gradient: Direction, value: Tensor, direction: Direction) -> Direction:
     """Scale a direction so that one step along it would bring a linear function to zero."""
-    products = direction.map(lambda d, g: (d * g).flatten(1).sum(1), gradient)
-    factor = value / torch.stack(products.tensors()).sum(0).clamp_min(1e-12)
+    factor = value / direction.dot(gradient).clamp_min(1e-12)
     return direction.map(lambda t: t * factor.view(-1, *[1] * (t.ndim - 1)))

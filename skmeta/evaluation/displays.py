@@ -168,7 +168,7 @@ class ParetoFrontDisplay:
         *,
         xlabel: str = "equalized odds difference",
         ylabel: str = "divergence from the original [nats]",
-        yscale: str = "symlog",
+        yscale: str = "auto",
         methods: Iterable[str] | None = None,
     ) -> ParetoFrontDisplay:
         """Draw the fronts.
@@ -179,8 +179,9 @@ class ParetoFrontDisplay:
             Draw here; the default is a new figure.
         xlabel, ylabel : str
             Labels of the axes.
-        yscale : {"symlog", "linear"}, default="symlog"
-            "symlog" shows both zero and divergences of very different sizes.
+        yscale : {"auto", "symlog", "linear"}, default="auto"
+            "symlog" shows both zero and divergences of very different sizes; "auto" takes it
+            if they span more than a factor of ten.
         methods : iterable of str, optional
             Draw only these, in this order.
 
@@ -200,11 +201,12 @@ class ParetoFrontDisplay:
                 self.lines_[name] = self._draw(ax, name, points, number)
         # What rounding leaves of a zero divergence is zero.
         positive = self.points.loc[self.points["divergence"] > 1e-6, "divergence"]
-        if yscale == "symlog":
+        wide = len(positive) and positive.max() > 10 * positive.min()
+        if yscale == "symlog" or (yscale == "auto" and wide):
             # Linear between zero and the decade below the smallest divergence.
             smallest = float(positive.min()) if len(positive) else 1.0
-            ax.set_yscale("symlog", linthresh=10.0 ** np.floor(np.log10(smallest)))
-        else:
+            ax.set_yscale("symlog", linthresh=10.0 ** np.floor(np.log10(smallest)), linscale=0.5)
+        elif yscale != "auto":
             ax.set_yscale(yscale)
         ax.set_ylim(bottom=0)
         ax.set_xlim(left=0)

@@ -13,7 +13,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from skmeta.population import Parameters, Stack
+from skmeta.population import Stack
+from skmeta.population.direction import Direction
 from skmeta.population.forward import Tape, forward
 
 
@@ -97,17 +98,18 @@ class Recording(Tape):
         ]
         return parts[0] if len(parts) == 1 else [sum(p[1:], p[0]) for p in zip(*parts, strict=True)]
 
-    def gradient(self, deltas: list[Tensor]) -> Parameters:
-        """Return the gradient of weights and biases; scales and shifts are left at zero.
+    def gradient(self, deltas: list[Tensor]) -> Direction:
+        """Return the gradient with respect to weights and biases.
 
         Parameters
         ----------
         deltas : list of Tensor
             From :meth:`pull_back`.
         """
-        weight = tuple(
+        weight = (
             torch.bmm(d.transpose(1, 2), h) for d, h in zip(deltas, self.states, strict=False)
         )
-        zeros = tuple(torch.zeros_like(t) for t in self.stack.params.scale)
-        gradient = Parameters(weight, tuple(d.sum(1) for d in deltas), zeros, zeros)
-        return gradient.map(torch.mul, self.stack.trainable())
+        # At padding both factors are zero; only absent biases need a mask.
+        present = self.stack.trainable().bias
+        bias = (d.sum(1) * mask for d, mask in zip(deltas, present, strict=True))
+        return Direction(tuple(weight), tuple(bias))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from skmeta.gradients.factors import Recording
-from skmeta.population import Parameters
+from skmeta.population.direction import Direction
 
 DAMPING = 0.3
 """Relative to the mean eigenvalue. Edits are large steps: with less damping the quadratic
@@ -48,22 +50,21 @@ class KroneckerFisher:
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
             self.inputs.append(_damped(_second_moment(augmented), mask, damping))
 
-    def solve(self, gradient: Parameters) -> Parameters:
-        """Multiply a gradient by the inverse curvature of weights and biases.
-
-        Scales and shifts of normalisations are not part of the factors; their entries
-        are zero in the result.
-        """
-        weights, biases = [], []
-        for i, (weight, bias) in enumerate(zip(gradient.weight, gradient.bias, strict=True)):
-            both = torch.cat([weight, bias[..., None]], -1)
-            both = torch.cholesky_solve(both, self.outputs[i])
-            both = torch.cholesky_solve(both.transpose(1, 2), self.inputs[i]).transpose(1, 2)
-            weights.append(both[..., :-1])
-            biases.append(both[..., -1])
-        zeros = tuple(torch.zeros_like(t) for t in gradient.scale)
-        found = Parameters(tuple(weights), tuple(biases), zeros, zeros)
-        return found.map(torch.mul, self.recording.stack.trainable())
+    def solve(self, gradients: Sequence[Direction]) -> list[Direction]:
+        """Multiply gradients by the inverse curvature."""
+        solved: list[tuple[list[Tensor], list[Tensor]]] = [([], []) for _ in gradients]
+        present = self.recording.stack.trainable().bias
+        for i, mask in enumerate(present):
+            both = [torch.cat([g.weight[i], g.bias[i][..., None]], -1) for g in gradients]
+            rows, columns = both[0].shape[1:]
+            # All right-hand sides at once: side by side, then on top of each other.
+            left = torch.cholesky_solve(torch.cat(both, 2), self.outputs[i])
+            stacked = left.unflatten(2, (-1, columns)).transpose(1, 2).flatten(1, 2)
+            right = torch.cholesky_solve(stacked.transpose(1, 2), self.inputs[i])
+            for (weights, biases), part in zip(solved, right.split(rows, 2), strict=True):
+                weights.append(part[:, :-1].transpose(1, 2))
+                biases.append(part[:, -1] * mask)
+        return [Direction(tuple(weights), tuple(biases)) for weights, biases in solved]
 
 
 def _second_moment(values: Tensor) -> Tensor:

@@ -30,10 +30,11 @@ class EditingMetanet(nn.Module):
 
         gamma * (a * rms(W) * F_1 + b * W * F_2) - sum_k s_k * S_k * (c_k + 0.3 * d_k * F_k)
 
-    with per-weight outputs F of the metanetwork, per-layer coefficients a to d that start
-    at 1, a learned gate gamma that starts at 0.1, and steps S_k (scaled gradients; none
-    without them). ``s = r / (1 + r)`` bounds ``r = lam * reach``, the multiple of a step
-    that minimises a quadratic model of the objective: learning starts from that edit.
+    with per-weight outputs F of the metanetwork, per-layer coefficients a, b, c and d, a
+    learned gate gamma that starts at 0.1, and steps S_k (scaled gradients; none without
+    them). ``s = r / (1 + r)`` bounds ``r = lam * reach``, the multiple of a step that
+    minimises a quadratic model of the objective: learning starts from that edit along the
+    natural gradients (c = 1) and ignores the plain ones (c = 0).
 
     Parameters
     ----------
@@ -66,9 +67,10 @@ class EditingMetanet(nn.Module):
         self.output_code = nn.Parameter(0.3 * torch.randn(n_outputs, c))
         self.encode_context = mlp(n_context + 2 + n_steps, c, c)
         self.n_forms = 2 + n_steps
-        self.per_neuron = mlp(c, c, 3 * (1 + n_steps))
+        self.per_neuron = mlp(c, c, 3 + n_steps)
         self.per_layer = mlp(2 * c, c, 2 + 2 * n_steps)
         self.gamma = nn.Parameter(torch.tensor(0.1))
+        # Steps come in pairs, a natural gradient and the plain one: begin with the former.
         self.lead = nn.Parameter(torch.tensor([1.0, 0.0]).repeat(n_steps)[:n_steps])
         shrink(self.per_neuron[-1])
         shrink(self.per_layer[-1])
@@ -150,15 +152,14 @@ class EditingMetanet(nn.Module):
         scale, weight = graph.weight_scales[index], graph.stack.params.weight[index]
         delta = self.gamma * (a * scale * forms[0] + b * weight * forms[1])
         outputs = neuron.unbind(-1)
-        offsets = [self.gamma * output for output in outputs[:3]]
-        offsets[0] = offsets[0] * scale[:, 0]
+        bias, scale_edit, shift_edit = (self.gamma * output for output in outputs[:3])
+        bias = bias * scale[:, 0]
         for j, step in enumerate(graph.steps):
             multiple = along[:, j, None, None] + sway[:, j, None, None] * forms[2 + j]
             delta = delta + step.weight[index] * multiple
-            for i, own in enumerate((step.bias, step.scale, step.shift)):
-                bend = along[:, j, None] + sway[:, j, None] * outputs[3 * (1 + j) + i]
-                offsets[i] = offsets[i] + own[index] * bend
-        return delta, offsets[0], offsets[1], offsets[2]
+            bend = along[:, j, None] + sway[:, j, None] * outputs[3 + j]
+            bias = bias + step.bias[index] * bend
+        return delta, bias, scale_edit, shift_edit
 
 
 def shrink(linear: nn.Linear) -> None:

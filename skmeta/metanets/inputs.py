@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from skmeta.population import ACTIVATIONS, NORMS, Parameters, Stack
+from skmeta.population import ACTIVATIONS, NORMS, Stack
+from skmeta.population.direction import Direction
 
 MAX_DEPTH_CODE = 6
 
@@ -24,7 +25,7 @@ class WeightGraph:
         The networks.
     nodes : tuple of Tensor
         Extra features of the neurons of each state, ``(n, width, n_node_features)``.
-    steps : tuple of Parameters
+    steps : tuple of Direction
         Directions in weight space that the edit may follow, for instance scaled gradients.
     context : Tensor of shape (n, n_context)
         Features of the networks as a whole.
@@ -35,10 +36,9 @@ class WeightGraph:
 
     stack: Stack
     nodes: tuple[Tensor, ...]
-    steps: tuple[Parameters, ...]
+    steps: tuple[Direction, ...]
     context: Tensor
     reach: Tensor
-    _cache: dict = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.stack)
@@ -61,7 +61,7 @@ class WeightGraph:
         return WeightGraph(
             stack,
             tuple(torch.cat(tensors) for tensors in nodes),
-            tuple(first.map(lambda *ts: torch.cat(ts), *rest) for first, *rest in steps),
+            tuple(Direction.concatenate(parts_of_step) for parts_of_step in steps),
             torch.cat([part.context for part in parts]),
             torch.cat([part.reach for part in parts]),
         )
@@ -109,7 +109,7 @@ class WeightGraph:
     def _own_features(self, state: int) -> Tensor:
         stack, mask = self.stack, self.masks()[state]
         if state == 0:
-            return mask.new_zeros(*mask.shape[:2], 7 + 3 * len(self.steps))
+            return mask.new_zeros(*mask.shape[:2], N_OWN_FEATURES + len(self.steps))
         i = state - 1
         scale = self.weight_scales[i][:, 0]  # (n, 1)
         weight = stack.params.weight[i] / self.weight_scales[i]
@@ -124,8 +124,7 @@ class WeightGraph:
             (weight.square().sum(2) / fan_in).clamp_min(1e-6).log(),
         ]
         for step in self.steps:
-            per_neuron = (step.bias[i], step.scale[i], step.shift[i])
-            columns += [v / rms(v, mask[..., 0]) for v in per_neuron]
+            columns.append(step.bias[i] / rms(step.bias[i], mask[..., 0]))
         return torch.stack(columns, -1)
 
     def _codes(self, state: int) -> Tensor:
@@ -143,7 +142,7 @@ N_CODES = len(ACTIVATIONS) + len(NORMS) + 2 * MAX_DEPTH_CODE + 3
 
 def n_node_inputs(n_extra: int, n_steps: int) -> int:
     """Return the number of columns of :meth:`WeightGraph.node_inputs`."""
-    return N_OWN_FEATURES + 3 * n_steps + N_CODES + n_extra
+    return N_OWN_FEATURES + n_steps + N_CODES + n_extra
 
 
 def structure_code(architecture, state: int) -> list[float]:

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from skmeta.population.stack import Buffers, Parameters, Stack
 
@@ -39,6 +38,12 @@ class Tape:
     def preactivation(self, index: int, z: Tensor) -> Tensor:
         """See the output of linear layer ``index``, ``(n, n_samples, width)``."""
         return z
+
+    def finish(
+        self, index: int, z: Tensor, inner: Tensor | None, stack: Stack, params: Parameters
+    ) -> Tensor:
+        """Normalise, add inner skip connections and activate; training has a faster way."""
+        return finish(index, z, inner, stack, params, self)
 
     def state(self, index: int, h: Tensor) -> Tensor:
         """See state ``index`` (0 is the input), ``(n, n_samples, width)``."""
@@ -84,57 +89,6 @@ class StackedLinear(torch.autograd.Function):
         return dh, dw, g.sum(1) if wants_bias else None
 
 
-class TrainedNorm(torch.autograd.Function):
-    """Normalisation over rows (``dim=1``, batch) or neurons (``dim=2``, layer), for training.
-
-    Few passes over the data forwards and backwards; torch's ``var_mean`` over rows alone costs
-    more than the matrix product in front of it, ``layer_norm`` on narrow layers as much.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        z: Tensor,
-        scale: Tensor,
-        shift: Tensor,
-        eps: float,
-        dim: int,
-        mask: Tensor | None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the normalised ``z``, its mean and its biased variance along ``dim``."""
-        count = z.shape[dim] if mask is None else mask.sum(dim, keepdim=True)
-        mean = z.sum(dim, keepdim=True).div_(count)
-        centred = z - mean
-        if mask is not None:
-            centred.mul_(mask)
-        var = centred.square().sum(dim, keepdim=True).div_(count)
-        inverse = torch.rsqrt(var + eps)
-        normal = centred.mul_(inverse)
-        ctx.save_for_backward(normal, inverse, scale, mask)
-        ctx.dim, ctx.count = dim, count
-        ctx.mark_non_differentiable(mean, var)
-        return (normal * scale).add_(shift), mean, var
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of ``z``, scale and shift."""
-        g = gradients[0]
-        normal, inverse, scale, mask = ctx.saved_tensors
-        dshift, dscale = g.sum(1, keepdim=True), (g * normal).sum(1, keepdim=True)
-        dz = g * scale
-        # Without the parts along the constant and along the normalised values themselves.
-        if ctx.dim == 1:
-            constant, along = dshift * scale / ctx.count, dscale * scale / ctx.count
-        else:
-            constant = dz.sum(2, keepdim=True) / ctx.count
-            along = (dz * normal).sum(2, keepdim=True) / ctx.count
-        dz.sub_(constant).addcmul_(normal, along, value=-1.0).mul_(inverse)
-        if mask is not None:
-            dz.mul_(mask)
-        return dz, dscale, dshift, None, None, None
-
-
 def forward(
     stack: Stack,
     X: Tensor,
@@ -167,22 +121,28 @@ def forward(
         z = StackedLinear.apply(states[-1], weight, bias)
         z = tape.preactivation(index, z)
         inner = _add_skips(None, z, stack, index, states)
-        runs = stack.layer_runs(index)
-        # One split has one backward; a slice per run would cost one of full size each.
-        sizes = [stop - start for start, stop, _ in runs]
-        skips = [None] * len(runs) if inner is None else _split(inner, sizes)
-        parts = [
-            _finish(part, skip, key, stack, params, index, slice(start, stop), tape)
-            for (start, stop, key), part, skip in zip(runs, _split(z, sizes), skips, strict=True)
-        ]
-        h = parts[0] if len(parts) == 1 else torch.cat(parts)
+        h = tape.finish(index, z, inner, stack, params)
         outer = _add_skips(h, z, stack, index, states)
         h = h if outer is None else outer
-        mask = stack.state_mask(index + 1)
-        if mask is not None:
-            h = h * mask[:, None]
         states.append(tape.state(index + 1, h))
     return states[-1]
+
+
+def finish(
+    index: int, z: Tensor, inner: Tensor | None, stack: Stack, params: Parameters, tape: Tape
+) -> Tensor:
+    """Normalise, add inner skip connections and activate the outputs of a linear layer."""
+    runs = stack.layer_runs(index)
+    # One split has one backward; a slice per run would cost one of full size each.
+    sizes = [stop - start for start, stop, _ in runs]
+    skips = [None] * len(runs) if inner is None else _split(inner, sizes)
+    parts = [
+        _finish(part, skip, key, stack, params, index, slice(start, stop), tape)
+        for (start, stop, key), part, skip in zip(runs, _split(z, sizes), skips, strict=True)
+    ]
+    h = parts[0] if len(parts) == 1 else torch.cat(parts)
+    mask = stack.state_mask(index + 1)
+    return h if mask is None else h * mask[:, None]
 
 
 def _split(tensor: Tensor, sizes: list[int]) -> Sequence[Tensor]:
@@ -206,18 +166,16 @@ def _finish(
         if norm == "none":
             return value
         scale, shift = params.scale[index][rows, None], params.shift[index][rows, None]
-        mask = stack.state_mask(index + 1)
-        if tape.train:
-            dim, mask = (1, None) if norm == "batch" else (2, mask)
-            mask = None if mask is None else mask[rows, None]
-            out, mean, var = TrainedNorm.apply(value, scale, shift, eps, dim, mask)
-            if norm == "batch":
-                tape.batch_statistics(index, rows, mean, var)
-            return out
         if norm == "layer":
-            return _layer_norm(value, mask, rows, eps) * scale + shift
-        mean = stack.buffers.mean[index][rows, None]
-        gain = scale * torch.rsqrt(stack.buffers.var[index][rows, None] + eps)
+            return _layer_norm(value, stack.state_mask(index + 1), rows, eps) * scale + shift
+        if tape.train:
+            mean = value.mean(1, keepdim=True)
+            var = (value - mean).square().mean(1, keepdim=True)  # var_mean is much slower
+            tape.batch_statistics(index, rows, mean, var)
+        else:
+            mean = stack.buffers.mean[index][rows, None]
+            var = stack.buffers.var[index][rows, None]
+        gain = scale * torch.rsqrt(var + eps)
         return value * gain + (shift - mean * gain)
 
     if not norm_after:

@@ -13,8 +13,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from skmeta.population import Buffers, Stack, forward
+from skmeta.population import Buffers, Parameters, Stack, forward
 from skmeta.population.forward import Tape, update_buffers
+from skmeta.training.elementwise import Elementwise, LayerPlan
 from skmeta.training.rules import make_rule
 from skmeta.training.threads import keep_freed_memory
 
@@ -40,6 +41,21 @@ class TrainingTape(Tape):
         rates = torch.tensor([[x.dropout for x in a.layers] for a in stack.architectures])
         self.rates = [r if r.any() else None for r in rates.T]
         self.true_widths = [a.widths for a in stack.architectures]
+        self.plans = [LayerPlan(stack, index) for index in range(stack.depth)]
+
+    def finish(
+        self, index: int, z: Tensor, inner: Tensor | None, stack: Stack, params: Parameters
+    ) -> Tensor:
+        """Normalise and activate in one node where that is possible."""
+        plan = self.plans[index]
+        if plan.trivial:
+            return z
+        if not plan.supported:
+            return super().finish(index, z, inner, stack, params)
+        h = Elementwise.apply(z, params.scale[index], params.shift[index], plan)
+        for rows, mean, var in plan.statistics:
+            self.batch_statistics(index, rows, mean, var)
+        return h
 
     def state(self, index: int, h: Tensor) -> Tensor:
         """Drop elements of hidden states."""

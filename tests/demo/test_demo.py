@@ -142,6 +142,7 @@ def test_wrong_inputs_are_refused(arguments, message, table_file, tmp_path, caps
         (b"a,b,c\n1,x,0\n2,y,\n", "c have missing values"),
         (b"b,c\nx,0\ny,1\n", "needs a feature beside"),
         (b"a,b,c\n1,x,0\n2,y,1\n", "rows of each label and group"),
+        (b"a,b,c\n" + b"1,x,0\ninf,x,1\n2,y,0\n3,y,1\n" * 20, "infinity"),
     ],
 )
 def test_wrong_files_are_refused(content, message, tmp_path, capsys):
@@ -163,6 +164,11 @@ def test_an_output_that_is_a_file_is_refused(tmp_path, capsys):
     assert "must be a folder" in capsys.readouterr().err
     assert main(["demo", "--output", str(path / "below")]) == 2
     assert path.read_text() == "mine"
+
+
+def test_without_matplotlib_it_says_so_before_it_starts(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("skmeta.demo.cli.find_spec", lambda name: None)
+    check_refused([], "pip install skmeta[plot]", tmp_path, capsys)
 
 
 def test_load_data_keeps_the_csv_labels(table_file):

@@ -82,7 +82,9 @@ def test_same_seed_same_editor_and_the_global_generators_are_left_alone(zoo, tas
 def test_a_plain_mlp_classifier_comes_back_as_one(editor, tasks):
     train, _, test = tasks
     labels = np.array(["no", "yes"])[train.y]
-    named = Task(tasks[1].X, np.array(["no", "yes"])[tasks[1].y], sensitive_features=tasks[1].sensitive)
+    named = Task(
+        tasks[1].X, np.array(["no", "yes"])[tasks[1].y], sensitive_features=tasks[1].sensitive
+    )
     model = MLPClassifier((8,), max_iter=200, random_state=0, tol=1e-2).fit(train.X, labels)
     before = model.predict_proba(test.X)
     space = MLPSearchSpace(n_hidden_layers=(1,), hidden_widths=(8,))
@@ -205,7 +207,9 @@ def test_own_metanet_class(zoo, tasks):
 def bad_fits(tasks, zoo):
     train, reference, _ = tasks
     X, y, s = reference.X, reference.y, reference.sensitive
-    regressor = MLPRegressor(hidden_layer_sizes=(4,), max_iter=500, tol=1e-1).fit(train.X[:99], train.y[:99] * 1.0)
+    regressor = MLPRegressor(hidden_layer_sizes=(4,), max_iter=500, tol=1e-1).fit(
+        train.X[:99], train.y[:99] * 1.0
+    )
     many = np.stack([train.y[:99], 1 - train.y[:99]], 1)
     multilabel = MLPClassifier((4,), max_iter=500, tol=1e-1).fit(train.X[:99], many)
     three = Population.initialize(Architecture.mlp((X.shape[1], 4, 3)), 2, random_state=0)

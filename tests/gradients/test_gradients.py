@@ -77,7 +77,7 @@ def test_natural_gradient_equals_dense_solve(architecture):
     stack = stack_of(architecture, n=1)
     recording = Recording(stack, ROWS)
     gradient = recording.gradient(recording.pull_back(cotangent_of(recording.logits)))
-    natural = KroneckerFisher(recording, WEIGHTS, damping).solve(gradient)
+    natural = KroneckerFisher(recording, WEIGHTS, damping).solve([gradient, gradient])[1]
     for index in range(stack.depth):
         A, G = one_layer_fisher(stack, index)
         A, G = (
@@ -87,7 +87,9 @@ def test_natural_gradient_equals_dense_solve(architecture):
         both = torch.cat([gradient.weight[index][0], gradient.bias[index][0][:, None]], -1)
         expected = torch.linalg.solve(G, both) @ torch.linalg.inv(A)
         bias = expected[:, -1] * stack.trainable().bias[index][0]
-        torch.testing.assert_close(natural.weight[index][0], expected[:, :-1], rtol=1e-8, atol=1e-10)
+        torch.testing.assert_close(
+            natural.weight[index][0], expected[:, :-1], rtol=1e-8, atol=1e-10
+        )
         torch.testing.assert_close(natural.bias[index][0], bias, rtol=1e-8, atol=1e-10)
 
 

@@ -18,7 +18,7 @@ from skmeta.training import (
 X = torch.randn(90, 4, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > X[:, 1] ** 2).long()
 LOSS = cross_entropy(Y)
-ARCHITECTURE = Architecture(4, [Layer(8, "relu", "batch", dropout=0.1), Layer(2)])
+ARCHITECTURE = Architecture(4, [Layer(8, "relu", "batch", bias=False, dropout=0.1), Layer(2)])
 
 
 def stack_of(n):
@@ -142,11 +142,11 @@ def test_per_network():
 
 
 def test_global_random_state_is_left_alone():
-    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     run(trainer_of(2))
     list(StratifiedRows(Y.numpy(), 3, 2).epoch([torch.Generator()]))
     assert torch.equal(torch.get_rng_state(), torch_state)
-    assert (np.random.get_state()[1] == numpy_state).all()
+    assert (np.random.get_state()[1] == numpy_state).all()  # noqa: NPY002
 
 
 def test_single_thread_restores_the_setting():

@@ -26,7 +26,7 @@ def test_samples_obey_table_2():
         assert 1e-6 <= run.weight_decay <= 1e-2
         assert last == Layer(2)
         states = run.architecture.widths
-        for index, layer in enumerate(hidden):
+        for layer in hidden:
             assert len(layer.skips) <= 1
             assert all(states[source] <= layer.width for source in layer.skips)
 
