@@ -107,9 +107,9 @@ display.ax_.set_title("Mean over 20 networks that the editor has not seen")
 # What it costs
 # -------------
 #
-# CPU seconds. ``break_even`` is the number of edits after which zoo and editor have paid off against
-# 40 steps of fine-tuning that are batched over many networks. With one classifier only, fine-tune
-# it.
+# CPU seconds. ``break_even`` is the number of edits after which zoo and editor have paid off
+# against 40 steps of fine-tuning that are batched over many networks. With one classifier only,
+# fine-tune it.
 
 for name, value in editor.cost_.items():
     print(f"{name:>18}: {value:.4g}")

@@ -147,6 +147,7 @@ def _fit_editor(zoo: Population, reference: Task, settings: Settings) -> Complia
         lam=nearest(settings.lams, 0.1),
         lam_range=(min(settings.lams), max(settings.lams)),
         max_epochs=settings.max_epochs,
+        batch_size=16,  # a small zoo: more steps per epoch
         verbose=1,
         random_state=settings.random_state,
     ).fit(zoo, task=reference)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 
 from skmeta.datasets import Task
 from skmeta.population import Population
@@ -16,8 +17,8 @@ def check_population(networks: Any, owner: str) -> Population:
     if not len(population):
         raise ValueError(f"{owner} needs at least one network. Got an empty population.")
     for positions, stack in population.blocks:
-        finite = sum(t.isfinite().flatten(1).all(1).int() for t in stack.params.tensors())
-        bad = np.asarray(positions)[(finite < len(stack.params.tensors())).cpu().numpy()]
+        finite = [t.isfinite().flatten(1).all(1) for t in stack.params.tensors()]
+        bad = np.asarray(positions)[~torch.stack(finite).all(0).cpu().numpy()]
         if len(bad):
             raise ValueError(
                 f"{owner} needs networks with finite weights. Network {bad[0]} (and "

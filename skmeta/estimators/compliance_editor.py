@@ -13,14 +13,16 @@ from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from skmeta._validation import check_in_range, check_option, check_rng
-from skmeta.baselines.finetune import fine_tune
+from skmeta.baselines import fine_tune, run_networks
 from skmeta.datasets import Task
 from skmeta.estimators.checks import check_classifiers, check_population, check_task
+from skmeta.estimators.cost import cost_of, cpu_seconds
 from skmeta.estimators.fitting import build_metanet, build_net
 from skmeta.estimators.graphs import FEATURES, GraphBuilder
 from skmeta.estimators.reference import representative_rows
+from skmeta.estimators.reporting import edit_report
 from skmeta.estimators.training_module import EditingLoss
-from skmeta.population import Population, forward
+from skmeta.population import Population
 from skmeta.population.blocks import Block
 from skmeta.requirements import Cells, Objective, resolve_requirement
 from skmeta.training import StratifiedRows
@@ -29,6 +31,9 @@ _EDIT_CHUNK = 256
 _PROBE_ROWS = 64
 _CELL_ROWS = 128
 _ROWS_PER_STEP = 192
+_COST_STEPS = 5
+# A continuation wants smaller steps than fine-tuning from the original.
+_REFINE_LR = 3e-3
 
 
 class ComplianceEditor(TransformerMixin, BaseEstimator):
@@ -219,14 +224,14 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
         owner = "ComplianceEditor"
         check_in_range("lam", self.lam, owner=owner, low=0, closed="neither")
         check_option("features", self.features, FEATURES, owner=owner)
-        for name, low in (
+        for name, least in (
             ("hidden_channels", 1),
             ("n_layers", 1),
             ("max_epochs", 1),
             ("batch_size", 1),
             ("refine_steps", 0),
         ):
-            check_in_range(name, getattr(self, name), owner=owner, low=low, kind="int")
+            check_in_range(name, getattr(self, name), owner=owner, low=least, kind="int")
         check_in_range("lr", self.lr, owner=owner, low=0, closed="neither")
         if self.lam_range is None:
             return float(self.lam), float(self.lam)
@@ -270,7 +275,8 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
         population = check_population(networks, "ComplianceEditor")
         check_classifiers(population, self.task_, "ComplianceEditor")
         lam = self._check_lam(self.lam if lam is None else lam)
-        edited = self._edit(population.to(self.device), lam)
+        original = population.to(self.device)
+        edited = self._edit(original, lam)
         if self.refine_steps:
             edited = fine_tune(
                 edited,
@@ -278,7 +284,8 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
                 self.builder_.objective,
                 lam=lam,
                 n_steps=self.refine_steps,
-                original=population.to(self.device),
+                lr=_REFINE_LR,
+                original=original,
                 random_state=0,
             )
         edited = edited.to("cpu")
@@ -335,32 +342,56 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
             before, after = population.to("cpu").forward(X), edited.forward(X)
             return -float(Objective(self.requirement_).exact(before, after, cells, lam).mean())
 
+    def report(
+        self,
+        networks: Any,
+        *,
+        task: Task | None = None,
+        lam: float | None = None,
+        n_bootstrap: int = 500,
+    ) -> pd.DataFrame:
+        """Edit networks and say what happened to each of them.
+
+        Parameters
+        ----------
+        networks : Population or sequence of networks
+            Networks to edit.
+        task : Task, optional
+            Rows to measure on; default is the task of ``fit``, on which results look
+            better than on new rows.
+        lam : float, optional
+            See :meth:`transform`.
+        n_bootstrap : int, default=500
+            Resamples of the rows, within each (label, group) cell, for the intervals.
+
+        Returns
+        -------
+        DataFrame
+            One row per network: divergence (nats), the requirement's measure and the
+            accuracy before and after, 95 % intervals (``_low``, ``_high``) that say how
+            much is luck of the rows, and ``status``: "reduced" or "raised" if the interval
+            of the measure's change excludes zero, else "unclear".
+        """
+        check_is_fitted(self)
+        task = self.task_ if task is None else check_task(task, "ComplianceEditor")
+        check_in_range("n_bootstrap", n_bootstrap, owner="report", low=1, kind="int")
+        population = check_population(networks, "ComplianceEditor")
+        before = run_networks(population, task)
+        after = run_networks(self.transform(population, lam=lam), task)
+        return edit_report(before, after, task, self.requirement_, n_bootstrap)
+
     def _measure_cost(self, population: Population, fit_seconds: float) -> dict[str, float]:
         """Time edits and fine-tuning on a few training networks."""
+        few, lam = population[: min(len(population), 32)], self.lam_range_[1]
+        objective = self.builder_.objective
+
+        def tune() -> Population:
+            return fine_tune(
+                few, self.task_, objective, lam=lam, n_steps=_COST_STEPS, random_state=0
+            )
+
+        edit_seconds = cpu_seconds(lambda: self._edit(few, lam)) / len(few)
+        step_seconds = cpu_seconds(tune) / len(few) / _COST_STEPS
         metadata = population.metadata
         zoo = float(metadata["seconds"].sum()) if "seconds" in metadata else float("nan")
-        few = population[: min(len(population), 32)]
-        seconds = []
-        for action in (
-            lambda: self._edit(few, self.lam_range_[1]),
-            lambda: fine_tune(
-                few,
-                self.task_,
-                self.builder_.objective,
-                lam=self.lam_range_[1],
-                n_steps=4,
-                random_state=0,
-            ),
-        ):
-            start = time.process_time()
-            action()
-            seconds.append((time.process_time() - start) / len(few))
-        edit, tune = seconds[0], 10 * seconds[1]
-        invested = fit_seconds + (0.0 if np.isnan(zoo) else zoo)
-        return {
-            "zoo_seconds": zoo,
-            "fit_seconds": fit_seconds,
-            "edit_seconds": edit,
-            "fine_tune_seconds": tune,
-            "break_even": invested / (tune - edit) if tune > edit else float("inf"),
-        }
+        return cost_of(zoo, fit_seconds, edit_seconds, 40 * step_seconds)

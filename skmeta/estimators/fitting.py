@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 import torch
+from sklearn.base import clone
 from skorch import NeuralNet
 from skorch.callbacks import Callback, GradientNormClipping, LRScheduler, PrintLog
-from sklearn.base import clone
 from torch import nn
 from tqdm.auto import tqdm
 

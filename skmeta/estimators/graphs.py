@@ -101,8 +101,8 @@ class GraphBuilder:
             extra = [self._delta_nodes(stack, i, d[i - 1] if i else None) for d in deltas]
             nodes.append(torch.cat([node, *extra], -1))
         gap = torch.stack(gaps, 1)
-        parts = [self._cell_context(recording.logits), gap, gap.clamp_min(1e-4).log(), cost.log()]
-        context = torch.cat([context, *parts], 1)
+        logs = [gap.clamp_min(1e-4).log(), cost.log()]
+        context = torch.cat([context, self._cell_context(recording.logits), gap, *logs], 1)
         return WeightGraph(stack, tuple(nodes), tuple(steps), context, reach)
 
     def _reach(
@@ -141,7 +141,7 @@ class GraphBuilder:
         return share.T @ h
 
     def _cell_nodes(self, stack: Stack, states: list[Tensor]) -> list[Tensor]:
-        """Mean and spread over all cells, and each cell's deviation, ``(n, width, n_cells + 2)``."""
+        """Deviation of each cell, mean and spread, ``(n, width, n_cells + 2)`` per state."""
         nodes = []
         for i, h in enumerate(states):
             means = self._cell_means(h).transpose(1, 2)

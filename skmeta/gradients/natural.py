@@ -35,10 +35,11 @@ class KroneckerFisher:
     def __init__(self, recording: Recording, weights: Tensor, damping: float = DAMPING) -> None:
         self.recording = recording
         root = weights.sqrt()[:, None]
-        moments = [0.0] * recording.stack.depth
-        for vector in _fisher_vectors(recording.logits):
-            for i, delta in enumerate(recording.pull_back(vector)):
-                moments[i] = moments[i] + _second_moment(delta * root)
+        pulled = [recording.pull_back(v) for v in _fisher_vectors(recording.logits)]
+        moments = [
+            torch.stack([_second_moment(delta * root) for delta in of_layer]).sum(0)
+            for of_layer in zip(*pulled, strict=True)
+        ]
         masks = [recording.stack._ones_mask(i) for i in range(recording.stack.depth + 1)]
         self.outputs = [
             _damped(m, mask, damping) for m, mask in zip(moments, masks[1:], strict=True)

@@ -72,8 +72,8 @@ class EditingMetanet(nn.Module):
         self.gamma = nn.Parameter(torch.tensor(0.1))
         # Steps come in pairs, a natural gradient and the plain one: begin with the former.
         self.lead = nn.Parameter(torch.tensor([1.0, 0.0]).repeat(n_steps)[:n_steps])
-        shrink(self.per_neuron[-1])
-        shrink(self.per_layer[-1])
+        for head in (self.per_neuron, self.per_layer):
+            shrink(head[-1])
 
     @abstractmethod
     def process(
@@ -94,10 +94,9 @@ class EditingMetanet(nn.Module):
 
         Returns
         -------
-        states, context
-            Of the same shapes.
-        forms : list of list of Tensor
-            For each layer ``n_forms`` outputs per weight, ``(n, out, in)``.
+        tuple
+            New states and context of the same shapes, and for each layer ``n_forms``
+            outputs per weight, ``(n, out, in)``.
         """
 
     def forward(self, graph: WeightGraph, lam: Tensor) -> Parameters:
@@ -112,7 +111,7 @@ class EditingMetanet(nn.Module):
 
         Returns
         -------
-        Parameters
+        edit : Parameters
             What to add to the networks' parameters; zero at padding and where a network
             has no parameter.
         """
@@ -162,8 +161,9 @@ class EditingMetanet(nn.Module):
         return delta, bias, scale_edit, shift_edit
 
 
-def shrink(linear: nn.Linear) -> None:
+def shrink(linear: nn.Module) -> None:
     """Let the output of a last layer start near zero."""
+    assert isinstance(linear, nn.Linear)
     nn.init.zeros_(linear.bias)
     linear.weight.data.mul_(0.1)
 
