@@ -13,11 +13,10 @@ import argparse
 import time
 import warnings
 
-from _common import interleaved, matmul, print_table  # first: it sets the number of threads
-
 import numpy as np
 import skorch
 import torch
+from _common import interleaved, matmul, print_table
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from torch import nn
@@ -142,46 +141,54 @@ def against_peers(rounds: int) -> None:
 
 
 def mixed(rounds: int, n_runs: int) -> None:
-    """Compare zoos that train equally many weights on equally many rows."""
+    """Compare zoos of many architectures with zoos of one, per true weight and row."""
     X, y = rows(256 * 24)
     spaces = {
-        "plain (relu only), batch 128": MLPSearchSpace(
-            dropout=(0.0,),
-            norms=("none",),
-            n_skips=(0,),
-            activations=("relu",),
-            batch_sizes=(BATCH,),
+        "plain relu, mixed widths and depths": MLPSearchSpace(
+            dropout=(0.0,), norms=("none",), n_skips=(0,), activations=("relu",), batch_sizes=(128,)
         ),
-        "full space, batch 128": MLPSearchSpace(batch_sizes=(BATCH,)),
+        "full space, batch 128": MLPSearchSpace(batch_sizes=(128,)),
         "full space, sampled batch sizes": MLPSearchSpace(),
     }
-    contestants, work = {}, {}
+    contestants: dict[str, Group] = {"14-64-64-2, batch 128": Group([[PLAIN] * 64], [128], X, y)}
     for name, space in spaces.items():
         runs = [space.sample(14, 2, np.random.default_rng(i)) for i in range(n_runs)]
-        groups = plan_groups(runs)
-        parts = [group_of([runs[i] for i in group], X, y) for group in groups]
-        contestants[name] = lambda parts=parts: [part() for part in parts]
-        work[name] = sum(run.architecture.n_parameters for run in runs), len(groups)
-    X_one = [PLAIN] * 64
-    contestants["homogeneous 14-64-64-2, batch 128"] = Stacked(X_one, X, y, n_steps=6)
-    work["homogeneous 14-64-64-2, batch 128"] = 64 * PLAIN.n_parameters, 1
+        groups = [[runs[i] for i in group] for group in plan_groups(runs)]
+        contestants[name] = Group(
+            [[r.architecture for r in g] for g in groups], [g[0].batch_size for g in groups], X, y
+        )
+        # What the same kinds of networks cost in homogeneous zoos of 32 each.
+        kinds = runs[:: max(n_runs // 40, 1)]
+        contestants[f"{name}: apart"] = Group(
+            [[r.architecture] * 32 for r in kinds], [r.batch_size for r in kinds], X, y
+        )
     seconds = interleaved(contestants, rounds=rounds)
-    cost = {name: seconds[name] / work[name][0] for name in contestants}
-    one = cost["homogeneous 14-64-64-2, batch 128"]
+    cost = {name: seconds[name] / group.n_weights for name, group in contestants.items()}
+    plain = cost["14-64-64-2, batch 128"]
     print_table(
-        f"CPU time per true weight and row, {n_runs} runs (64 homogeneous ones)",
-        ("", "groups", "ps per weight and row", "x homogeneous"),
+        f"CPU time of {n_runs} runs that differ, per true weight; against homogeneous zoos",
+        ("", "groups", "x 14-64-64-2 relu", "x the same kinds, homogeneous"),
         [
-            (name, work[name][1], 1e12 * cost[name] / (6 * BATCH), cost[name] / one)
-            for name in contestants
+            (name, len(group.parts), cost[name] / plain, cost[name] / cost[f"{name}: apart"])
+            for name, group in contestants.items()
+            if f"{name}: apart" in cost
         ],
     )
 
 
-def group_of(runs, X, y):
-    batch_size = runs[0].batch_size
-    n_steps = 6 * BATCH // batch_size  # 768 rows whatever the batch size
-    return Stacked([r.architecture for r in runs], X, y, batch_size=batch_size, n_steps=n_steps)
+class Group:
+    """Some stacks that each take steps over 768 rows."""
+
+    def __init__(self, stacks, batch_sizes, X, y):
+        self.parts = [
+            Stacked(architectures, X, y, batch_size=size, n_steps=768 // size)
+            for architectures, size in zip(stacks, batch_sizes, strict=True)
+        ]
+        self.n_weights = sum(a.n_parameters for architectures in stacks for a in architectures)
+
+    def __call__(self):
+        for part in self.parts:
+            part()
 
 
 def full(data_home: str | None) -> None:

@@ -2,9 +2,10 @@
 
 from skmeta.datasets import Task
 from skmeta.estimators import ComplianceEditor
+from skmeta.evaluation import ParetoFrontDisplay
 from skmeta.population import Population
 from skmeta.zoo import make_zoo
 
 __version__ = "0.1.0"
 
-__all__ = ["ComplianceEditor", "Population", "Task", "make_zoo"]
+__all__ = ["ComplianceEditor", "ParetoFrontDisplay", "Population", "Task", "make_zoo"]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 # Edges handled at a time: their states and the work space stay in a core's cache.
-_CHUNK_EDGES = 4096
+_CHUNK_EDGES = 8192
 
 
 def edge_block_reference(
