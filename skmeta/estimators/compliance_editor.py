@@ -15,11 +15,18 @@ from sklearn.utils.validation import check_is_fitted
 from skmeta._validation import check_in_range, check_option, check_rng
 from skmeta.baselines import fine_tune, run_networks
 from skmeta.datasets import Task
-from skmeta.estimators.checks import check_classifiers, check_population, check_task
-from skmeta.estimators.cost import cost_of, cpu_seconds
+from skmeta.estimators.checks import (
+    check_classifiers,
+    check_device,
+    check_finite_edits,
+    check_finite_training,
+    check_lam_range,
+    check_population,
+    check_task,
+)
+from skmeta.estimators.cost import measure_cost
 from skmeta.estimators.fitting import build_metanet, build_net
-from skmeta.estimators.graphs import FEATURES, GraphBuilder
-from skmeta.estimators.reference import representative_rows
+from skmeta.estimators.graphs import FEATURES, make_builder
 from skmeta.estimators.reporting import edit_report
 from skmeta.estimators.training_module import EditingLoss
 from skmeta.population import Population
@@ -28,10 +35,7 @@ from skmeta.requirements import Cells, Objective, resolve_requirement
 from skmeta.training import StratifiedRows
 
 _EDIT_CHUNK = 256
-_PROBE_ROWS = 64
-_CELL_ROWS = 128
-_ROWS_PER_STEP = 192
-_COST_STEPS = 5
+_TRAINING_ROWS_PER_CELL = 192
 # A continuation wants smaller steps than fine-tuning from the original.
 _REFINE_LR = 3e-3
 
@@ -39,39 +43,36 @@ _REFINE_LR = 3e-3
 class ComplianceEditor(TransformerMixin, BaseEstimator):
     """Learn to edit classifiers so that a measured gap shrinks, in one forward pass.
 
-    A metanetwork is trained on a population of networks to minimise
-
-        divergence(original, edited) + lam * violation(edited)
-
-    (eqs. 12 and 14 of the paper on learned editing [1]_); afterwards it edits networks
-    that it has never seen. The edit reduces a measured gap on the data of the task; it
-    guarantees nothing about other data.
+    A metanetwork is trained on a population of networks to minimise ``divergence(original,
+    edited) + lam * violation(edited)`` (eqs. 12 and 14 of the paper on learned editing
+    [1]_); afterwards it edits networks that it has never seen. The edit reduces a measured
+    gap on the data of the task; it guarantees nothing about other data.
 
     Parameters
     ----------
     requirement : str or Requirement, default="equalized_odds"
         What the edit must bring about.
     lam : float, default=0.1
-        Weight of the violation. Divergences between two networks trained alike are
-        around .005 to .01 nats; a lam whose edits exceed that is better served by
-        handing back another network.
+        Weight of the violation; within ``lam_range`` if that is given. The default score
+        depends on it, so that a grid over ``lam`` needs a scorer of its own. Two networks
+        trained alike differ by some .005 to .01 nats: a lam whose edits exceed that is
+        better served by handing back another network.
     lam_range : (float, float), optional
         Train one editor for all lam in this range; ``lam`` then selects the point in
         :meth:`transform`, without refitting.
-    metanet : {"neuron", "graph"} or Module class, default="neuron"
+    metanet : {"neuron", "graph"} or EditingMetanet class, default="neuron"
         States on neurons only, or on every weight as in the paper.
     features : {"gradients", "cells", "probes", "weights"}, default="gradients"
-        What the metanetwork sees beside the weights: the mean states of each (label,
-        group) cell and the gradients of the requirement; the mean states; the states on
-        64 unlabelled rows; nothing (edits without any data).
+        What the metanetwork sees beside the weights: mean states of each (label, group)
+        cell and gradients of the requirement; mean states; the states on 64 unlabelled
+        rows; nothing (an edit looks at no data, as in the paper).
     hidden_channels : int, default=64
         Width of the metanetwork's states.
     n_layers : int, default=3
         Rounds of messages.
     net : skorch.NeuralNet, optional
-        Template whose callbacks, optimizer and other settings are used; its module and
-        criterion are replaced. ``max_epochs``, ``lr``, ``batch_size`` and ``callbacks``
-        below are ignored then.
+        Template whose settings are used; its module and criterion are replaced, and
+        ``max_epochs``, ``lr``, ``batch_size`` and ``callbacks`` below are ignored.
     max_epochs : int, default=60
         Passes over the population.
     lr : float, default=1.5e-3
@@ -87,7 +88,7 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
     verbose : int, default=0
         1 shows a progress bar, 2 skorch's table of losses.
     random_state : int, RandomState or None
-        Seed; the global generators are left alone.
+        Seed.
 
     Attributes
     ----------
@@ -98,7 +99,8 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
     requirement_ : Requirement
         The resolved requirement.
     task_ : Task
-        The task of ``fit``, for scorers.
+        The task of ``fit`` with its sensitive features, for scorers and ``refine_steps``:
+        treat a fitted editor like the data, whatever its ``features``.
     cost_ : dict
         CPU seconds: ``zoo_seconds`` (nan if the population does not say), ``fit_seconds``,
         ``edit_seconds`` per network, ``fine_tune_seconds`` per network for 40 batched
@@ -183,17 +185,21 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
         """
         started = time.process_time()
         low, high = self._check_params()
-        population = check_population(networks, "ComplianceEditor").to(self.device)
+        population = check_population(networks, "ComplianceEditor")
         task = check_task(task, "ComplianceEditor")
         self.requirement_ = resolve_requirement(self.requirement, "ComplianceEditor")
         check_classifiers(population, task, "ComplianceEditor")
         task.require_sensitive("ComplianceEditor")
+        self.device_ = check_device(self.device, "ComplianceEditor")
+        population = population.to(self.device_, torch.float32)
         seeds = check_rng(self.random_state).integers(2**62, size=4).tolist()
         self.task_, self.lam_range_ = task, (low, high)
         self.n_inputs_, self.n_classes_ = task.n_features, task.n_classes
-        self.builder_ = self._make_builder(task, population, seeds[0])
+        self.builder_ = make_builder(
+            self.features, Objective(self.requirement_), task, population, seeds[0]
+        )
         graphs = [(p, self.builder_.build(stack)) for p, stack in population.depth_blocks()]
-        X, _, _ = task.tensors(self.device)
+        X, _, _ = task.tensors(self.device_)
         metanet = build_metanet(
             self.metanet,
             graphs[0][1],
@@ -204,20 +210,28 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
             n_layers=self.n_layers,
         )
         module = EditingLoss(
-            metanet.to(self.device),
+            metanet.to(self.device_),
             graphs,
             self.builder_.objective,
             X,
-            Cells.of(task, self.device),
-            StratifiedRows(task.cells(), _ROWS_PER_STEP, 1),
+            Cells.of(task, self.device_),
+            StratifiedRows(task.cells(), _TRAINING_ROWS_PER_CELL, 1),
             (low, high),
             torch.Generator().manual_seed(seeds[2]),
         )
         self.net_ = build_net(self, module, len(population), seed=seeds[3])
         self.net_.fit(np.arange(len(population)), None)
         module.forget()
+        check_finite_training(metanet)
         self.metanet_ = metanet
-        self.cost_ = self._measure_cost(population, time.process_time() - started)
+        self.cost_ = measure_cost(
+            population,
+            fit_seconds=time.process_time() - started,
+            edit=lambda few: self._edit(few, high),
+            tune=lambda few, n: fine_tune(
+                few, task, self.builder_.objective, lam=high, n_steps=n, random_state=0
+            ),
+        )
         return self
 
     def _check_params(self) -> tuple[float, float]:
@@ -233,27 +247,14 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
         ):
             check_in_range(name, getattr(self, name), owner=owner, low=least, kind="int")
         check_in_range("lr", self.lr, owner=owner, low=0, closed="neither")
+        if self.callbacks is not None and not isinstance(self.callbacks, list):
+            raise TypeError(
+                "The 'callbacks' parameter of ComplianceEditor must be a list of skorch callbacks. "
+                f"Got {self.callbacks!r} instead."
+            )
         if self.lam_range is None:
             return float(self.lam), float(self.lam)
-        low, high = self.lam_range
-        if not 0 < low <= high:
-            raise ValueError(
-                "The 'lam_range' parameter of ComplianceEditor must be two positive numbers in "
-                f"ascending order. Got {self.lam_range!r} instead."
-            )
-        return float(low), float(high)
-
-    def _make_builder(self, task: Task, population: Population, seed: int) -> GraphBuilder:
-        objective = Objective(self.requirement_)
-        X, _, _ = task.tensors(self.device)
-        if self.features == "weights":
-            return GraphBuilder("weights", objective, X[:0], None)
-        if self.features == "probes":
-            rows = np.random.default_rng(seed).permutation(task.n_samples)[:_PROBE_ROWS]
-            return GraphBuilder("probes", objective, X[np.sort(rows)], None)
-        rows = representative_rows(task, population, _CELL_ROWS)
-        cells = Cells.of(task, self.device).take(torch.as_tensor(rows))
-        return GraphBuilder(self.features, objective, X[rows], cells)
+        return check_lam_range(self.lam_range, self.lam, "ComplianceEditor")
 
     def transform(self, networks: Any, *, lam: float | None = None) -> Any:
         """Edit networks.
@@ -271,11 +272,8 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
         Population or list of networks
             Edited copies, of the kind that came in.
         """
-        check_is_fitted(self)
-        population = check_population(networks, "ComplianceEditor")
-        check_classifiers(population, self.task_, "ComplianceEditor")
-        lam = self._check_lam(self.lam if lam is None else lam)
-        original = population.to(self.device)
+        original = self._ready(networks)
+        lam = self._check_lam(lam)
         edited = self._edit(original, lam)
         if self.refine_steps:
             edited = fine_tune(
@@ -291,15 +289,39 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
         edited = edited.to("cpu")
         return edited if isinstance(networks, Population) else edited.to_networks()
 
-    def _check_lam(self, lam: float) -> float:
+    def _check_lam(self, lam: float | None) -> float:
+        """Return lam if the editor was fitted for it."""
+        lam = self.lam if lam is None else lam
+        check_in_range("lam", lam, owner="transform", low=0, closed="neither")
         low, high = self.lam_range_
         slack = 1 + 1e-9
         if not low / slack <= lam <= high * slack:
             raise ValueError(
-                f"The 'lam' of an edit must be in the range that the editor was fitted for, "
+                "The 'lam' of an edit must be in the range that the editor was fitted for, "
                 f"[{low:g}, {high:g}]. Got {lam:g}. Fit with lam_range=(low, high) to cover it."
             )
         return float(lam)
+
+    def _measuring_task(self, task: Task | None) -> Task:
+        """Return the rows to measure on, with the labels that the editor was fitted on."""
+        if task is None:
+            return self.task_
+        task = check_task(task, "ComplianceEditor")
+        task.require_sensitive("ComplianceEditor")
+        came, known = np.asarray(task.classes).tolist(), np.asarray(self.task_.classes).tolist()
+        if came != known:
+            raise ValueError(
+                "ComplianceEditor measures on rows with the labels that it was fitted on, "
+                f"{known}. Got {came}."
+            )
+        return task
+
+    def _ready(self, networks: Any) -> Population:
+        """Return checked networks as float32 on the device of the editor."""
+        check_is_fitted(self)
+        population = check_population(networks, "ComplianceEditor")
+        check_classifiers(population, self.task_, "ComplianceEditor")
+        return population.to(self.device_, torch.float32)
 
     def _edit(self, population: Population, lam: float) -> Population:
         blocks: list[Block] = []
@@ -311,6 +333,7 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
                     graph = self.builder_.build(part)
                     lams = graph.context.new_full((len(part),), lam)
                     params = part.params.map(torch.add, self.metanet_(graph, lams))
+                    check_finite_edits(params, positions[rows.numpy()])
                     blocks.append((positions[rows.numpy()], part.with_params(params)))
         return population.with_blocks(blocks)
 
@@ -329,18 +352,14 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
         Returns
         -------
         float
-            At most 0. Depends on ``lam``: compare editors of one lam only.
+            At most 0; compare editors of one ``lam`` only.
         """
-        check_is_fitted(self)
-        population = check_population(networks, "ComplianceEditor")
-        task = self.task_ if task is None else check_task(task, "ComplianceEditor")
-        edited = self.transform(population)
-        X, _, _ = task.tensors()
-        cells = Cells.of(task)
+        population, task = self._ready(networks), self._measuring_task(task)
+        before = run_networks(population, task)
+        after = run_networks(self.transform(population), task)
         lam = torch.full((len(population),), float(self.lam))
-        with torch.no_grad():
-            before, after = population.to("cpu").forward(X), edited.forward(X)
-            return -float(Objective(self.requirement_).exact(before, after, cells, lam).mean())
+        exact = Objective(self.requirement_).exact(before, after, Cells.of(task), lam)
+        return -float(exact.mean())
 
     def report(
         self,
@@ -372,26 +391,8 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
             much is luck of the rows, and ``status``: "reduced" or "raised" if the interval
             of the measure's change excludes zero, else "unclear".
         """
-        check_is_fitted(self)
-        task = self.task_ if task is None else check_task(task, "ComplianceEditor")
         check_in_range("n_bootstrap", n_bootstrap, owner="report", low=1, kind="int")
-        population = check_population(networks, "ComplianceEditor")
+        population, task = self._ready(networks), self._measuring_task(task)
         before = run_networks(population, task)
         after = run_networks(self.transform(population, lam=lam), task)
         return edit_report(before, after, task, self.requirement_, n_bootstrap)
-
-    def _measure_cost(self, population: Population, fit_seconds: float) -> dict[str, float]:
-        """Time edits and fine-tuning on a few training networks."""
-        few, lam = population[: min(len(population), 32)], self.lam_range_[1]
-        objective = self.builder_.objective
-
-        def tune() -> Population:
-            return fine_tune(
-                few, self.task_, objective, lam=lam, n_steps=_COST_STEPS, random_state=0
-            )
-
-        edit_seconds = cpu_seconds(lambda: self._edit(few, lam)) / len(few)
-        step_seconds = cpu_seconds(tune) / len(few) / _COST_STEPS
-        metadata = population.metadata
-        zoo = float(metadata["seconds"].sum()) if "seconds" in metadata else float("nan")
-        return cost_of(zoo, fit_seconds, edit_seconds, 40 * step_seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from tqdm.auto import tqdm
 
 from skmeta._validation import check_option
 from skmeta.estimators.training_module import EditingLoss, MeanCriterion
-from skmeta.metanets import METANETS, WeightGraph
+from skmeta.metanets import METANETS, EditingMetanet, WeightGraph
 
 
 @contextmanager
@@ -38,9 +39,15 @@ def build_metanet(
     n_layers: int,
 ) -> nn.Module:
     """Build a metanetwork for graphs like the given one."""
-    if isinstance(metanet, type) and issubclass(metanet, nn.Module):
+    kind: Any
+    if isinstance(metanet, type) and issubclass(metanet, EditingMetanet):
         kind = metanet
     else:
+        if isinstance(metanet, type):
+            raise TypeError(
+                "The 'metanet' parameter of ComplianceEditor must be a name or a subclass of "
+                f"skmeta.metanets.EditingMetanet. Got {metanet!r} instead."
+            )
         check_option("metanet", metanet, list(METANETS), owner="ComplianceEditor")
         kind = METANETS[metanet]
     with seeded(seed):
@@ -64,9 +71,14 @@ def build_net(estimator: Any, module: EditingLoss, n_networks: int, *, seed: int
         "criterion": MeanCriterion,
         "iterator_train__shuffle": True,
         "iterator_train__generator": generator,
-        "device": estimator.device,
+        "device": str(estimator.device_),
     }
     if estimator.net is not None:
+        if not isinstance(estimator.net, NeuralNet):
+            raise TypeError(
+                "The 'net' parameter of ComplianceEditor must be a skorch.NeuralNet. Got "
+                f"{type(estimator.net).__name__} instead."
+            )
         return clone(estimator.net).set_params(**fixed)
     n_steps = estimator.max_epochs * -(-n_networks // estimator.batch_size)
     callbacks: list = [
@@ -87,7 +99,7 @@ def build_net(estimator: Any, module: EditingLoss, n_networks: int, *, seed: int
         batch_size=estimator.batch_size,
         optimizer=torch.optim.AdamW,
         train_split=None,
-        callbacks=callbacks + list(estimator.callbacks or []),
+        callbacks=callbacks + deepcopy(estimator.callbacks or []),
         callbacks__print_log=PrintLog() if estimator.verbose > 1 else None,
         verbose=int(estimator.verbose > 1),
     )

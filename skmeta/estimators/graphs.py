@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from skmeta.datasets import Task
+from skmeta.estimators.reference import representative_rows
 from skmeta.gradients import KroneckerFisher, Recording
 from skmeta.metanets import WeightGraph
 from skmeta.metanets.inputs import rms
-from skmeta.population import Stack, Tape, forward
+from skmeta.population import Population, Stack, Tape, forward
 from skmeta.population.direction import Direction
 from skmeta.requirements import Cells, Objective
 
@@ -18,6 +21,8 @@ _CHUNK = 32
 # The divergence of a step is measured on every fourth reference row.
 _COST_STRIDE = 4
 FEATURES = ("weights", "probes", "cells", "gradients")
+_PROBE_ROWS = 64
+_REFERENCE_ROWS_PER_CELL = 128
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,8 @@ class GraphBuilder:
     ----------
     features : {"weights", "probes", "cells", "gradients"}
         What is added to the weights: nothing; the states on a few rows; the mean states of
-        each (label, group) cell; these and the natural gradients of the requirement.
+        each (label, group) cell; these and the natural and plain gradients of the
+        requirement.
     objective : Objective
         Whose gradients are taken.
     X : Tensor of shape (n_reference, n_inputs)
@@ -162,6 +168,22 @@ class GraphBuilder:
     def _cell_context(self, logits: Tensor) -> Tensor:
         """Mean probability of each class in each cell, ``(n, n_cells * n_classes)``."""
         return self._cell_means(logits.softmax(-1)).flatten(1)
+
+
+def make_builder(
+    features: str, objective: Objective, task: Task, population: Population, seed: int
+) -> GraphBuilder:
+    """Choose the reference rows of a task and return the builder that computes on them."""
+    device = population.device
+    X, _, _ = task.tensors(device)
+    if features == "weights":
+        return GraphBuilder(features, objective, X[:0], None)
+    if features == "probes":
+        rows = np.random.default_rng(seed).permutation(task.n_samples)[:_PROBE_ROWS]
+        return GraphBuilder(features, objective, X[np.sort(rows)], None)
+    rows = representative_rows(task, population, _REFERENCE_ROWS_PER_CELL)
+    cells = Cells.of(task, device).take(torch.as_tensor(rows))
+    return GraphBuilder(features, objective, X[rows], cells)
 
 
 class _States(Tape):

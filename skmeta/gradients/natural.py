@@ -73,12 +73,17 @@ def _second_moment(values: Tensor) -> Tensor:
 
 
 def _damped(moment: Tensor, mask: Tensor, damping: float) -> Tensor:
-    """Cholesky factor of a second moment plus a multiple of its mean eigenvalue."""
+    """Cholesky factor of a second moment plus a multiple of its mean eigenvalue.
+
+    A factor that cannot be computed (states that overflow) comes back as nan, network by
+    network, for the caller to refuse.
+    """
     mean = moment.diagonal(dim1=1, dim2=2).sum(1) / mask.sum(1)
     eye = torch.eye(moment.shape[-1], dtype=moment.dtype, device=moment.device)
     # Padding gets ones, so that the matrix is regular; it never mixes with true entries.
     added = damping * mean.clamp_min(1e-10)[:, None, None] * eye
-    return torch.linalg.cholesky(moment + added + torch.diag_embed(1 - mask))
+    factor, info = torch.linalg.cholesky_ex(moment + added + torch.diag_embed(1 - mask))
+    return torch.where(info[:, None, None] == 0, factor, torch.nan)
 
 
 def _fisher_vectors(logits: Tensor) -> list[Tensor]:

@@ -28,13 +28,15 @@ class EditingMetanet(nn.Module):
     encodings, so that they are told apart (appendix A.3.1 of the paper on learned editing
     [1]_). The edit of a layer's weights W is
 
-        gamma * (a * rms(W) * F_1 + b * W * F_2) - sum_k s_k * S_k * (c_k + 0.3 * d_k * F_k)
+        gamma * (a * rms(W) * F_1 + b * W * F_2)
+            + sum_k s_k * S_k * (0.3 * d_k * F_{2+k} - c_k)
 
     with per-weight outputs F of the metanetwork, per-layer coefficients a, b, c and d, a
     learned gate gamma that starts at 0.1, and steps S_k (scaled gradients; none without
     them). ``s = r / (1 + r)`` bounds ``r = lam * reach``, the multiple of a step that
     minimises a quadratic model of the objective: learning starts from that edit along the
-    natural gradients (c = 1) and ignores the plain ones (c = 0).
+    natural gradients (c = 1) and ignores the plain ones (c = 0). Biases are edited
+    likewise, scales and shifts of normalisations by gamma times an output per neuron.
 
     Parameters
     ----------
