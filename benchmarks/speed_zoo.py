@@ -24,7 +24,7 @@ from torch import nn
 from skmeta.datasets import fetch_adult, split_tasks
 from skmeta.population import Architecture, Stack
 from skmeta.population.initialization import initial_records
-from skmeta.training import ShuffledRows, StackTrainer, cross_entropy
+from skmeta.training import CrossEntropy, ShuffledRows, StackTrainer
 from skmeta.zoo import MLPSearchSpace, make_zoo
 from skmeta.zoo.grouping import plan_groups
 
@@ -54,7 +54,7 @@ class Stacked:
         self.trainer = StackTrainer(
             stack, lr=torch.full((n,), 1e-3), weight_decay=torch.full((n,), 1e-4), seeds=range(n)
         )
-        self.X, self.loss = torch.from_numpy(X), cross_entropy(torch.from_numpy(y))
+        self.X, self.loss = torch.from_numpy(X), CrossEntropy(torch.from_numpy(y))
         self.sampler, self.n_steps = ShuffledRows(len(X), batch_size), n_steps
         self.batches = iter(())
 
@@ -118,6 +118,7 @@ def against_peers(rounds: int) -> None:
     product, product_flops = matmul()
     contestants = {
         "sklearn MLPClassifier": sklearn_fit(X, y),
+        "sklearn on float64 rows": sklearn_fit(X.astype(np.float64), y),
         "skorch NeuralNetClassifier": skorch_fit(X, y),
         "torch loop": torch_loop(X, y),
         "matmul": product,
@@ -129,10 +130,10 @@ def against_peers(rounds: int) -> None:
     for n in sizes:
         name = f"skmeta, {n} at once"
         steps[name] = n * contestants[name].n_steps / seconds[name]
-    peers = list(steps)[:3]
+    peers = [name for name in steps if not name.startswith("skmeta")]
     print_table(
         f"14-64-64-2, Adam, batch {BATCH}; matrix products run at {rate / 1e9:.0f} GFLOP/s here",
-        ("", "model-steps/s", "of matmul", *(f"x {peer.split()[0]}" for peer in peers)),
+        ("", "model-steps/s", "of matmul", "x sklearn", "x float64", "x skorch", "x torch"),
         [
             (name, value, flops(PLAIN, BATCH) * value / rate, *(value / steps[p] for p in peers))
             for name, value in steps.items()

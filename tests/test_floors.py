@@ -1,4 +1,4 @@
-"""Imports between the floors of DESIGN.md run downwards only, and files stay short."""
+"""Imports between the package's floors (FLOORS, below) run downwards only; files stay short."""
 
 import ast
 from collections.abc import Iterator

@@ -11,22 +11,10 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skmeta._validation import check_in_range
+from skmeta.baselines.checks import check_classifiers, check_not_empty, check_task
 from skmeta.datasets import Task
-from skmeta.population import Population, Stack, forward
+from skmeta.population import Population, run_stack
 from skmeta.requirements import Objective, resolve_requirement
-
-_CHUNK_ELEMENTS = 2**23
-"""Numbers per hidden state when many networks run on many rows: bounds the memory."""
-
-
-def run_stack(stack: Stack, X: Tensor) -> Tensor:
-    """Run a stack on many rows in pieces and without gradients, ``(n, n_samples, n_outputs)``.
-
-    ``X`` is ``(n_samples, n_inputs)``, or has rows of its own for each network.
-    """
-    n_rows = max(_CHUNK_ELEMENTS // (len(stack) * max(stack.widths)), 1)
-    with torch.no_grad():
-        return torch.cat([forward(stack, part) for part in X.split(n_rows, -2)], dim=1)
 
 
 def run_networks(networks: Any, task: Task) -> Tensor:
@@ -35,7 +23,7 @@ def run_networks(networks: Any, task: Task) -> Tensor:
     Parameters
     ----------
     networks : Population or sequence of networks
-        Classifiers with one output per label of the task.
+        Classifiers of the task. NaN weights give NaN logits.
     task : Task
         The rows.
 
@@ -52,8 +40,7 @@ def run_networks(networks: Any, task: Task) -> Tensor:
     >>> run_networks([nn.Linear(1, 2)], Task([[0.0], [1.0]], ["no", "yes"])).shape
     torch.Size([1, 2, 2])
     """
-    population = Population(networks)
-    check_fit_together(population, task)
+    population = check_fit_together(networks, task, "run_networks")
     X, _, _ = task.tensors(population.device, population.dtype)
     logits = X.new_empty(len(population), task.n_samples, task.n_classes)
     for positions, stack in population.blocks:
@@ -61,16 +48,11 @@ def run_networks(networks: Any, task: Task) -> Tensor:
     return logits
 
 
-def check_fit_together(population: Population, task: Task) -> None:
-    """Raise unless there are networks and all have the inputs and outputs of the task."""
-    inputs = {a.n_inputs for a in population.architectures}
-    outputs = {a.n_outputs for a in population.architectures}
-    if inputs != {task.n_features} or outputs != {task.n_classes}:
-        raise ValueError(
-            f"The networks must have {task.n_features} inputs and {task.n_classes} outputs, as "
-            f"the task has features and labels. Got {sorted(inputs)} inputs and "
-            f"{sorted(outputs)} outputs. Pass the task that the networks were trained on."
-        )
+def check_fit_together(networks: Any, task: Task, owner: str) -> Population:
+    """Return networks as a Population, or raise unless they are classifiers of the task."""
+    population = check_not_empty(networks, owner)
+    check_classifiers(population, check_task(task, owner), owner)
+    return population
 
 
 class Baseline(BaseEstimator, ABC):
@@ -107,11 +89,7 @@ class Baseline(BaseEstimator, ABC):
         self
         """
         owner = type(self).__name__
-        if not isinstance(task, Task) or task.kind != "classification":
-            raise ValueError(
-                f"The 'task' parameter of {owner}.fit must be a classification Task. Got "
-                f"{task!r} instead. Pass task=Task(X, y, sensitive_features=...)."
-            )
+        task = check_task(task, owner)
         task.require_sensitive(owner)
         if self.binary_only and task.n_classes != 2:
             raise ValueError(

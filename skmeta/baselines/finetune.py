@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from skmeta._validation import check_in_range, check_rng
-from skmeta.baselines.base import WeightEditor, check_fit_together, run_stack
+from skmeta.baselines.base import WeightEditor, check_fit_together
 from skmeta.datasets import Task
-from skmeta.population import Population, Stack
+from skmeta.population import Population, Stack, run_stack
 from skmeta.population.blocks import Block
 from skmeta.requirements import Cells, Objective
 from skmeta.training import StackTrainer, StratifiedRows, per_network
@@ -84,7 +84,7 @@ class FineTune(WeightEditor):
         self._seed = int(check_rng(self.random_state).integers(2**62))
 
     def _edit(self, population: Population) -> Population:
-        check_fit_together(population, self.task_)
+        check_fit_together(population, self.task_, "FineTune")
         return fine_tune(
             population,
             self.task_,
@@ -140,6 +140,8 @@ def fine_tune(
     Population
         The fine-tuned networks.
     """
+    if objective.requirement.needs_sensitive:
+        task.require_sensitive("fine_tune")
     if n_steps == 0:
         return start
     original = start if original is None else original

@@ -1,6 +1,6 @@
 """From a raw table to the three tasks of an experiment."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from skmeta.datasets.task import Task
 
 def split_tasks(
     bunch: Bunch,
-    sensitive: str | Sequence[str] = "sex",
+    sensitive: str | Sequence[str] | None = None,
     *,
     sizes: tuple[float, float, float] = (0.4, 0.3, 0.3),
     drop_sensitive: bool = False,
@@ -32,8 +32,9 @@ def split_tasks(
     bunch : Bunch
         With `data`, `target` and `sensitive_features`, as :func:`fetch_adult`,
         :func:`fetch_bank` and :func:`make_biased_classification` return it.
-    sensitive : str or list of str
-        Columns of ``bunch.sensitive_features``; several make intersectional groups.
+    sensitive : str or list of str, optional
+        Columns of ``bunch.sensitive_features``; several make intersectional groups. The
+        default is "sex" if there is such a column, else the only one.
     sizes : tuple of three floats
         Shares of the rows; what is left over if they sum to less than 1 is not used.
     drop_sensitive : bool
@@ -54,10 +55,8 @@ def split_tasks(
     >>> train
     Task(n_samples=400, n_features=10, classes=['no', 'yes'], groups=['A', 'B'])
     """
-    columns = [sensitive] if isinstance(sensitive, str) else list(sensitive)
-    for column in columns:
-        options = bunch.sensitive_features.columns
-        check_option("sensitive", column, options, owner="split_tasks")
+    _check_bunch(bunch)
+    columns = _check_columns(sensitive, list(bunch.sensitive_features.columns))
     sizes = _check_sizes(sizes)
     groups = bunch.sensitive_features[columns]
     rows = _stratified_rows(_cells(bunch.target, groups, sizes), sizes, random_state)
@@ -71,6 +70,54 @@ def split_tasks(
     whole = Task(X, bunch.target, sensitive_features=groups)
     train, reference, test = (whole.subset(part) for part in rows)
     return train, reference, test
+
+
+def _check_bunch(bunch: Any) -> None:
+    way_out = "Pass Bunch(data=X, target=y, sensitive_features=frame), from sklearn.utils."
+    for name, kinds in (
+        ("data", pd.DataFrame),
+        ("target", (pd.Series, np.ndarray, list)),
+        ("sensitive_features", pd.DataFrame),
+    ):
+        if not isinstance(bunch, Mapping) or name not in bunch:
+            raise TypeError(
+                "The 'bunch' parameter of split_tasks must be a Bunch with 'data', 'target' and "
+                f"'sensitive_features'. Got {type(bunch).__name__} without {name!r}. {way_out}"
+            )
+        if not isinstance(bunch[name], kinds):
+            raise TypeError(
+                f"The {name!r} of a bunch in split_tasks must be a pandas table or column. Got "
+                f"{type(bunch[name]).__name__}. {way_out}"
+            )
+    lengths = [len(bunch[name]) for name in ("data", "target", "sensitive_features")]
+    if len(set(lengths)) > 1:
+        raise ValueError(
+            "The 'data', 'target' and 'sensitive_features' of a bunch in split_tasks must have "
+            f"the same rows. Got {', '.join(map(str, lengths))} rows."
+        )
+    missing = bunch.sensitive_features.isna().any(axis=1) | pd.isna(np.asarray(bunch.target))
+    if missing.any():
+        raise ValueError(
+            "split_tasks needs a label and sensitive features in every row. Got missing values "
+            f"in {missing.sum()} row(s). Name them a group of their own, or leave the rows out."
+        )
+
+
+def _check_columns(sensitive: Any, options: list[str]) -> list[str]:
+    """Return the names of the sensitive columns."""
+    if sensitive is None and len(options) == 1:
+        return options
+    if sensitive is None:
+        sensitive = "sex"
+    columns: list[Any] = [sensitive] if np.isscalar(sensitive) else list(sensitive)
+    if not columns:
+        raise ValueError(
+            "The 'sensitive' parameter of split_tasks must name at least one column of "
+            f"{options}. Got {sensitive!r} instead."
+        )
+    for column in columns:
+        check_option("sensitive", column, options, owner="split_tasks")
+    return columns
 
 
 def _check_sizes(sizes: Any) -> tuple[float, float, float]:

@@ -39,7 +39,8 @@ class Task:
     classes : ndarray or None
         The original labels; None in a regression task.
     groups : ndarray or None
-        The original groups; those of several columns are joined, as in "Female, Black".
+        The original groups; those of several columns are joined, as in "Female, Black", with
+        quotes around texts where two would look alike.
     feature_names : list of str
     n_samples, n_features, n_classes, n_groups : int
         `n_classes` is 0 in a regression task, `n_groups` is 1 without sensitive features.
@@ -272,6 +273,7 @@ def _encode_target(
         ) from error
     _check_rows("y", values, n_samples, way_out)
     if not np.issubdtype(values.dtype, np.floating):
+        _check_one_type("y", pd.Series(values))
         classes, codes = np.unique(values, return_inverse=True)
         return "classification", codes.astype(np.int64), classes
     if not np.isfinite(values).all():
@@ -283,15 +285,34 @@ def _encode_groups(
     sensitive_features: ArrayLike, n_samples: int
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Code the groups, or the combinations of several columns that occur, by their rank."""
-    frame = pd.DataFrame(sensitive_features)
     way_out = "Name those rows a group of their own, or leave them out of X and y too."
+    if np.isscalar(sensitive_features):
+        raise ValueError(
+            "The 'sensitive_features' parameter of Task must have one value for each of the "
+            f"{n_samples} rows of X. Got {sensitive_features!r} instead. Pass the column, not its "
+            "name."
+        )
+    frame = pd.DataFrame(sensitive_features)
     _check_rows("sensitive_features", frame, n_samples, way_out)
     frame.columns = range(frame.shape[1])  # two columns may bear one name
+    for column in frame:
+        _check_one_type("sensitive_features", frame[column])
     by = frame.groupby(list(frame.columns), observed=True)
     names = by.size().index
     if frame.shape[1] > 1:
-        names = names.map(lambda values: ", ".join(map(str, values)))
+        joined = names.map(lambda values: ", ".join(map(str, values)))
+        names = joined if joined.is_unique else names.map(lambda values: str(values)[1:-1])
     return by.ngroup().to_numpy(dtype=np.int64), names.to_numpy()
+
+
+def _check_one_type(name: str, column: pd.Series) -> None:
+    """Raise if a column mixes texts with something else, which have no order."""
+    kinds = sorted({type(value).__name__ for value in column.unique()})
+    if "str" in kinds and len(kinds) > 1:
+        raise ValueError(
+            f"The '{name}' parameter of Task must hold values of one type in a column. Got "
+            f"{' and '.join(kinds)}. Convert the column, for instance with astype(str)."
+        )
 
 
 def _check_rows(name: str, values: Any, n_samples: int, way_out: str) -> None:

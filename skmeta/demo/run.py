@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import pandas as pd
 from sklearn.neural_network import MLPClassifier
@@ -19,12 +18,11 @@ from skmeta.demo import table
 from skmeta.demo.data import DemoData
 from skmeta.demo.methods import EDITOR, FINE_TUNE, compare_methods
 from skmeta.estimators import ComplianceEditor
+from skmeta.estimators.cost import cost_of, cpu_seconds
 from skmeta.evaluation import ParetoFrontDisplay, measure_edits, network_intervals
 from skmeta.population import Population
 from skmeta.training import single_thread
 from skmeta.zoo import make_zoo
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,23 +36,6 @@ class Settings:
     max_epochs: int = 12
     output: Path = Path("demo-output")
     random_state: int = 0
-
-
-@dataclass(frozen=True)
-class Costs:
-    """CPU seconds; those per edit are for one network."""
-
-    zoo: float
-    fit: float
-    edit_alone: float
-    edit_in_batch: float
-    fine_tune: float
-
-    @property
-    def break_even(self) -> float:
-        """Edits after which zoo and editor have paid off against batched fine-tuning."""
-        saved = self.fine_tune - self.edit_in_batch
-        return (self.zoo + self.fit) / saved if saved > 0 else float("inf")
 
 
 def run_demo(data: DemoData, settings: Settings) -> pd.DataFrame:
@@ -75,10 +56,10 @@ def run_demo(data: DemoData, settings: Settings) -> pd.DataFrame:
     started = time.perf_counter(), time.process_time()
     print(table.introduction(data, settings.n_networks, settings.n_held_out))
     with single_thread():  # small matrices: more threads are slower
-        zoo, zoo_seconds = _timed(lambda: _zoo(data.train, settings.n_networks, settings, 0))
+        zoo = _zoo(data.train, settings.n_networks, settings, 0)
         held_out = _zoo(data.train, settings.n_held_out, settings, 1)
         held_out = held_out[(held_out.metadata["epoch"] == settings.epochs).to_numpy()]
-        editor, fit_seconds = _timed(lambda: _fit_editor(zoo, data.reference, settings))
+        editor = _fit_editor(zoo, data.reference, settings)
         frame = compare_methods(
             editor,
             zoo,
@@ -89,15 +70,17 @@ def run_demo(data: DemoData, settings: Settings) -> pd.DataFrame:
         )
         classifier = fit_classifier(data.train, settings.random_state)
         lam = nearest(settings.lams, 0.1)
-        [edited], edit_seconds = _timed(lambda: editor.transform([classifier], lam=lam))
+        [edited] = editor.transform([classifier], lam=lam)
+        edit_alone = cpu_seconds(partial(editor.transform, [classifier], lam=lam))
         single = measure_single(classifier, edited, data.test)
     seconds = frame.groupby("method")["seconds"].mean()
-    costs = Costs(zoo_seconds, fit_seconds, edit_seconds, seconds[EDITOR], seconds[FINE_TUNE])
+    once = editor.cost_["zoo_seconds"], editor.cost_["fit_seconds"]
+    cost = cost_of(*once, seconds[EDITOR], seconds[FINE_TUNE])
     files = _write(settings.output, frame, edited)
     print(table.comparison(frame))
     print(table.single(single, lam))
     elapsed, used = time.perf_counter() - started[0], time.process_time() - started[1]
-    print(table.costs(costs, elapsed, used, peak_memory()))
+    print(table.costs(cost, edit_alone, elapsed, used, peak_memory()))
     print(table.files(files, data))
     return frame
 
@@ -151,12 +134,6 @@ def _fit_editor(zoo: Population, reference: Task, settings: Settings) -> Complia
         verbose=1,
         random_state=settings.random_state,
     ).fit(zoo, task=reference)
-
-
-def _timed(action: Callable[[], T]) -> tuple[T, float]:
-    started = time.process_time()
-    result = action()
-    return result, time.process_time() - started
 
 
 def _write(output: Path, frame: pd.DataFrame, edited: MLPClassifier) -> dict[str, Path]:

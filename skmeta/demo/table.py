@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,9 +11,6 @@ import pandas as pd
 from skmeta.demo.data import DemoData
 from skmeta.demo.methods import EDITOR, FINE_TUNE, NOTHING, SWAP, THRESHOLDS
 from skmeta.evaluation import paired_interval
-
-if TYPE_CHECKING:
-    from skmeta.demo.run import Costs
 
 _ORDER = (NOTHING, SWAP, THRESHOLDS, FINE_TUNE, EDITOR)
 _HEAD = (
@@ -95,18 +91,21 @@ def single(row: pd.Series, lam: float) -> str:
     return "\n".join(lines)
 
 
-def costs(costs: Costs, elapsed: float, used: float, memory: float) -> str:
-    """What it took, with units."""
-    edits = f"{costs.break_even:,.0f} edits" if np.isfinite(costs.break_even) else "never"
+def costs(
+    cost: dict[str, float], edit_alone: float, elapsed: float, used: float, memory: float
+) -> str:
+    """What it took, with units; ``cost`` is that of ``cost_of``."""
+    tune = 1e3 * cost["fine_tune_seconds"]
+    edits = f"{cost['break_even']:,.0f} edits" if np.isfinite(cost["break_even"]) else "never"
     lines = [
         "",
         "Costs (CPU seconds, one thread)",
         "",
-        f"  zoo              {costs.zoo:8.1f} s",
-        f"  editor           {costs.fit:8.1f} s, once for all lam",
-        f"  one edit alone   {1e3 * costs.edit_alone:8.1f} ms",
-        f"  edits in a batch {1e3 * costs.edit_in_batch:8.1f} ms per network",
-        f"  fine-tuning      {1e3 * costs.fine_tune:8.1f} ms per network, 40 steps in a batch",
+        f"  zoo              {cost['zoo_seconds']:8.1f} s",
+        f"  editor           {cost['fit_seconds']:8.1f} s, once for all lam",
+        f"  one edit alone   {1e3 * edit_alone:8.1f} ms",
+        f"  edits in a batch {1e3 * cost['edit_seconds']:8.1f} ms per network",
+        f"  fine-tuning      {tune:8.1f} ms per network, 40 steps in a batch",
         f"  break-even       {edits}, after which zoo and editor have paid off against that",
         f"  this demo        {used:8.1f} s, {elapsed:.0f} s on the clock",
         f"  peak memory      {memory:8.0f} MB",

@@ -118,7 +118,7 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
     >>> from skmeta.datasets import make_biased_classification, split_tasks
     >>> bunch = make_biased_classification(3000, random_state=0)
     >>> train, reference, test = split_tasks(bunch, "group")
-    >>> zoo = make_zoo(train, 6, epochs=2, progress=False, random_state=0)
+    >>> zoo = make_zoo(train, 6, epochs=3, progress=False, random_state=0)
     >>> editor = ComplianceEditor(max_epochs=2, random_state=0).fit(zoo, task=reference)
     >>> editor.transform(zoo[:2])
     Population of 2 networks, 10 inputs, 2 outputs...

@@ -17,6 +17,7 @@ from skmeta.datasets import Task
 from skmeta.evaluation.intervals import bootstrap_interval, paired_interval
 from skmeta.evaluation.measures import measure_edits
 from skmeta.population import Population
+from skmeta.requirements import resolve_requirement
 
 
 def compare(
@@ -80,6 +81,9 @@ def compare(
     ['nothing', 'shift']
     """
     check_in_range("lam", lam, owner="compare", low=0)
+    requirement = resolve_requirement(requirement, "compare")
+    if requirement.needs_sensitive:
+        task.require_sensitive("compare")
     population = Population(networks)
     if groups is None and "run" in population.metadata:
         groups = population.metadata["run"].to_numpy()

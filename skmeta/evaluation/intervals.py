@@ -173,6 +173,8 @@ def network_intervals(
             f"The 'requirement' of {owner} must be a function of rates per cell, with a method "
             f"of_rates. Got {requirement!r} instead. Use bootstrap_interval over networks."
         )
+    if requirement.needs_sensitive:
+        task.require_sensitive(owner)
     cells, rng = Cells.of(task), check_rng(random_state)
     # One set of draws for all networks: how often each row of a cell occurs, over its size.
     sizes = np.bincount(task.cells())

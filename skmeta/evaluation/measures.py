@@ -51,6 +51,8 @@ def measure_edits(
     0        0.03      0.0            -1.0
     """
     requirement = resolve_requirement(requirement, "measure_edits")
+    if requirement.needs_sensitive:
+        task.require_sensitive("measure_edits")
     for name, logits in (("original_logits", original_logits), ("edited_logits", edited_logits)):
         if logits.ndim != 3 or logits.shape[1:] != (task.n_samples, task.n_classes):
             raise ValueError(

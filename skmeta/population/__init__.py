@@ -6,6 +6,7 @@ from skmeta.population.forward import Tape, forward
 from skmeta.population.initialization import initial_records
 from skmeta.population.modules import MLP, to_module
 from skmeta.population.population import Population
+from skmeta.population.running import run_stack
 from skmeta.population.stack import Buffers, Parameters, Record, Stack
 from skmeta.population.storage import PopulationFileError
 from skmeta.population.symmetries import apply_permutations, random_permutations
@@ -28,5 +29,6 @@ __all__ = [
     "forward",
     "initial_records",
     "random_permutations",
+    "run_stack",
     "to_module",
 ]

@@ -177,3 +177,21 @@ class Architecture:
             Layer(**{**layer, "skips": tuple(layer.get("skips", ()))}) for layer in spec["layers"]
         )
         return cls(spec["n_inputs"], layers, spec["output"])
+
+
+def summarise(architectures: Sequence[Architecture]) -> str:
+    """Say how many inputs, outputs and parameters networks have, from the least to the most."""
+    parts = []
+    for label, values in (
+        ("input", [a.n_inputs for a in architectures]),
+        ("output", [a.n_outputs for a in architectures]),
+    ):
+        parts.append(f"{_span(values)} {label}{'s' * (max(values) != 1)}")
+    counts = [a.n_parameters for a in architectures]
+    parts.append(f"{_span(counts)} parameters{' each' * (min(counts) == max(counts))}")
+    return ", ".join(parts)
+
+
+def _span(values: list[int]) -> str:
+    low, high = min(values), max(values)
+    return f"{low}" if low == high else f"{low} to {high}"

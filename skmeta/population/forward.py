@@ -30,7 +30,8 @@ class Tape:
     """Collects the states of a forward pass and hooks into it; the base class only looks on.
 
     ``train`` selects batch statistics in batch normalisation. Subclasses override
-    :meth:`dropout` (training) or read what :meth:`preactivation` and :meth:`state` see.
+    :meth:`state` (dropout in training) or read what :meth:`preactivation` and :meth:`state`
+    see.
     """
 
     train = False
@@ -38,12 +39,6 @@ class Tape:
     def preactivation(self, index: int, z: Tensor) -> Tensor:
         """See the output of linear layer ``index``, ``(n, n_samples, width)``."""
         return z
-
-    def finish(
-        self, index: int, z: Tensor, inner: Tensor | None, stack: Stack, params: Parameters
-    ) -> Tensor:
-        """Normalise, add inner skip connections and activate; training has a faster way."""
-        return finish(index, z, inner, stack, params, self)
 
     def state(self, index: int, h: Tensor) -> Tensor:
         """See state ``index`` (0 is the input), ``(n, n_samples, width)``."""
@@ -116,19 +111,22 @@ def forward(
     """
     params = params or stack.params
     h = X.expand(len(stack), *X.shape) if X.ndim == 2 else X
-    states = [tape.state(0, h)]
+    h = tape.state(0, h)
+    states = {0: h}  # the last one, and those that skip connections come back to
     for index, (weight, bias) in enumerate(zip(params.weight, params.bias, strict=True)):
-        z = StackedLinear.apply(states[-1], weight, bias)
+        z = StackedLinear.apply(h, weight, bias)
         z = tape.preactivation(index, z)
         inner = _add_skips(None, z, stack, index, states)
-        h = tape.finish(index, z, inner, stack, params)
+        h = _finish_all(index, z, inner, stack, params, tape)
         outer = _add_skips(h, z, stack, index, states)
         h = h if outer is None else outer
-        states.append(tape.state(index + 1, h))
-    return states[-1]
+        if index not in stack.skip_sources:
+            del states[index]
+        states[index + 1] = h = tape.state(index + 1, h)
+    return h
 
 
-def finish(
+def _finish_all(
     index: int, z: Tensor, inner: Tensor | None, stack: Stack, params: Parameters, tape: Tape
 ) -> Tensor:
     """Normalise, add inner skip connections and activate the outputs of a linear layer."""
@@ -196,7 +194,7 @@ def _layer_norm(z: Tensor, mask: Tensor | None, rows: slice, eps: float) -> Tens
 
 
 def _add_skips(
-    h: Tensor | None, like: Tensor, stack: Stack, index: int, states: list[Tensor]
+    h: Tensor | None, like: Tensor, stack: Stack, index: int, states: dict[int, Tensor]
 ) -> Tensor | None:
     """Add a layer's outer skip connections to h, or return the sum of the inner ones (h=None)."""
     inner = h is None

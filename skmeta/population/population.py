@@ -11,8 +11,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from skmeta._validation import check_in_range
 from skmeta.population import adapters, storage, symmetries
-from skmeta.population.architecture import Architecture
+from skmeta.population.architecture import Architecture, summarise
 from skmeta.population.blocks import (
     Block,
     blocks_from_records,
@@ -21,9 +22,17 @@ from skmeta.population.blocks import (
     records_of,
     take_blocks,
 )
-from skmeta.population.forward import forward
 from skmeta.population.initialization import initial_records
+from skmeta.population.running import (
+    accuracies,
+    check_classifiers,
+    check_one_label,
+    check_rows,
+    run_blocks,
+)
 from skmeta.population.stack import Record, Stack
+
+_ONE_AXIS = "A Population has one axis: index it as population[key]."
 
 
 class Population(Sequence):
@@ -90,6 +99,11 @@ class Population(Sequence):
             self._where[positions, 1] = np.arange(len(stack))
         if metadata is None:
             metadata = pd.DataFrame(index=range(len(sources)))
+        if not isinstance(metadata, pd.DataFrame):
+            raise TypeError(
+                "The 'metadata' of a Population must be a DataFrame. Got "
+                f"{type(metadata).__name__}. Pass pd.DataFrame(metadata)."
+            )
         if len(metadata) != len(sources):
             raise ValueError(
                 "The 'metadata' of a Population must have one row per network. Got "
@@ -122,6 +136,13 @@ class Population(Sequence):
     @classmethod
     def concatenate(cls, populations: Sequence[Population]) -> Population:
         """Join populations, one after the other, with their sources and metadata."""
+        kinds = {type(p).__name__ for p in populations if not isinstance(p, Population)}
+        if kinds or not len(populations):
+            raise TypeError(
+                "Population.concatenate needs a sequence of one or more Populations. Got "
+                f"{', '.join(sorted(kinds)) or 'none'}. Make one of networks with "
+                "Population(networks)."
+            )
         starts = np.cumsum([0, *(len(p) for p in populations)])
         blocks, originals = (
             join_blocks(
@@ -158,8 +179,15 @@ class Population(Sequence):
         random_state : int, Generator or None
             Seed; network ``i`` does not depend on ``n``.
         """
+        check_in_range("n", n, owner="Population.initialize", low=0, kind="int")
         if isinstance(architecture, Architecture):
             architecture = [architecture] * n
+        elif not all(isinstance(a, Architecture) for a in architecture):
+            raise TypeError(
+                "The 'architecture' parameter of Population.initialize must be an Architecture "
+                f"or a sequence of them. Got {architecture!r}. Widths make one: "
+                "Architecture.mlp((3, 4, 2))."
+            )
         return cls.from_records(initial_records(architecture, random_state))
 
     # -- a sequence, in the way scikit-learn and joblib use one --------------------------
@@ -175,13 +203,16 @@ class Population(Sequence):
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, tuple):
             if len(key) != 2 or key[1] is not Ellipsis:
-                raise IndexError("A Population has one axis: index it as population[key].")
+                raise IndexError(_ONE_AXIS)
             key = key[0]
         if isinstance(key, int | np.integer):
             if not -len(self) <= key < len(self):
                 raise IndexError(f"Network {key} of a population of {len(self)} does not exist.")
             return self._take([int(key) % len(self)]).to_networks()[0]
-        return self._take(np.arange(len(self))[key])
+        positions = np.arange(len(self))[key]
+        if positions.ndim != 1:
+            raise IndexError(_ONE_AXIS)
+        return self._take(positions)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.to_networks())
@@ -204,19 +235,7 @@ class Population(Sequence):
         n = len(self)
         if not n:
             return "Population of 0 networks"
-        text = f"Population of {n} network{'s' * (n != 1)}"
-        for label, values in (
-            ("input", {a.n_inputs for a in self.architectures}),
-            ("output", {a.n_outputs for a in self.architectures}),
-        ):
-            low, high = min(values), max(values)
-            number = f"{low}" if low == high else f"{low} to {high}"
-            text += f", {number} {label}{'s' * (high != 1)}"
-        counts = [a.n_parameters for a in self.architectures]
-        low, high = min(counts), max(counts)
-        return text + (
-            f", {low} parameters each" if low == high else f", {low} to {high} parameters"
-        )
+        return f"Population of {n} network{'s' * (n != 1)}, {summarise(self.architectures)}"
 
     # -- what the networks are and compute -----------------------------------------------
 
@@ -258,61 +277,41 @@ class Population(Sequence):
 
     def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Population:
         """Return the population with its tensors on another device or in another float type."""
+        if dtype is not None and not dtype.is_floating_point:
+            raise ValueError(
+                "The 'dtype' parameter of Population.to must be a floating type, for instance "
+                f"torch.float32. Got {dtype}."
+            )
         blocks = tuple((p, s.to(device, dtype)) for p, s in self._blocks)
         if self._blocks is self._originals:
             return self._new(blocks, self._sources, blocks, self.metadata)
         originals = tuple((p, s.to(device, dtype)) for p, s in self._originals)
         return self._new(blocks, self._sources, originals, self.metadata)
 
-    def forward(self, X: Tensor) -> Tensor:
+    def forward(self, X: Any) -> Tensor:
         """Run every network on the same rows.
+
+        Under ``torch.no_grad()`` many rows run in pieces, which bounds the memory.
 
         Parameters
         ----------
-        X : Tensor of shape (n_samples, n_inputs)
-            Rows; gradients flow to them if they require it.
+        X : Tensor or array-like of shape (n_samples, n_inputs)
+            Rows, converted to the population's dtype and device; gradients flow to them if
+            they require it.
 
         Returns
         -------
         Tensor of shape (n_networks, n_samples, n_outputs)
             Logits of classifiers, values of regressors.
         """
-        self._check_rows(X)
-        if not len(self):
-            return X.new_zeros(0, len(X), 0)
-        outputs = torch.cat([forward(stack, X) for _, stack in self._blocks])
-        order = np.concatenate([positions for positions, _ in self._blocks])
-        return outputs[torch.as_tensor(np.argsort(order), device=outputs.device)]
-
-    def _check_rows(self, X: Any) -> None:
-        inputs = sorted({a.n_inputs for a in self.architectures})
-        outputs = sorted({a.n_outputs for a in self.architectures})
-        if len(inputs) > 1 or len(outputs) > 1:
-            raise ValueError(
-                "Running a Population needs networks with the same number of inputs and of "
-                f"outputs. Got {inputs} inputs and {outputs} outputs. Select the networks of "
-                "one task first."
-            )
-        if X.ndim != 2 or (inputs and X.shape[1] != inputs[0]):
-            raise ValueError(
-                f"X must have shape (n_samples, {inputs[0] if inputs else 'n_inputs'}), one "
-                f"column per input of the networks. Got shape {tuple(X.shape)}."
-            )
-
-    def _outputs(self, X: Any) -> Tensor:
-        array = np.array(X, dtype=np.float64)  # a copy: joblib hands out read-only memmaps
-        with torch.no_grad():
-            return self.forward(torch.from_numpy(array).to(self.device, self.dtype))
+        like = torch.empty(0, device=self.device, dtype=self.dtype)
+        return run_blocks(self._blocks, check_rows(X, self.architectures, like))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return class probabilities, ``(n_networks, n_samples, n_classes)``."""
-        kinds = {a.output for a in self.architectures}
-        if "values" in kinds:
-            raise ValueError(
-                "predict_proba needs a Population of classifiers. Got regressors; use forward."
-            )
-        outputs = self._outputs(X)
-        multilabel = "multilabel" in kinds
+        multilabel = check_classifiers(self.architectures, "predict_proba")
+        with torch.no_grad():
+            outputs = self.forward(X)
         return (outputs.sigmoid() if multilabel else outputs.softmax(-1)).cpu().numpy()
 
     def score(self, X: Any, y: Any) -> np.ndarray:
@@ -323,24 +322,17 @@ class Population(Sequence):
         X : array-like of shape (n_samples, n_inputs)
             Rows.
         y : array-like of shape (n_samples,)
-            Class codes 0 to n_classes - 1, or the labels that the networks were fitted on.
+            The labels that the networks were fitted on, or class codes 0 to n_classes - 1.
+            Where both are possible, they are labels.
 
         Returns
         -------
         ndarray of shape (n_networks,)
             Share of correctly classified rows.
         """
-        codes = self.predict_proba(X).argmax(-1)
-        y = np.asarray(y)
-        if y.shape != codes.shape[1:]:
-            raise ValueError(
-                f"y must have one label per row of X ({codes.shape[1]}). Got shape {y.shape}."
-            )
-        scores = []
-        for labels, row in zip(self.classes, codes, strict=True):
-            known = labels is not None and np.isin(y, labels).all()
-            scores.append(np.mean((np.asarray(labels)[row] if known else row) == y))
-        return np.array(scores)
+        check_one_label(self.architectures, "score")
+        with torch.no_grad():
+            return accuracies(self.forward(X), y, self.classes)
 
     # -- edits ---------------------------------------------------------------------------
 

@@ -197,6 +197,14 @@ class Stack:
             self._cache[key] = pairs
         return self._cache[key]
 
+    @property
+    def skip_sources(self) -> frozenset[int]:
+        """States that skip connections start from."""
+        if "sources" not in self._cache:
+            layers = (layer for a in self.architectures for layer in a.layers)
+            self._cache["sources"] = frozenset(s for layer in layers for s in layer.skips)
+        return self._cache["sources"]
+
     def with_params(self, params: Parameters, buffers: Buffers | None = None) -> Stack:
         """Return the same networks with other weights; masks and runs are shared."""
         return Stack(self.architectures, params, buffers or self.buffers, self._cache)

@@ -20,8 +20,15 @@ def resolve_requirement(requirement: Any, owner: str) -> Requirement:
     """Turn a name into a requirement; a requirement is returned as it is."""
     if isinstance(requirement, Requirement):
         return requirement
-    check_option("requirement", requirement, list(_BY_NAME), owner=owner)
-    return _BY_NAME[requirement]()
+    if isinstance(requirement, str):
+        check_option("requirement", requirement, list(_BY_NAME), owner=owner)
+        return _BY_NAME[requirement]()
+    name = getattr(requirement, "__name__", "EqualizedOdds")
+    raise TypeError(
+        f"The 'requirement' parameter of {owner} must be one of "
+        f"{', '.join(map(repr, _BY_NAME))} or an instance of Requirement. Got {requirement!r} "
+        f"instead. Pass an instance, {name}()."
+    )
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The one vectorised training loop for data networks."""
 
 from skmeta.training.loop import StackTrainer, TrainingResult, per_network, train_stack
-from skmeta.training.losses import cross_entropy
+from skmeta.training.losses import CrossEntropy
 from skmeta.training.rules import RULES, SGD, Adam
 from skmeta.training.sampling import ShuffledRows, StratifiedRows
 from skmeta.training.threads import single_thread
@@ -14,7 +14,7 @@ __all__ = [
     "StackTrainer",
     "StratifiedRows",
     "TrainingResult",
-    "cross_entropy",
+    "CrossEntropy",
     "per_network",
     "single_thread",
     "train_stack",

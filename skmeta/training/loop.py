@@ -6,16 +6,17 @@ loop with cross-entropy, fine-tuning is it with divergence + lam * violation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from skmeta.population import Buffers, Parameters, Stack, forward
+from skmeta.population import Buffers, Stack, forward
 from skmeta.population.forward import Tape, update_buffers
-from skmeta.training.elementwise import Elementwise, LayerPlan
+from skmeta.training.backprop import Backprop
+from skmeta.training.losses import CrossEntropy
 from skmeta.training.rules import make_rule
 from skmeta.training.threads import keep_freed_memory
 
@@ -26,8 +27,9 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 class Sampler(Protocol):
     """Draws the rows of each step."""
 
-    def epoch(self, generators: Sequence[torch.Generator]) -> object:
+    def epoch(self, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
         """Yield row numbers ``(n, batch)``."""
+        ...
 
 
 class TrainingTape(Tape):
@@ -41,28 +43,17 @@ class TrainingTape(Tape):
         rates = torch.tensor([[x.dropout for x in a.layers] for a in stack.architectures])
         self.rates = [r if r.any() else None for r in rates.T]
         self.true_widths = [a.widths for a in stack.architectures]
-        self.plans = [LayerPlan(stack, index) for index in range(stack.depth)]
-
-    def finish(
-        self, index: int, z: Tensor, inner: Tensor | None, stack: Stack, params: Parameters
-    ) -> Tensor:
-        """Normalise and activate in one node where that is possible."""
-        plan = self.plans[index]
-        if plan.trivial:
-            return z
-        if not plan.supported:
-            return super().finish(index, z, inner, stack, params)
-        h = Elementwise.apply(z, params.scale[index], params.shift[index], plan)
-        for rows, mean, var in plan.statistics:
-            self.batch_statistics(index, rows, mean, var)
-        return h
 
     def state(self, index: int, h: Tensor) -> Tensor:
         """Drop elements of hidden states."""
-        rates = self.rates[index - 1] if index else None
-        return h if rates is None else h * self._mask(rates, index, h)
+        mask = self.dropout(index, h)
+        return h if mask is None else h * mask
 
-    def _mask(self, rates: Tensor, index: int, h: Tensor) -> Tensor:
+    def dropout(self, index: int, h: Tensor) -> Tensor | None:
+        """Draw the factors of a state, zeros and 1 / (1 - rate); None without dropout."""
+        rates = self.rates[index - 1] if index else None
+        if rates is None:
+            return None
         n, n_rows, width = h.shape
         # Sixteen random bits per element, four elements in a word, drawn for the true neurons
         # only: the stream of a network does not depend on its padding.
@@ -114,7 +105,7 @@ class StackTrainer:
     --------
     >>> import torch
     >>> from skmeta.population import Architecture, Population
-    >>> from skmeta.training import StackTrainer, cross_entropy
+    >>> from skmeta.training import CrossEntropy, StackTrainer
     >>> networks = Population.initialize(Architecture.mlp((3, 8, 2)), 2, random_state=0)
     >>> (_, stack), = networks.blocks
     >>> trainer = StackTrainer(
@@ -122,7 +113,7 @@ class StackTrainer:
     ... )
     >>> X, y = torch.eye(3), torch.tensor([0, 1, 1])
     >>> rows = torch.arange(3).expand(2, 3)
-    >>> before, *_, after = [trainer.step(X, rows, cross_entropy(y)) for _ in range(20)]
+    >>> before, *_, after = [trainer.step(X, rows, CrossEntropy(y)) for _ in range(20)]
     >>> (after < before).tolist()
     [True, True]
     """
@@ -141,35 +132,40 @@ class StackTrainer:
         self.stack = stack
         self.buffers = _copy_buffers(stack.buffers)
         self.lr = lr.to(stack.params.weight[0])[:, None].clone()
-        mask = self._flatten()
+        self._flatten()
         # Absent parameters hold neutral values, which must not decay.
-        self.rule = make_rule(rule, weight_decay.to(self.flat)[:, None] * mask)
+        decay = weight_decay.to(self.flat)[:, None]
+        self.rule = make_rule(rule, decay if self._present is None else decay * self._present)
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self.tape = TrainingTape(stack, self.generators) if train_mode else Tape()
+        self._backprop: Backprop | None = None
+        if isinstance(self.tape, TrainingTape):
+            backprop = Backprop(stack, self.params, self._gradients, self.tape.dropout)
+            self._backprop = backprop if backprop.supported else None
         self.frozen = torch.zeros(len(stack), dtype=torch.bool, device=stack.device)
         self._kept: Snapshot | None = None  # what frozen networks are put back to
 
-    def _flatten(self) -> Tensor:
-        """Put all parameters in one tensor: the update rule is then a few operations.
-
-        Returns ones where an entry is a parameter, of a shape that broadcasts.
-        """
+    def _flatten(self) -> None:
+        """Put all parameters in one tensor: the update rule is then a few operations."""
         tensors, masks = (p.tensors() for p in (self.stack.params, self.stack.trainable()))
+        # Layers without normalisation have no scale and shift.
         present = [i for i, mask in enumerate(masks) if mask.any()]
-        self.flat = torch.cat([tensors[i].flatten(1) for i in present], dim=1)
-        self._gradient = torch.zeros_like(self.flat)
         sizes = [tensors[i][0].numel() for i in present]
-        self._active = []
+        self.flat = torch.cat([tensors[i].flatten(1) for i in present], dim=1)
+        self._flat_gradient = torch.zeros_like(self.flat)
+        gradients = [torch.zeros_like(t) for t in tensors]
         for i, view, slot in zip(
-            present, self.flat.split(sizes, 1), self._gradient.split(sizes, 1), strict=True
+            present, self.flat.split(sizes, 1), self._flat_gradient.split(sizes, 1), strict=True
         ):
-            mask = None if masks[i].all() else masks[i]
-            tensors[i] = view.unflatten(1, tensors[i].shape[1:]).requires_grad_()
-            self._active.append((tensors[i], slot, mask))
+            shape = tensors[i].shape[1:]
+            tensors[i] = view.unflatten(1, shape).requires_grad_()
+            gradients[i] = slot.unflatten(1, shape)
         self.params = self.stack.params.replace_tensors(tensors)
-        if all(mask is None for _, _, mask in self._active):
-            return self.flat.new_ones(1)
-        return torch.cat([masks[i].flatten(1) for i in present], dim=1)
+        self._gradients = self.stack.params.replace_tensors(gradients)
+        # Ones where an entry of `flat` is a parameter; None if all are.
+        self._present: Tensor | None = torch.cat([masks[i].flatten(1) for i in present], dim=1)
+        if self._present.all():
+            self._present = None
 
     def current(self) -> Stack:
         """Return the networks as they are now, as a stack that shares memory."""
@@ -195,17 +191,38 @@ class StackTrainer:
         """
         rows = rows.to(X.device)
         batch = X.index_select(0, rows.flatten()).view(*rows.shape, X.shape[1])
-        losses = loss(forward(self.stack, batch, self.params, tape=self.tape), rows)
-        gradients = torch.autograd.grad(losses.sum(), [p for p, _, _ in self._active])
+        losses = self._differentiate(batch, rows, loss)
         with torch.no_grad():
-            for (_, slot, mask), gradient in zip(self._active, gradients, strict=True):
-                slot.copy_((gradient if mask is None else gradient * mask).flatten(1))
-            self.rule.step(self.flat, self._gradient, self.lr)
+            if self._present is not None:
+                self._flat_gradient.mul_(self._present)
+            self.rule.step(self.flat, self._flat_gradient, self.lr)
             if isinstance(self.tape, TrainingTape):
                 update_buffers(self.buffers, self.tape.seen, rows.shape[1])
                 self.tape.seen.clear()
             if self._kept is not None:
                 self.restore(self._kept, self.frozen)
+        return losses
+
+    def _differentiate(self, batch: Tensor, rows: Tensor, loss: Loss) -> Tensor:
+        """Write the gradients of all parameters; return the losses."""
+        if self._backprop is None:
+            losses = loss(forward(self.stack, batch, self.params, tape=self.tape), rows)
+            slots = dict(zip(self.params.tensors(), self._gradients.tensors(), strict=True))
+            wanted = [t for t in slots if t.requires_grad]
+            for t, gradient in zip(wanted, torch.autograd.grad(losses.sum(), wanted), strict=True):
+                slots[t].copy_(gradient)
+            return losses.detach()
+        with torch.no_grad():
+            outputs = self._backprop.forward(batch)
+            if isinstance(loss, CrossEntropy):
+                losses, gradient = loss.with_gradient(outputs, rows)
+            else:
+                with torch.enable_grad():
+                    losses = loss(outputs.requires_grad_(), rows)
+                    (gradient,) = torch.autograd.grad(losses.sum(), [outputs])
+            self._backprop.backward(gradient)
+            for index, networks, mean, var in self._backprop.batch_statistics():
+                self.tape.batch_statistics(index, networks, mean, var)
         return losses.detach()
 
     def freeze(self, networks: Tensor) -> None:

@@ -23,9 +23,9 @@ from skmeta.population import Population, Stack, forward
 from skmeta.population.initialization import initial_records
 from skmeta.population.storage import PopulationFileError
 from skmeta.training import (
+    CrossEntropy,
     ShuffledRows,
     StackTrainer,
-    cross_entropy,
     single_thread,
     train_stack,
 )
@@ -210,7 +210,7 @@ def _train_group(
         result = train_stack(
             trainer,
             X[train],
-            cross_entropy(y[train]),
+            CrossEntropy(y[train]),
             ShuffledRows(len(train), runs[0].batch_size),
             n_epochs=max(kept),
             checkpoints=kept,
@@ -243,7 +243,7 @@ def _metadata(
         logits = forward(stack, X)
         labels = y.expand(len(stack), -1)
         every = torch.arange(len(y), device=y.device).expand(len(stack), -1)
-        frame["validation_loss"] = cross_entropy(y)(logits, every).cpu().double().numpy()
+        frame["validation_loss"] = CrossEntropy(y)(logits, every).cpu().double().numpy()
         correct = (logits.argmax(-1) == labels).double().mean(1)
         frame["validation_accuracy"] = correct.cpu().numpy()
     return frame

@@ -16,8 +16,10 @@ from skmeta.baselines import (
     RejectOption,
     Swap,
     ThresholdOptimizer,
+    fine_tune,
     run_networks,
 )
+from skmeta.baselines.checks import check_population
 from skmeta.baselines.group_thresholds import move_just_past
 from skmeta.baselines.threshold_optimizer import _GivenScores
 from skmeta.datasets import Task
@@ -102,8 +104,11 @@ def test_predicted_groups_need_no_groups(zoo, tasks):
 @pytest.mark.parametrize("rival", RIVALS[1:], ids=str)
 def test_bad_tasks_are_refused(rival, zoo, tasks):
     name, train = type(rival).__name__, tasks[0]
-    with pytest.raises(ValueError, match=f"'task' parameter of {name}.fit must be"):
+    with pytest.raises(TypeError, match=f"{name} needs the networks' data: pass task="):
         clone(rival).fit(zoo)
+    with pytest.raises(ValueError, match=rf"{name} needs a classification task.*y.astype\(int\)"):
+        task = Task(train.X, train.y.astype(float), sensitive_features=train.sensitive)
+        clone(rival).fit(zoo, task=task)
     with pytest.raises(ValueError, match=f"'task' parameter of {name} must have sensitive"):
         clone(rival).fit(zoo, task=Task(train.X, train.y))
     three = Task(train.X, np.arange(train.n_samples) % 3, sensitive_features=train.sensitive)
@@ -111,7 +116,7 @@ def test_bad_tasks_are_refused(rival, zoo, tasks):
         with pytest.raises(ValueError, match=f"{name} is defined for two classes only"):
             clone(rival).fit(zoo, task=three)
     else:
-        with pytest.raises(ValueError, match="must have 10 inputs and 3 outputs"):
+        with pytest.raises(ValueError, match="with 10 inputs and 3 classes. Network 0"):
             clone(rival).fit(zoo, task=three).predict_logits(zoo, three)
 
 
@@ -142,6 +147,50 @@ def test_multi_class_shift_and_fine_tuning():
         edited = rival.fit(networks, task=task).predict_logits(networks, task)
         before = objective_of(original, original, task, 0.3)
         assert (objective_of(original, edited, task, 0.3) < before).all()
+
+
+def module(n_outputs):
+    return nn.Sequential(nn.Linear(10, 4), nn.ReLU(), nn.Linear(4, n_outputs))
+
+
+@pytest.mark.parametrize(
+    "network, message",
+    [
+        (lambda t: module(3), "Network 1 has 10 inputs and 3 outputs"),
+        (lambda t: module(1), r"a regressor \(a classifier with one logit: append nn.Sigmoid"),
+        (lambda t: nn.Sequential(module(2), nn.Sigmoid()), "a multilabel classifier"),
+        (
+            lambda t: MLPClassifier((4,), tol=1.0).fit(t.X, np.array(["a", "b"])[t.y]),
+            r"classes of the task, \['no', 'yes'\]. Network 1 has \['a', 'b'\]",
+        ),
+    ],
+)
+def test_networks_of_another_task_are_refused(network, message, tasks):
+    networks = [module(2), network(tasks[0])]
+    with pytest.raises(ValueError, match=f"run_networks needs .*{message}"):
+        run_networks(networks, tasks[1])
+    tune = FineTune(n_steps=1).fit([], task=tasks[1])
+    with pytest.raises(ValueError, match=f"FineTune needs .*{message}"):
+        tune.transform(networks)
+
+
+def test_no_networks_are_refused(tasks):
+    with pytest.raises(ValueError, match="run_networks needs at least one network"):
+        run_networks([], tasks[1])
+
+
+def test_shared_checks_find_weights_that_are_not_finite():
+    population = Population([module(2), module(3)])
+    [first, (positions, stack)] = population.blocks
+    broken = stack.with_params(stack.params.map(lambda t: t * torch.nan))
+    with pytest.raises(ValueError, match="X needs networks with finite weights. Network 1"):
+        check_population(population.with_blocks([first, (positions, broken)]), "X")
+
+
+def test_fine_tuning_asks_for_groups(zoo, tasks):
+    blind = Task(tasks[1].X, tasks[1].y)
+    with pytest.raises(ValueError, match="'task' parameter of fine_tune must have sensitive"):
+        fine_tune(zoo, blind, Objective(EqualizedOdds()), lam=0.1, n_steps=1)
 
 
 # -- each by itself ----------------------------------------------------------------------
@@ -290,5 +339,5 @@ def test_reject_option_flips_scores_in_the_critical_region(zoo, tasks):
 
 def test_running_in_pieces_changes_nothing(zoo, tasks, monkeypatch):
     whole = run_networks(zoo, tasks[1])
-    monkeypatch.setattr("skmeta.baselines.base._CHUNK_ELEMENTS", 20_000)
+    monkeypatch.setattr("skmeta.population.running._CHUNK_ELEMENTS", 20_000)
     torch.testing.assert_close(run_networks(zoo, tasks[1]), whole)

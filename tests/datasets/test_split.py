@@ -92,6 +92,52 @@ def test_a_rare_cell_reaches_every_split():
             assert (task.y == 1).any()
 
 
+def test_the_default_is_sex_or_the_only_column(bunch):
+    only = make_biased_classification(2000, random_state=0)
+    assert split_tasks(only)[0].groups.tolist() == ["A", "B"]
+    with pytest.raises(ValueError, match="one of 'group', 'region'. Got 'sex' instead"):
+        split_tasks(bunch)
+    bunch.sensitive_features["sex"] = np.where(np.arange(2000) % 3 == 0, "f", "m")
+    assert split_tasks(bunch)[0].groups.tolist() == ["f", "m"]
+
+
+@pytest.mark.parametrize(
+    "change, error, message",
+    [
+        (lambda b: b.frame, TypeError, "must be a Bunch with .* Got DataFrame without 'data'"),
+        (lambda b: (b.data, b.target), TypeError, "Got tuple without 'data'"),
+        (lambda b: Bunch(**{**b, "data": b.data.to_numpy()}), TypeError, "'data' .* Got ndarray"),
+        (lambda b: Bunch(**{**b, "target": b.target[:-1]}), ValueError, "2000, 1999, 2000 rows"),
+        (
+            lambda b: Bunch(**{**b, "sensitive_features": b.sensitive_features.replace("A", None)}),
+            ValueError,
+            r"sensitive features in every row. Got missing values in \d+ row",
+        ),
+        (
+            lambda b: Bunch(
+                **{
+                    **b,
+                    "sensitive_features": b.sensitive_features.assign(
+                        group=np.array([1, "A"] * 1000, dtype=object)
+                    ),
+                }
+            ),
+            ValueError,
+            "values of one type in a column. Got int and str",
+        ),
+    ],
+)
+def test_other_bunches_are_refused(bunch, change, error, message):
+    with pytest.raises(error, match=message):
+        split_tasks(change(bunch), "group")
+
+
+@pytest.mark.parametrize("sensitive", [[], 3])
+def test_no_column(bunch, sensitive):
+    with pytest.raises(ValueError, match="The 'sensitive' parameter of split_tasks must"):
+        split_tasks(bunch, sensitive)
+
+
 def test_unknown_column(bunch):
     with pytest.raises(
         ValueError,

@@ -156,6 +156,9 @@ def test_a_search_over_as_many_rows_does_not_cut_the_task(task):
         (dict(y=[0.5, np.inf, 1, 1, 1, 1]), "'y' parameter of Task must be finite"),
         (dict(y=X), r"'y' parameter of Task must be 1-D. Got shape \(6, 2\) instead."),
         (dict(sensitive_features=S[:2]), "'sensitive_features' parameter .* Got 2 instead."),
+        (dict(sensitive_features="sex"), "of the 6 rows of X. Got 'sex' instead. Pass the column"),
+        (dict(sensitive_features=["m", 1] * 3), "values of one type in a column. Got int and str"),
+        (dict(y=np.array(["m", 1] * 3, dtype=object)), "'y' parameter .* Got int and str"),
         (
             dict(sensitive_features=pd.DataFrame({"a": S, "b": [np.nan, None, 1, 1, 1, 1]})),
             r"'sensitive_features' .* none missing. Got 2 missing value\(s\). Name those rows",
@@ -166,6 +169,12 @@ def test_bad_input(arguments, message):
     arguments = {"X": X, "y": Y, "sensitive_features": S} | arguments
     with pytest.raises(ValueError, match=message):
         Task(arguments.pop("X"), arguments.pop("y"), **arguments)
+
+
+def test_groups_that_would_look_alike_are_told_apart():
+    columns = [("x, y", "z"), ("x", "y, z")] * 3
+    task = Task(X, Y, sensitive_features=columns)
+    assert task.groups.tolist() == ["'x', 'y, z'", "'x, y', 'z'"]
 
 
 def test_require_sensitive(task):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from skmeta.baselines import FineTune, GroupShift, Nothing, run_networks
+from skmeta.datasets import Task
 from skmeta.evaluation import (
     bootstrap_interval,
     compare,
@@ -60,6 +61,22 @@ def test_wrong_shapes_are_refused(logits, tasks):
     before, after = logits
     with pytest.raises(ValueError, match="'edited_logits' of measure_edits must have shape"):
         measure_edits(before, after[:, 1:], tasks[2])
+
+
+def test_a_task_without_groups_has_no_gap_to_measure(zoo, logits, tasks):
+    blind = Task(tasks[2].X, tasks[2].y)
+    for name, call in {
+        "measure_edits": lambda: measure_edits(*logits, blind),
+        "network_intervals": lambda: network_intervals(*logits, blind),
+        "compare": lambda: compare({"nothing": Nothing().fit(zoo)}, zoo, blind),
+    }.items():
+        with pytest.raises(ValueError, match=f"'task' parameter of {name} must have sensitive"):
+            call()
+
+    class Blind(EqualizedOdds):
+        needs_sensitive = False
+
+    assert (measure_edits(*logits, blind, Blind())["measure"] == 0).all()
 
 
 def test_interval_of_a_mean_has_the_normal_width():

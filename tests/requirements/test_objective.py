@@ -79,3 +79,9 @@ def test_resolve_requirement():
     assert isinstance(resolve_requirement("equalized_odds", "X"), EqualizedOdds)
     with pytest.raises(ValueError, match=r"of X must be .* Did you mean 'equalized_odds'\?"):
         resolve_requirement("equalised_odds", "X")
+    message = (
+        "must be one of 'equalized_odds' or an instance of Requirement. Got .* Pass an instance"
+    )
+    for wrong in (EqualizedOdds, 3):
+        with pytest.raises(TypeError, match=rf"{message}, EqualizedOdds\(\)"):
+            resolve_requirement(wrong, "X")

@@ -8,7 +8,7 @@ import torch
 
 from skmeta.population import Architecture, Layer, Stack, to_module
 from skmeta.population.modules import tensor_names
-from skmeta.training import StackTrainer, cross_entropy
+from skmeta.training import CrossEntropy, StackTrainer
 from tests.population.cases import ARCHITECTURES, CASES, trained_looking
 
 N_ROWS, BATCH, N_STEPS = 60, 16, 5
@@ -46,8 +46,18 @@ def module_matches(module, record):
             )
 
 
+MORE = [
+    ("inner skip, no activation", Architecture(5, [Layer(6), Layer(6, skips=(1,), skip_before=True)]
+     + [Layer(2)])),
+    ("layer norm, sigmoid", Architecture(5, [Layer(8, "sigmoid", "layer"), Layer(8, "sigmoid")]
+     + [Layer(2)])),
+    ("batch norm, gelu", Architecture(5, [Layer(8, "gelu", "batch"), Layer(8, "gelu", skips=(1,))]
+     + [Layer(2)])),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("rule", OPTIMIZERS)
-@pytest.mark.parametrize("name, architecture", CASES)
+@pytest.mark.parametrize("name, architecture", [*CASES, *MORE])
 def test_every_step_equals_torch(name, architecture, rule):
     architecture, n = without_dropout(architecture), 3
     records = [trained_looking(architecture, seed) for seed in range(n)]
@@ -61,7 +71,7 @@ def test_every_step_equals_torch(name, architecture, rule):
         for i, module in enumerate(modules)
     ]
     for rows in batches(n):
-        losses = trainer.step(X, rows, cross_entropy(Y))
+        losses = trainer.step(X, rows, CrossEntropy(Y))
         for i, (module, optimizer) in enumerate(zip(modules, optimizers, strict=True)):
             optimizer.zero_grad()
             loss = torch.nn.functional.cross_entropy(module(X[rows[i]]), Y[rows[i]])
@@ -76,13 +86,37 @@ WIDER = [
     Architecture(5, [Layer(7, "sigmoid", dropout=0.3), Layer(9, "softplus", "batch"), Layer(2)]),
     Architecture(5, [Layer(6, "elu", "layer", dropout=0.5), Layer(11, "silu"), Layer(2)]),
     Architecture(5, [Layer(12, "gelu", "batch", dropout=0.1), Layer(13, skips=(1,)), Layer(2)]),
+    Architecture(5, [Layer(12), Layer(13), Layer(2)]),
+    Architecture(5, [Layer(4, "sigmoid", "layer"), Layer(7, "sigmoid", skips=(1,)), Layer(2)]),
+]
+
+# Only activations with kernels of their own, in every order of widths and norms.
+FAST = [
+    Architecture(
+        5,
+        [
+            Layer(6 + i % 3, activation, norm, dropout=0.1 * (i % 2)),
+            Layer(9 + i % 2, activation, norm, skips=(1,) if i % 3 else (0, 1)),
+            Layer(2),
+        ],
+    )
+    for i, (norm, activation) in enumerate(
+        (n, a)
+        for n in ("batch", "layer", "none")
+        for a in ("gelu", "identity", "leaky_relu", "relu", "sigmoid", "tanh")
+    )
 ]
 
 
-@pytest.mark.parametrize("depth", [3, 4])
+MIXES = [
+    FAST,
+    *([a for a in [*ARCHITECTURES, *WIDER] if a.depth == depth] for depth in (3, 4)),
+]
+
+
+@pytest.mark.parametrize("mix", MIXES, ids=["fast", "general 3", "general 4"])
 @pytest.mark.parametrize("rule", ["adam", "sgd"])
-def test_a_network_trains_the_same_alone_and_in_a_padded_mix(depth, rule):
-    mix = [a for a in [*ARCHITECTURES, *WIDER] if a.depth == depth]
+def test_a_network_trains_the_same_alone_and_in_a_padded_mix(mix, rule):
     mix = [without_dropout(a) if i % 3 else with_dropout(a) for i, a in enumerate(mix)]
     records = [trained_looking(a, seed) for seed, a in enumerate(mix)]
     n, rows = len(records), batches(len(records))
@@ -97,7 +131,7 @@ def test_a_network_trains_the_same_alone_and_in_a_padded_mix(depth, rule):
             rule=rule,
         )
         for step in rows:
-            trainer.step(X, step[members], cross_entropy(Y))
+            trainer.step(X, step[members], CrossEntropy(Y))
         return trainer.current().records()
 
     assert len({a.widths for a in mix}) > 1
@@ -114,13 +148,13 @@ def with_dropout(architecture):
 
 @pytest.mark.parametrize("rule", OPTIMIZERS)
 def test_padding_and_absent_parameters_do_not_change(rule):
-    records = [trained_looking(a, 0) for a in WIDER]
+    records, n = [trained_looking(a, 0) for a in WIDER], len(WIDER)
     start = stack_of(records)
     trainer = StackTrainer(
-        start, lr=torch.full((3,), 0.1), weight_decay=torch.ones(3), seeds=range(3), rule=rule
+        start, lr=torch.full((n,), 0.1), weight_decay=torch.ones(n), seeds=range(n), rule=rule
     )
-    for rows in batches(3):
-        trainer.step(X, rows, cross_entropy(Y))
+    for rows in batches(n):
+        trainer.step(X, rows, CrossEntropy(Y))
     now = trainer.current().params.tensors()
     for old, new, mask in zip(
         start.params.tensors(), now, start.trainable().tensors(), strict=True
@@ -146,6 +180,18 @@ def test_dropout_keeps_the_right_share_and_the_mean():
         assert (dropped == 0).double().mean(0).std() < 0.02
 
 
+def test_any_differentiable_loss_will_do():
+    stack = stack_of([trained_looking(a, 0) for a in FAST])
+    flats = []
+    for loss in (CrossEntropy(Y), lambda outputs, rows: CrossEntropy(Y)(outputs, rows)):
+        trainer = StackTrainer(
+            stack, lr=torch.ones(18), weight_decay=torch.zeros(18), seeds=range(18), rule="sgd"
+        )
+        trainer.step(X, batches(18)[0], loss)
+        flats.append(trainer.flat)
+    torch.testing.assert_close(*flats)
+
+
 def test_evaluation_mode_has_neither_dropout_nor_batch_statistics():
     architecture = with_dropout(ARCHITECTURES[6])
     stack = stack_of([trained_looking(architecture, 0)])
@@ -153,7 +199,7 @@ def test_evaluation_mode_has_neither_dropout_nor_batch_statistics():
         stack, lr=torch.zeros(1), weight_decay=torch.zeros(1), seeds=[0], train_mode=False
     )
     rows = batches(1)[0]
-    loss = trainer.step(X, rows, cross_entropy(Y))
+    loss = trainer.step(X, rows, CrossEntropy(Y))
     (record,) = stack.records()
     expected = torch.nn.functional.cross_entropy(to_module(record)(X[rows[0]]), Y[rows[0]])
     torch.testing.assert_close(loss[0], expected.detach())
@@ -166,11 +212,15 @@ def test_cross_entropy_equals_torch():
     logits = 50 * torch.randn(3, 9, 4, dtype=torch.float64, generator=generator)
     logits.requires_grad_()
     rows = torch.randint(30, (3, 9), generator=generator)
+    losses, gradient = CrossEntropy(labels).with_gradient(logits.detach(), rows)
     weights = torch.tensor([1.0, -2.0, 0.5])
-    ours = cross_entropy(labels)(logits, rows)
+    ours = CrossEntropy(labels)(logits, rows)
     theirs = torch.stack(
         [torch.nn.functional.cross_entropy(z, labels[r]) for z, r in zip(logits, rows, strict=True)]
     )
     torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(losses, ours.detach())
+    (expected,) = torch.autograd.grad(theirs.sum(), logits, retain_graph=True)
+    torch.testing.assert_close(gradient, expected)
     (g,), (expected,) = (torch.autograd.grad(v @ weights.double(), logits) for v in (ours, theirs))
     torch.testing.assert_close(g, expected)

@@ -6,10 +6,10 @@ import torch
 
 from skmeta.population import Architecture, Layer, Population, Stack, forward
 from skmeta.training import (
+    CrossEntropy,
     ShuffledRows,
     StackTrainer,
     StratifiedRows,
-    cross_entropy,
     per_network,
     single_thread,
     train_stack,
@@ -17,7 +17,7 @@ from skmeta.training import (
 
 X = torch.randn(90, 4, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > X[:, 1] ** 2).long()
-LOSS = cross_entropy(Y)
+LOSS = CrossEntropy(Y)
 ARCHITECTURE = Architecture(4, [Layer(8, "relu", "batch", bias=False, dropout=0.1), Layer(2)])
 
 

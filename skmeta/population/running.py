@@ -1,0 +1,130 @@
+"""Running populations on rows: in pieces, on whatever holds numbers, against labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skmeta.population.architecture import Architecture
+from skmeta.population.blocks import Block
+from skmeta.population.forward import forward
+from skmeta.population.stack import Stack
+
+_CHUNK_ELEMENTS = 2**21
+"""Numbers per hidden state when many networks run on many rows: bounds the memory."""
+
+
+def run_stack(stack: Stack, X: Tensor) -> Tensor:
+    """Run a stack on many rows in pieces and without gradients, ``(n, n_samples, n_outputs)``.
+
+    ``X`` is ``(n_samples, n_inputs)``, or has rows of its own for each network.
+    """
+    n_rows = max(_CHUNK_ELEMENTS // (len(stack) * max(stack.widths)), 1)
+    with torch.no_grad():
+        return torch.cat([forward(stack, part) for part in X.split(n_rows, -2)], dim=1)
+
+
+def run_blocks(blocks: Sequence[Block], X: Tensor) -> Tensor:
+    """Run all networks on the same rows, in pieces unless gradients are wanted."""
+    if not blocks:
+        return X.new_zeros(0, len(X), 0)
+    run = forward if torch.is_grad_enabled() else run_stack
+    outputs = torch.cat([run(stack, X) for _, stack in blocks])
+    order = np.concatenate([positions for positions, _ in blocks])
+    return outputs[torch.as_tensor(np.argsort(order), device=outputs.device)]
+
+
+def check_rows(X: Any, architectures: Sequence[Architecture], like: Tensor) -> Tensor:
+    """Return rows as a tensor that networks can run on, with the device and type of ``like``."""
+    inputs = sorted({a.n_inputs for a in architectures})
+    outputs = sorted({a.n_outputs for a in architectures})
+    if len(inputs) > 1 or len(outputs) > 1:
+        raise ValueError(
+            "Running a Population needs networks with the same number of inputs and of "
+            f"outputs. Got {inputs} inputs and {outputs} outputs. Select the networks of "
+            "one task first."
+        )
+    shape = tuple(X.shape) if isinstance(X, Tensor) else np.shape(X)
+    if len(shape) != 2 or (inputs and shape[1] != inputs[0]):
+        raise ValueError(
+            f"X must have shape (n_samples, {inputs[0] if inputs else 'n_inputs'}), one "
+            f"column per input of the networks. Got shape {shape}."
+        )
+    if not isinstance(X, Tensor):
+        try:
+            # A copy: joblib hands out read-only memmaps.
+            X = torch.from_numpy(np.array(X, dtype=np.float64))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"X must hold numbers: {error}. Encode it as the networks' task is encoded."
+            ) from error
+    return X.to(like)
+
+
+def check_classifiers(architectures: Sequence[Architecture], caller: str) -> bool:
+    """Refuse regressors, and mixtures of kinds; say whether there are several labels per row."""
+    kinds = {a.output for a in architectures}
+    if "values" in kinds:
+        raise ValueError(
+            f"{caller} needs a Population of classifiers. Got regressors; use forward."
+        )
+    if len(kinds) > 1:
+        raise ValueError(
+            f"{caller} needs networks of one kind. Got classifiers with one and with several "
+            "labels per row; select those of one kind first."
+        )
+    return kinds == {"multilabel"}
+
+
+def check_one_label(architectures: Sequence[Architecture], caller: str) -> None:
+    """Refuse all but classifiers with one label per row."""
+    if check_classifiers(architectures, caller):
+        raise ValueError(
+            f"{caller} needs classifiers with one label per row. Got multilabel classifiers; "
+            "compare the labels with predict_proba(X) > 0.5."
+        )
+
+
+def accuracies(outputs: Tensor, y: Any, classes: Sequence[np.ndarray | None]) -> np.ndarray:
+    """Return the share of rows that each network classifies correctly.
+
+    Parameters
+    ----------
+    outputs : Tensor of shape (n, n_samples, n_classes)
+        Logits.
+    y : array-like of shape (n_samples,)
+        Labels of the networks, or codes.
+    classes : sequence of ndarray or None
+        The labels of each network, where they are known.
+    """
+    predicted, y = outputs.argmax(-1).cpu().numpy(), np.asarray(y)
+    if y.shape != predicted.shape[1:]:
+        raise ValueError(
+            f"y must have one label per row of X ({predicted.shape[1]}). Got shape {y.shape}."
+        )
+    codes: dict[Any, np.ndarray] = {}
+    scores = np.empty(len(predicted))
+    for i, (row, labels) in enumerate(zip(predicted, classes, strict=True)):
+        key = None if labels is None else tuple(labels.tolist())
+        if key not in codes:
+            codes[key] = _codes(y.tolist(), key, outputs.shape[-1])
+        scores[i] = np.mean(row == codes[key])
+    return scores
+
+
+def _codes(y: list[Any], classes: tuple[Any, ...] | None, n_classes: int) -> np.ndarray:
+    """Return labels as codes; they are those of a network, or codes already."""
+    for known in (classes or (), range(n_classes)):
+        codes = {label: code for code, label in enumerate(known)}
+        if codes.keys() >= set(y):
+            return np.array([codes[label] for label in y], dtype=np.int64)
+    labels = f"the labels {list(classes)} or " if classes else ""
+    strange = sorted(set(y).difference(classes or (), range(n_classes)) or set(y), key=str)
+    raise ValueError(
+        f"The 'y' of Population.score must hold {labels}the codes 0 to {n_classes - 1}. Got "
+        f"{strange[0]!r}. Pass the labels that the networks were fitted on."
+    )
