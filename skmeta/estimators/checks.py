@@ -1,4 +1,4 @@
-"""Checks of networks and tasks that estimators share."""
+"""Checks of parameters, training and edits that estimators share."""
 
 from __future__ import annotations
 
@@ -8,70 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from skmeta.datasets import Task
-from skmeta.population import Parameters, Population
-
-
-def check_population(networks: Any, owner: str) -> Population:
-    """Return networks as a Population that is not empty and has finite weights."""
-    population = networks if isinstance(networks, Population) else Population(networks)
-    if not len(population):
-        raise ValueError(f"{owner} needs at least one network. Got an empty population.")
-    for positions, stack in population.blocks:
-        finite = [t.isfinite().flatten(1).all(1) for t in stack.params.tensors()]
-        bad = np.asarray(positions)[~torch.stack(finite).all(0).cpu().numpy()]
-        if len(bad):
-            raise ValueError(
-                f"{owner} needs networks with finite weights. Network {bad[0]} (and "
-                f"{len(bad) - 1} more of its shape) has NaN or infinite weights. Leave it out."
-            )
-    return population
-
-
-def check_task(task: Any, owner: str) -> Task:
-    """Return the task, or say that it is missing."""
-    if not isinstance(task, Task):
-        raise TypeError(
-            f"{owner} needs the networks' data: pass task=Task(X, y, sensitive_features=...). "
-            f"Got {type(task).__name__}."
-        )
-    if task.classes is None:
-        raise ValueError(
-            f"{owner} needs a classification task. Got a regression task: its y is float. Pass "
-            "labels as int or str, for instance y.astype(int)."
-        )
-    return task
-
-
-def check_classifiers(population: Population, task: Task, owner: str) -> None:
-    """Check that the networks are classifiers of the task."""
-    for i, (architecture, classes) in enumerate(
-        zip(population.architectures, population.classes, strict=True)
-    ):
-        if architecture.output != "logits":
-            kind = {"values": "a regressor", "multilabel": "a multilabel classifier"}
-            raise ValueError(
-                f"{owner} edits classifiers with one label per row. Network {i} is "
-                f"{kind[architecture.output]}; leave it out."
-            )
-        came = (architecture.n_inputs, architecture.n_outputs)
-        if came != (task.n_features, task.n_classes):
-            raise ValueError(
-                f"{owner} needs networks that fit the task, with {task.n_features} inputs and "
-                f"{task.n_classes} classes. Network {i} has {came[0]} inputs and {came[1]} "
-                "outputs."
-            )
-        if classes is not None and not _same_classes(classes, task):
-            raise ValueError(
-                f"{owner} needs networks with the classes of the task, "
-                f"{np.asarray(task.classes).tolist()}. Network {i} has {classes.tolist()}."
-            )
-
-
-def _same_classes(classes: np.ndarray, task: Task) -> bool:
-    """Whether labels agree, by value or as the codes 0 to n_classes - 1."""
-    codes = np.arange(task.n_classes)
-    return np.array_equal(classes, np.asarray(task.classes)) or np.array_equal(classes, codes)
+from skmeta.population import Parameters
 
 
 def check_device(device: Any, owner: str) -> torch.device:

@@ -14,15 +14,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmeta._validation import check_in_range, check_option, check_rng
 from skmeta.baselines import fine_tune, run_networks
+from skmeta.baselines.checks import check_classifiers, check_population, check_task
 from skmeta.datasets import Task
 from skmeta.estimators.checks import (
-    check_classifiers,
     check_device,
     check_finite_edits,
     check_finite_training,
     check_lam_range,
-    check_population,
-    check_task,
 )
 from skmeta.estimators.cost import measure_cost
 from skmeta.estimators.fitting import build_metanet, build_net

@@ -35,12 +35,9 @@ def representative_rows(task: Task, population: Population, n_per_cell: int) -> 
     """
     some = population[np.unique(np.linspace(0, len(population) - 1, _MAX_NETWORKS).astype(int))]
     X, y, _ = task.tensors(population.device)
-    total = torch.zeros(len(X), task.n_classes, device=X.device)
     with torch.no_grad():
-        for start in range(0, len(X), 2048):
-            part = slice(start, start + 2048)
-            total[part] = some.forward(X[part]).softmax(-1).mean(0)
-    score = total.gather(1, y[:, None])[:, 0].cpu().numpy()
+        mean = some.forward(X).softmax(-1).mean(0)
+    score = mean.gather(1, y[:, None])[:, 0].cpu().numpy()
     cells, chosen = task.cells(), []
     for cell in np.unique(cells):
         members = np.flatnonzero(cells == cell)
