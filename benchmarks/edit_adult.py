@@ -15,7 +15,7 @@ import time
 import warnings
 from pathlib import Path
 
-import _common  # noqa: F401  (one thread, before numpy and torch are imported)
+import _common  # noqa: F401  (sets one thread)
 import joblib
 import numpy as np
 import pandas as pd
