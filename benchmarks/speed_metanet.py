@@ -24,6 +24,7 @@ from skmeta.estimators.graphs import FEATURES, GraphBuilder
 from skmeta.metanets import METANETS
 from skmeta.population import Architecture
 from skmeta.requirements import EqualizedOdds, Objective
+from skmeta.training import keep_freed_memory
 
 HIDDEN, ROUNDS, WIDTHS = 64, 5, (14, 64, 64, 2)
 
@@ -41,6 +42,7 @@ def peak_megabytes() -> float:
 
 
 def graph_speed(rounds: int, n: int = 32) -> None:
+    keep_freed_memory()  # as the editor's fit does
     population = Population.initialize(Architecture.mlp(WIDTHS), n, random_state=0)
     ((_, stack),) = population.depth_blocks()
     graph = GraphBuilder("weights", Objective(EqualizedOdds()), torch.zeros(0, 14), None).build(

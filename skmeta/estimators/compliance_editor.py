@@ -30,7 +30,7 @@ from skmeta.estimators.training_module import EditingLoss
 from skmeta.population import Population
 from skmeta.population.blocks import Block
 from skmeta.requirements import Cells, Objective, resolve_requirement
-from skmeta.training import StratifiedRows
+from skmeta.training import StratifiedRows, keep_freed_memory
 
 _EDIT_CHUNK = 256
 _TRAINING_ROWS_PER_CELL = 192
@@ -218,6 +218,7 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
             torch.Generator().manual_seed(seeds[2]),
         )
         self.net_ = build_net(self, module, len(population), seed=seeds[3])
+        keep_freed_memory()
         self.net_.fit(np.arange(len(population)), None)
         module.forget()
         check_finite_training(metanet)

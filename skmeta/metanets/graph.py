@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from skmeta.metanets.edge_block import edge_block
 from skmeta.metanets.editing import EditingMetanet, masked_mean, mlp, shrink, skip_messages
 from skmeta.metanets.inputs import WeightGraph
+from skmeta.population import Parameters
+
+_NETWORKS_AT_ONCE = 16
 
 
 class GraphMetanet(EditingMetanet):
@@ -40,6 +43,18 @@ class GraphMetanet(EditingMetanet):
         self.rounds = nn.ModuleList(_Round(c) for _ in range(n_layers))
         self.decode_edge = nn.Linear(c, self.n_forms)
         shrink(self.decode_edge)
+
+    def forward(self, graph: WeightGraph, lam: Tensor) -> Parameters:
+        """Return the edit of each network; see the base class.
+
+        A few networks at a time: larger tensors of edge states go back to the system when
+        they are freed, and the page faults of the next ones cost as much as the products.
+        """
+        rows = torch.arange(len(graph), device=lam.device).split(_NETWORKS_AT_ONCE)
+        if len(rows) == 1:
+            return super().forward(graph, lam)
+        first, *rest = (super(GraphMetanet, self).forward(graph.select(r), lam[r]) for r in rows)
+        return first.map(lambda *tensors: torch.cat(tensors), *rest)
 
     def process(
         self, graph: WeightGraph, states: list[Tensor], context: Tensor, masks: list[Tensor]

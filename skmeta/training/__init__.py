@@ -4,7 +4,7 @@ from skmeta.training.loop import StackTrainer, TrainingResult, per_network, trai
 from skmeta.training.losses import CrossEntropy
 from skmeta.training.rules import RULES, SGD, Adam
 from skmeta.training.sampling import ShuffledRows, StratifiedRows
-from skmeta.training.threads import single_thread
+from skmeta.training.threads import keep_freed_memory, single_thread
 
 __all__ = [
     "RULES",
@@ -15,6 +15,7 @@ __all__ = [
     "StratifiedRows",
     "TrainingResult",
     "CrossEntropy",
+    "keep_freed_memory",
     "per_network",
     "single_thread",
     "train_stack",

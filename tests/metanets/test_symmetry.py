@@ -171,6 +171,15 @@ def test_the_other_networks_of_a_batch_change_nothing(name, features):
 
 
 @pytest.mark.parametrize("name", METANETS)
+def test_many_networks_are_edited_like_few(name):
+    records = [trained_looking(Architecture.mlp((5, 6, 2)), i) for i in range(35)]
+    together = edits(name, "weights", stack_of(records))
+    for i in (0, 15, 16, 34):
+        (alone,) = edits(name, "weights", stack_of([records[i]]))
+        assert difference(alone, together[i]) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", METANETS)
 def test_lam_reaches_the_edit(name):
     stack = stack_of([trained_looking(Architecture.mlp((5, 8, 2)))])
     low, high = (edits(name, "weights", stack, lam)[0] for lam in (0.02, 0.5))
