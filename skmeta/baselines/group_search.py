@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -115,6 +116,6 @@ class GroupSearch(PostProcessor):
         )
         return best.unflatten(1, shape)
 
+    @abstractmethod
     def _change(self, settings: Tensor, logits: Tensor, groups: Tensor) -> Tensor:
         """Change logits; ``groups`` are memberships ``(n_samples, n_groups)``."""
-        raise NotImplementedError
