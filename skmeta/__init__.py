@@ -1,11 +1,18 @@
 """scikit-learn for trained neural networks: every sample is a network."""
 
 from skmeta.datasets import Task
-from skmeta.estimators import ComplianceEditor
+from skmeta.estimators import ComplianceEditor, EditedClassifier
 from skmeta.evaluation import ParetoFrontDisplay
 from skmeta.population import Population
 from skmeta.zoo import make_zoo
 
 __version__ = "0.1.0"
 
-__all__ = ["ComplianceEditor", "ParetoFrontDisplay", "Population", "Task", "make_zoo"]
+__all__ = [
+    "ComplianceEditor",
+    "EditedClassifier",
+    "ParetoFrontDisplay",
+    "Population",
+    "Task",
+    "make_zoo",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, Self
 
+import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -14,7 +15,7 @@ from skmeta._validation import check_in_range
 from skmeta.baselines.checks import check_classifiers, check_not_empty, check_task
 from skmeta.datasets import Task
 from skmeta.population import Population, run_stack
-from skmeta.requirements import Objective, resolve_requirement
+from skmeta.requirements import Objective, Requirement, resolve_requirement
 
 
 def run_networks(networks: Any, task: Task) -> Tensor:
@@ -64,8 +65,22 @@ class Baseline(BaseEstimator, ABC):
 
     __metadata_request__fit = {"task": True}
 
-    needs_sensitive_at_prediction = False
-    """Whether the sensitive features of new rows must be known to predict."""
+    needs_sensitive = True
+    """Whether the task in fit must have sensitive features."""
+
+    @property
+    def needs_sensitive_at_prediction(self) -> bool:
+        """Whether the sensitive features of new rows must be known to predict."""
+        return False
+
+    @property
+    def games_threshold(self) -> bool:
+        """Whether a score moves only if its label at .5 changes.
+
+        Such a rival looks best where the measure is taken, and changes little at other
+        thresholds: a table must say so.
+        """
+        return False
 
     binary_only = False
     """Whether it is defined for two classes only."""
@@ -82,7 +97,7 @@ class Baseline(BaseEstimator, ABC):
         y : None
             Ignored.
         task : Task
-            Reference rows with labels and sensitive features.
+            Reference rows with labels, and with sensitive features if they are needed.
 
         Returns
         -------
@@ -90,11 +105,12 @@ class Baseline(BaseEstimator, ABC):
         """
         owner = type(self).__name__
         task = check_task(task, owner)
-        task.require_sensitive(owner)
+        if self.needs_sensitive:
+            task.require_sensitive(owner)
         if self.binary_only and task.n_classes != 2:
             raise ValueError(
                 f"{owner} is defined for two classes only. Got a task with {task.n_classes}: "
-                f"{task.classes.tolist()}. Use GroupShift or FineTune."  # type: ignore[union-attr]
+                f"{np.asarray(task.classes).tolist()}. Use GroupShift or FineTune."
             )
         self.task_ = task
         self._fit(networks, task)
@@ -107,7 +123,14 @@ class Baseline(BaseEstimator, ABC):
         """Resolve and check ``requirement`` and ``lam``, which most rivals have."""
         owner, params = type(self).__name__, self.get_params()
         check_in_range("lam", params["lam"], owner=owner, low=0)
-        return Objective(resolve_requirement(params["requirement"], owner))
+        requirement = resolve_requirement(params["requirement"], owner)
+        if not isinstance(requirement, Requirement):
+            raise ValueError(
+                f"The 'requirement' parameter of {owner} must be one on predictions, such as "
+                f"'equalized_odds'. Got {params['requirement']!r}, one on weights. Use Prune or "
+                "PermutationSelection."
+            )
+        return Objective(requirement)
 
     def _check_groups(self, task: Task) -> None:
         """Refuse a task whose groups are numbered in another way than in fit."""

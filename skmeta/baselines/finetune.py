@@ -140,12 +140,12 @@ def fine_tune(
     Population
         The fine-tuned networks.
     """
-    if objective.requirement.needs_sensitive:
+    if objective.requirement is not None and objective.requirement.needs_sensitive:
         task.require_sensitive("fine_tune")
     if n_steps == 0:
         return start
     original = start if original is None else original
-    origin, seeds = dict_of_rows(original), _seeds(original, random_state)
+    origin, seeds = dict_of_rows(original), seeds_of(original, random_state)
     lams = per_network(lam, len(start)).to(start.device, start.dtype)
     sampler = StratifiedRows(task.cells(), n_per_cell, n_steps)
     blocks: list[Block] = []
@@ -173,7 +173,7 @@ def dict_of_rows(population: Population) -> dict[int, Stack]:
     }
 
 
-def _seeds(population: Population, random_state: Any) -> list[int]:
+def seeds_of(population: Population, random_state: Any) -> list[int]:
     """Make a seed per network from its own weights and ``random_state``."""
     base = int(check_rng(random_state).integers(2**31))
     weights = [record.tensors["weight"] for record in population.records()]
@@ -194,7 +194,7 @@ def _fine_tune_stack(
     cells = Cells.of(task, original.device)
     # Many steps come back to the same rows, so one pass of the originals over all rows is
     # cheaper than one per step.
-    n_steps, batch_size = sampler.n_steps, sampler.n_per_cell * cells.frequencies.numel()
+    n_steps, batch_size = sampler.n_steps, sampler.batch_size
     known = run_stack(original, X) if n_steps * batch_size > task.n_samples else None
 
     def loss(outputs: Tensor, rows: Tensor) -> Tensor:

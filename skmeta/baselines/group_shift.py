@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from skmeta._validation import check_in_range, check_rng
+from skmeta.baselines.code_model import fit_codes, predicted_codes
 from skmeta.baselines.group_search import GroupSearch, membership
 from skmeta.datasets import Task
 
@@ -68,7 +68,7 @@ class GroupShift(GroupSearch):
         self.random_state = random_state
 
     @property
-    def needs_sensitive_at_prediction(self) -> bool:  # type: ignore[override]
+    def needs_sensitive_at_prediction(self) -> bool:
         """Whether the sensitive features of new rows must be known to predict."""
         return not self.predicted
 
@@ -79,18 +79,12 @@ class GroupShift(GroupSearch):
         self.group_model_ = None
         if self.predicted:
             model = LogisticRegression(max_iter=1000)
-            self.group_model_ = model.fit(task.X.astype(np.float64), task.sensitive)
+            self.group_model_ = fit_codes(model, task, task.sensitive)
 
     def _groups(self, task: Task, like: Tensor) -> Tensor:
         if self.group_model_ is None:
             return membership(task, like)
-        # A task may hold fewer groups than its codes can name.
-        shares = torch.zeros(task.n_samples, self.task_.n_groups).to(like)
-        probabilities = self.group_model_.predict_proba(task.X.astype(np.float64))
-        shares[:, torch.as_tensor(self.group_model_.classes_)] = torch.from_numpy(probabilities).to(
-            like
-        )
-        return shares
+        return predicted_codes(self.group_model_, task, self.task_.n_groups).to(like)
 
     def _choose(self, reference: Tensor) -> Tensor:
         groups = self._groups(self.task_, reference)

@@ -4,45 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from skmeta._validation import check_in_range, check_rng
 from skmeta.baselines.group_search import GroupSearch, membership
+from skmeta.baselines.labels import move_just_past
 from skmeta.datasets import Task
-
-_JUST_PAST = 1e-3
-"""Difference of the logits of a score that has just crossed .5."""
-
-
-def move_just_past(logits: Tensor, positive: Tensor) -> Tensor:
-    """Give binary scores the wanted labels with the smallest change.
-
-    A score whose label changes is moved to just past .5, the others stay where they are:
-    no scores with these labels have a lower divergence from the original ones.
-
-    Parameters
-    ----------
-    logits : Tensor of shape (n, n_samples, 2)
-        Original scores.
-    positive : Tensor of bool of shape (n, n_samples)
-        Wanted labels.
-
-    Returns
-    -------
-    Tensor of shape (n, n_samples, 2)
-
-    Examples
-    --------
-    >>> import torch
-    >>> logits = torch.tensor([[[0.0, 2.0], [0.0, 2.0]]])
-    >>> move_just_past(logits, torch.tensor([[True, False]])).softmax(-1)[..., 1]
-    tensor([[0.88, 0.50]])
-    """
-    past = torch.where(positive, _JUST_PAST / 2, -_JUST_PAST / 2)
-    moved = torch.stack([-past, past], -1).to(logits)
-    stays = (logits[..., 1] > logits[..., 0]) == positive
-    return torch.where(stays[..., None], logits, moved)
 
 
 class GroupThresholds(GroupSearch):
@@ -79,6 +46,7 @@ class GroupThresholds(GroupSearch):
     """
 
     needs_sensitive_at_prediction = True
+    games_threshold = True
     binary_only = True
 
     def __init__(

@@ -14,8 +14,8 @@ class Nothing(WeightEditor):
 
     Attributes
     ----------
-    task_ : Task or None
-        The task of ``fit``; it is not needed.
+    task_ : Task
+        The task of ``fit``, if there was one; it is not needed.
 
     Examples
     --------
@@ -42,8 +42,14 @@ class Nothing(WeightEditor):
         -------
         Nothing
         """
-        self.task_ = task  # type: ignore[assignment]
+        if task is not None:
+            self.task_ = task
+        elif hasattr(self, "task_"):  # of an earlier fit
+            del self.task_
         return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
 
     def _edit(self, population: Population) -> Population:
         return population

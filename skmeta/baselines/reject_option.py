@@ -55,6 +55,7 @@ class RejectOption(PostProcessor):
     """
 
     needs_sensitive_at_prediction = True
+    games_threshold = True
     binary_only = True
 
     def __init__(

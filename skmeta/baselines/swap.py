@@ -71,7 +71,8 @@ class Swap(WeightEditor):
         self.random_state = random_state
 
     def _fit(self, networks: Any, task: Task) -> None:
-        objective = self._objective()
+        requirement = self._objective().requirement
+        assert requirement is not None  # has just been resolved
         check_in_range("n_originals", self.n_originals, owner="Swap", low=1, kind="int")
         rng = check_rng(self.random_state)
         population = Population(networks)
@@ -81,7 +82,7 @@ class Swap(WeightEditor):
         weights = cells.take(rows).row_weights().to(logits)
         probabilities = logits[:, rows].softmax(-1)
         divergence = _mean_divergence(probabilities, probabilities[originals], weights)
-        measure = objective.requirement.measure(logits, cells)
+        measure = requirement.measure(logits, cells)
         self.objective_ = (divergence + self.lam * measure).numpy()
         self.network_ = population[[int(np.nanargmin(self.objective_))]]
 

@@ -11,16 +11,12 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor
 
-from skmeta._validation import check_in_range, check_option, check_rng
-from skmeta.baselines.base import PostProcessor
-from skmeta.baselines.group_thresholds import move_just_past
+from skmeta._validation import check_in_range, check_rng
+from skmeta.baselines.labels import LabelPostProcessor
 from skmeta.datasets import Task
 
-_CERTAIN = 20.0
-"""Logit of a hard label; its probability is 1 - 2e-9."""
 
-
-class ThresholdOptimizer(PostProcessor):
+class ThresholdOptimizer(LabelPostProcessor):
     """fairlearn's ThresholdOptimizer [1]_ for equalized odds, one per network.
 
     It gives labels, drawn at random between two thresholds per group. Labels have no
@@ -56,7 +52,6 @@ class ThresholdOptimizer(PostProcessor):
     """
 
     needs_sensitive_at_prediction = True
-    binary_only = True
 
     def __init__(
         self, *, scores: str = "minimal", grid_size: int = 1000, random_state: Any = None
@@ -66,7 +61,7 @@ class ThresholdOptimizer(PostProcessor):
         self.random_state = random_state
 
     def _fit(self, networks: Any, task: Task) -> None:
-        check_option("scores", self.scores, ["minimal", "hard"], owner="ThresholdOptimizer")
+        self._check_scores()
         check_in_range("grid_size", self.grid_size, owner="ThresholdOptimizer", low=1, kind="int")
         self._seed = int(check_rng(self.random_state).integers(2**31))
 
@@ -91,10 +86,7 @@ class ThresholdOptimizer(PostProcessor):
             for rival, scores in zip(settings, _as_columns(logits), strict=True)
         ]
         positive = torch.as_tensor(np.stack(labels) > 0, device=logits.device)
-        if self.scores == "minimal":
-            return move_just_past(logits, positive)
-        side = torch.where(positive, _CERTAIN / 2, -_CERTAIN / 2).to(logits)
-        return torch.stack([-side, side], -1)
+        return self._score(logits, positive)
 
 
 def _as_columns(logits: Tensor) -> NDArray[np.float64]:

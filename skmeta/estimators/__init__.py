@@ -1,5 +1,6 @@
 """The scikit-learn estimators over populations."""
 
 from skmeta.estimators.compliance_editor import ComplianceEditor
+from skmeta.estimators.edited_classifier import EditedClassifier
 
-__all__ = ["ComplianceEditor"]
+__all__ = ["ComplianceEditor", "EditedClassifier"]

@@ -6,39 +6,31 @@ import time
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.metadata_routing import UNUSED
-from sklearn.utils.validation import check_is_fitted
 
 from skmeta._validation import check_in_range, check_option, check_rng
-from skmeta.baselines import fine_tune, run_networks
+from skmeta.baselines import fine_tune
 from skmeta.baselines.checks import check_classifiers, check_population, check_task
 from skmeta.datasets import Task
-from skmeta.estimators.checks import (
-    check_device,
-    check_finite_edits,
-    check_finite_training,
-    check_lam_range,
-)
+from skmeta.estimators.checks import check_device, check_finite_training, check_lam_range
 from skmeta.estimators.cost import measure_cost
-from skmeta.estimators.fitting import build_metanet, build_net
+from skmeta.estimators.fitting import train_metanet
 from skmeta.estimators.graphs import FEATURES, make_builder
-from skmeta.estimators.reporting import edit_report
-from skmeta.estimators.training_module import EditingLoss
+from skmeta.estimators.guard import check_guard, roll_back
+from skmeta.estimators.masked_graphs import MaskedGraphBuilder
+from skmeta.estimators.measuring import MeasuredEdits
+from skmeta.estimators.passes import edit_population
 from skmeta.population import Population
-from skmeta.population.blocks import Block
-from skmeta.requirements import Cells, Objective, resolve_requirement
-from skmeta.training import StratifiedRows, keep_freed_memory
+from skmeta.requirements import Objective, split_requirements
+from skmeta.training import keep_freed_memory
 
-_EDIT_CHUNK = 256
-_TRAINING_ROWS_PER_CELL = 192
 # A continuation wants smaller steps than fine-tuning from the original.
 _REFINE_LR = 3e-3
 
 
-class ComplianceEditor(TransformerMixin, BaseEstimator):
+class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
     """Learn to edit classifiers so that a measured gap shrinks, in one forward pass.
 
     A metanetwork is trained on a population of networks to minimise ``divergence(original,
@@ -48,10 +40,16 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    requirement : str or Requirement, default="equalized_odds"
-        What the edit must bring about.
-    lam : float, default=0.1
-        Weight of the violation; within ``lam_range`` if that is given. The default score
+    requirement : str, Requirement, MaskRequirement, callable or list, default="equalized_odds"
+        What the edit must bring about: "equalized_odds", "demographic_parity",
+        "equal_opportunity", "data_minimization", "pruning", or an instance with parameters,
+        as ``Pruning(budget=0.25)``; a function of probabilities, labels and groups (see
+        :class:`~skmeta.requirements.Custom`); or a list for several at once, of which one
+        may be a mask.
+    lam : float or dict of str to float, default=0.1
+        Weight of the violation, or of each requirement by name, as in
+        ``{"equalized_odds": 0.1}``; within ``lam_range`` if that is given, which is of the
+        largest. A mask with a budget needs none. The default score
         depends on it, so that a grid over ``lam`` needs a scorer of its own. Two networks
         trained alike differ by some .005 to .01 nats: a lam whose edits exceed that is
         better served by handing back another network.
@@ -63,7 +61,7 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
     features : {"gradients", "cells", "probes", "weights"}, default="gradients"
         What the metanetwork sees beside the weights: mean states of each (label, group)
         cell and gradients of the requirement; mean states; the states on 64 unlabelled
-        rows; nothing (an edit looks at no data, as in the paper).
+        rows; nothing (an edit looks at no data, as in the paper). A mask needs "gradients".
     hidden_channels : int, default=64
         Width of the metanetwork's states.
     n_layers : int, default=3
@@ -76,9 +74,13 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
     lr : float, default=1.5e-3
         Peak learning rate of AdamW; a cosine takes it to zero.
     batch_size : int, default=32
-        Networks per step.
+        Networks per step; those of a step have one depth.
     callbacks : list, optional
         Further skorch callbacks.
+    guard : dict, optional
+        Bounds for every edit, ``max_divergence`` in nats and ``max_accuracy_drop`` as a
+        share of rows, on the rows of ``fit``: an edit beyond is rolled back to the original
+        bit by bit, and :meth:`report` says so.
     refine_steps : int, default=0
         Gradient steps on the same objective that follow each edit.
     device : str, default="cpu"
@@ -91,11 +93,14 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     net_ : skorch.NeuralNet
-        The trained net; ``net_.history`` has the losses.
-    metanet_ : Module
+        The trained net; ``net_.history`` has the losses. None if nothing was trained: a
+        mask without compensation.
+    metanet_ : Module or None
         The trained metanetwork.
-    requirement_ : Requirement
-        The resolved requirement.
+    plan_ : Plan
+        The resolved requirements and their lam.
+    requirement_ : Requirement or MaskRequirement
+        The one on predictions if there is one, else the mask.
     task_ : Task
         The task of ``fit`` with its sensitive features, for scorers and ``refine_steps``:
         treat a fitted editor like the data, whatever its ``features``.
@@ -131,7 +136,7 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
         self,
         requirement: Any = "equalized_odds",
         *,
-        lam: float = 0.1,
+        lam: Any = 0.1,
         lam_range: tuple[float, float] | None = None,
         metanet: Any = "neuron",
         features: str = "gradients",
@@ -142,6 +147,7 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
         lr: float = 1.5e-3,
         batch_size: int = 32,
         callbacks: list | None = None,
+        guard: dict | None = None,
         refine_steps: int = 0,
         device: str = "cpu",
         verbose: int = 0,
@@ -159,6 +165,7 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
         self.lr = lr
         self.batch_size = batch_size
         self.callbacks = callbacks
+        self.guard = guard
         self.refine_steps = refine_steps
         self.device = device
         self.verbose = verbose
@@ -181,61 +188,50 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
         ComplianceEditor
             Itself.
         """
-        started = time.process_time()
-        low, high = self._check_params()
-        population = check_population(networks, "ComplianceEditor")
-        task = check_task(task, "ComplianceEditor")
-        self.requirement_ = resolve_requirement(self.requirement, "ComplianceEditor")
-        check_classifiers(population, task, "ComplianceEditor")
-        task.require_sensitive("ComplianceEditor")
-        self.device_ = check_device(self.device, "ComplianceEditor")
+        started, owner = time.process_time(), "ComplianceEditor"
+        self._check_params()
+        population, task = check_population(networks, owner), check_task(task, owner)
+        self.plan_ = split_requirements(self.requirement, self.lam, owner)
+        requirement, mask = self.plan_.requirement, self.plan_.mask
+        self.requirement_ = mask if requirement is None else requirement
+        self.lam_range_ = self._range_of_lam()
+        check_classifiers(population, task, owner)
+        if requirement is not None and requirement.needs_sensitive:
+            task.require_sensitive(owner)
+        self.device_ = check_device(self.device, owner)
         population = population.to(self.device_, torch.float32)
         seeds = check_rng(self.random_state).integers(2**62, size=4).tolist()
-        self.task_, self.lam_range_ = task, (low, high)
+        self.task_ = task
         self.n_inputs_, self.n_classes_ = task.n_features, task.n_classes
         self.builder_ = make_builder(
-            self.features, Objective(self.requirement_), task, population, seeds[0]
+            self.features, Objective(requirement), task, population, seeds[0]
         )
-        graphs = [(p, self.builder_.build(stack)) for p, stack in population.depth_blocks()]
-        X, _, _ = task.tensors(self.device_)
-        metanet = build_metanet(
-            self.metanet,
-            graphs[0][1],
-            seed=seeds[1],
-            n_inputs=self.n_inputs_,
-            n_outputs=self.n_classes_,
-            hidden_channels=self.hidden_channels,
-            n_layers=self.n_layers,
-        )
-        module = EditingLoss(
-            metanet.to(self.device_),
-            graphs,
-            self.builder_.objective,
-            X,
-            Cells.of(task, self.device_),
-            StratifiedRows(task.cells(), _TRAINING_ROWS_PER_CELL, 1),
-            (low, high),
-            torch.Generator().manual_seed(seeds[2]),
-        )
-        self.net_ = build_net(self, module, len(population), seed=seeds[3])
+        self.masked_ = None
+        if mask is not None:
+            check_option("features", self.features, ["gradients"], owner=f"{owner} with a mask")
+            self.masked_ = MaskedGraphBuilder(self.builder_, mask, self.plan_.lam_mask)
         keep_freed_memory()
-        self.net_.fit(np.arange(len(population)), None)
-        module.forget()
-        check_finite_training(metanet)
-        self.metanet_ = metanet
+        self.net_ = self.metanet_ = None
+        if mask is None or mask.compensate:
+            self.net_, self.metanet_ = train_metanet(self, population, seeds[1:])
+            check_finite_training(self.metanet_)
         self.cost_ = measure_cost(
             population,
             fit_seconds=time.process_time() - started,
-            edit=lambda few: self._edit(few, high),
+            edit=lambda few: self._edit(few, self.lam_range_[1]),
             tune=lambda few, n: fine_tune(
-                few, task, self.builder_.objective, lam=high, n_steps=n, random_state=0
+                few,
+                task,
+                self.builder_.objective,
+                lam=self.lam_range_[1],
+                n_steps=n,
+                random_state=0,
             ),
         )
         return self
 
-    def _check_params(self) -> tuple[float, float]:
+    def _check_params(self) -> None:
         owner = "ComplianceEditor"
-        check_in_range("lam", self.lam, owner=owner, low=0, closed="neither")
         check_option("features", self.features, FEATURES, owner=owner)
         for name, least in (
             ("hidden_channels", 1),
@@ -246,14 +242,17 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
         ):
             check_in_range(name, getattr(self, name), owner=owner, low=least, kind="int")
         check_in_range("lr", self.lr, owner=owner, low=0, closed="neither")
+        check_guard(self.guard, owner)
         if self.callbacks is not None and not isinstance(self.callbacks, list):
             raise TypeError(
                 "The 'callbacks' parameter of ComplianceEditor must be a list of skorch callbacks. "
                 f"Got {self.callbacks!r} instead."
             )
+
+    def _range_of_lam(self) -> tuple[float, float]:
         if self.lam_range is None:
-            return float(self.lam), float(self.lam)
-        return check_lam_range(self.lam_range, self.lam, "ComplianceEditor")
+            return self.plan_.lam, self.plan_.lam
+        return check_lam_range(self.lam_range, self.plan_.lam, "ComplianceEditor")
 
     def transform(self, networks: Any, *, lam: float | None = None) -> Any:
         """Edit networks.
@@ -271,7 +270,12 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
         Population or list of networks
             Edited copies, of the kind that came in.
         """
-        original = self._ready(networks)
+        edited, _ = self._transform(self._ready(networks), lam)
+        edited = edited.to("cpu")
+        return edited if isinstance(networks, Population) else edited.to_networks()
+
+    def _transform(self, original: Population, lam: float | None) -> tuple[Population, np.ndarray]:
+        """Return edited networks, and which edits the guard has rolled back."""
         lam = self._check_lam(lam)
         edited = self._edit(original, lam)
         if self.refine_steps:
@@ -285,12 +289,19 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
                 original=original,
                 random_state=0,
             )
-        edited = edited.to("cpu")
-        return edited if isinstance(networks, Population) else edited.to_networks()
+        if guard := check_guard(self.guard, "ComplianceEditor"):
+            return roll_back(original, edited, self.task_, guard)
+        return edited, np.zeros(len(original), dtype=bool)
+
+    def _edit(self, population: Population, lam: float) -> Population:
+        builder = self.builder_ if self.masked_ is None else self.masked_
+        return edit_population(population, builder, self.metanet_, lam)
 
     def _check_lam(self, lam: float | None) -> float:
         """Return lam if the editor was fitted for it."""
-        lam = self.lam if lam is None else lam
+        lam = (
+            split_requirements(self.requirement, self.lam, "transform").lam if lam is None else lam
+        )
         check_in_range("lam", lam, owner="transform", low=0, closed="neither")
         low, high = self.lam_range_
         slack = 1 + 1e-9
@@ -300,98 +311,3 @@ class ComplianceEditor(TransformerMixin, BaseEstimator):
                 f"[{low:g}, {high:g}]. Got {lam:g}. Fit with lam_range=(low, high) to cover it."
             )
         return float(lam)
-
-    def _measuring_task(self, task: Task | None) -> Task:
-        """Return the rows to measure on, with the labels that the editor was fitted on."""
-        if task is None:
-            return self.task_
-        task = check_task(task, "ComplianceEditor")
-        task.require_sensitive("ComplianceEditor")
-        came, known = np.asarray(task.classes).tolist(), np.asarray(self.task_.classes).tolist()
-        if came != known:
-            raise ValueError(
-                "ComplianceEditor measures on rows with the labels that it was fitted on, "
-                f"{known}. Got {came}."
-            )
-        return task
-
-    def _ready(self, networks: Any) -> Population:
-        """Return checked networks as float32 on the device of the editor."""
-        check_is_fitted(self)
-        population = check_population(networks, "ComplianceEditor")
-        check_classifiers(population, self.task_, "ComplianceEditor")
-        return population.to(self.device_, torch.float32)
-
-    def _edit(self, population: Population, lam: float) -> Population:
-        blocks: list[Block] = []
-        with torch.no_grad():
-            for positions, stack in population.depth_blocks():
-                for start in range(0, len(stack), _EDIT_CHUNK):
-                    rows = torch.arange(start, min(start + _EDIT_CHUNK, len(stack)))
-                    part = stack if len(rows) == len(stack) else stack.select(rows)
-                    graph = self.builder_.build(part)
-                    lams = graph.context.new_full((len(part),), lam)
-                    params = part.params.map(torch.add, self.metanet_(graph, lams))
-                    check_finite_edits(params, positions[rows.numpy()])
-                    blocks.append((positions[rows.numpy()], part.with_params(params)))
-        return population.with_blocks(blocks)
-
-    def score(self, networks: Any, y: Any = None, *, task: Task | None = None) -> float:
-        """Return minus the mean objective after an edit, with the exact measure.
-
-        Parameters
-        ----------
-        networks : Population or sequence of networks
-            Networks to edit.
-        y : None
-            Ignored.
-        task : Task, optional
-            Rows to measure on; default is the task of ``fit``.
-
-        Returns
-        -------
-        float
-            At most 0; compare editors of one ``lam`` only.
-        """
-        population, task = self._ready(networks), self._measuring_task(task)
-        before = run_networks(population, task)
-        after = run_networks(self.transform(population), task)
-        lam = torch.full((len(population),), float(self.lam))
-        exact = Objective(self.requirement_).exact(before, after, Cells.of(task), lam)
-        return -float(exact.mean())
-
-    def report(
-        self,
-        networks: Any,
-        *,
-        task: Task | None = None,
-        lam: float | None = None,
-        n_bootstrap: int = 500,
-    ) -> pd.DataFrame:
-        """Edit networks and say what happened to each of them.
-
-        Parameters
-        ----------
-        networks : Population or sequence of networks
-            Networks to edit.
-        task : Task, optional
-            Rows to measure on; default is the task of ``fit``, on which results look
-            better than on new rows.
-        lam : float, optional
-            See :meth:`transform`.
-        n_bootstrap : int, default=500
-            Resamples of the rows, within each (label, group) cell, for the intervals.
-
-        Returns
-        -------
-        DataFrame
-            One row per network: divergence (nats), the requirement's measure and the
-            accuracy before and after, 95 % intervals (``_low``, ``_high``) that say how
-            much is luck of the rows, and ``status``: "reduced" or "raised" if the interval
-            of the measure's change excludes zero, else "unclear".
-        """
-        check_in_range("n_bootstrap", n_bootstrap, owner="report", low=1, kind="int")
-        population, task = self._ready(networks), self._measuring_task(task)
-        before = run_networks(population, task)
-        after = run_networks(self.transform(population, lam=lam), task)
-        return edit_report(before, after, task, self.requirement_, n_bootstrap)

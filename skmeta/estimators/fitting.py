@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.base import clone
 from skorch import NeuralNet
 from skorch.callbacks import Callback, GradientNormClipping, LRScheduler, PrintLog
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm.auto import tqdm
 
 from skmeta._validation import check_option
+from skmeta.estimators.reference import rows_per_cell
 from skmeta.estimators.training_module import EditingLoss, MeanCriterion
 from skmeta.metanets import METANETS, EditingMetanet, WeightGraph
+from skmeta.population import Population
+from skmeta.requirements import Cells
+from skmeta.training import StratifiedRows
+
+_TRAINING_ROWS_PER_CELL = 192
 
 
 @contextmanager
@@ -26,6 +34,59 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
         yield
+
+
+def train_metanet(
+    estimator: Any, population: Population, seeds: Sequence[int]
+) -> tuple[NeuralNet, nn.Module]:
+    """Train the metanetwork of an editor whose builders are ready.
+
+    Parameters
+    ----------
+    estimator : ComplianceEditor
+        With ``builder_``, ``masked_``, ``task_``, ``lam_range_`` and ``device_``.
+    population : Population
+        Training networks as float32 on the device.
+    seeds : sequence of int
+        Three seeds: of the metanetwork, of rows and lam (and budgets), of the batches.
+
+    Returns
+    -------
+    tuple of (NeuralNet, Module)
+        The skorch net and its metanetwork.
+    """
+    task, builder, masked = estimator.task_, estimator.builder_, estimator.masked_
+    generator = torch.Generator().manual_seed(seeds[1])
+    graphs = [
+        (p, builder.build(stack) if masked is None else masked.build_random(stack, generator))
+        for p, stack in population.depth_blocks()
+    ]
+    metanet = build_metanet(
+        estimator.metanet,
+        graphs[0][1],
+        seed=seeds[0],
+        n_inputs=task.n_features,
+        n_outputs=task.n_classes,
+        hidden_channels=estimator.hidden_channels,
+        n_layers=estimator.n_layers,
+    )
+    cells, requirement = task.cells(), builder.objective.requirement
+    n_rows = _TRAINING_ROWS_PER_CELL * len(np.unique(cells))
+    X, _, _ = task.tensors(estimator.device_)
+    module = EditingLoss(
+        metanet.to(estimator.device_),
+        graphs,
+        builder.objective,
+        X,
+        Cells.of(task, estimator.device_),
+        StratifiedRows(cells, rows_per_cell(task, requirement, n_rows), 1),
+        estimator.lam_range_,
+        generator,
+    )
+    net = build_net(estimator, module, seed=seeds[2])
+    net.fit(np.arange(len(population)), None)
+    module.forget()
+    return net, metanet
 
 
 def build_metanet(
@@ -62,15 +123,14 @@ def build_metanet(
         )
 
 
-def build_net(estimator: Any, module: EditingLoss, n_networks: int, *, seed: int) -> NeuralNet:
+def build_net(estimator: Any, module: EditingLoss, *, seed: int) -> NeuralNet:
     """Build the skorch net of an estimator, or clone it from its ``net`` parameter."""
-    generator = torch.Generator().manual_seed(seed)
+    generator, groups = torch.Generator().manual_seed(seed), module.by_depth()
     fixed = {
         # A callable: skorch does not let set_params replace a module by a module.
         "module": partial(_given, module),
         "criterion": MeanCriterion,
-        "iterator_train__shuffle": True,
-        "iterator_train__generator": generator,
+        "iterator_train": partial(same_depth_loader, groups=groups, generator=generator),
         "device": str(estimator.device_),
     }
     if estimator.net is not None:
@@ -80,7 +140,7 @@ def build_net(estimator: Any, module: EditingLoss, n_networks: int, *, seed: int
                 f"{type(estimator.net).__name__} instead."
             )
         return clone(estimator.net).set_params(**fixed)
-    n_steps = estimator.max_epochs * -(-n_networks // estimator.batch_size)
+    n_steps = estimator.max_epochs * len(SameDepthBatches(groups, estimator.batch_size, generator))
     callbacks: list = [
         ("clip", GradientNormClipping(1.0)),
         (
@@ -107,6 +167,49 @@ def build_net(estimator: Any, module: EditingLoss, n_networks: int, *, seed: int
 
 def _given(module: nn.Module) -> nn.Module:
     return module
+
+
+class SameDepthBatches(Sampler[list[int]]):
+    """Batches of networks of one depth, in random order.
+
+    One graph of many networks takes fewer and larger operations than one per depth. Of the
+    networks of a depth those that do not fill a last batch sit an epoch out.
+
+    Parameters
+    ----------
+    groups : sequence of Tensor of int
+        Positions of the networks of each depth.
+    batch_size : int
+        Networks per batch; a depth with fewer gives one batch of all.
+    generator : torch.Generator
+        Draws the order.
+    """
+
+    def __init__(
+        self, groups: Sequence[Tensor], batch_size: int, generator: torch.Generator
+    ) -> None:
+        self.groups, self.batch_size, self.generator = groups, batch_size, generator
+
+    def __len__(self) -> int:
+        return sum(max(len(group) // self.batch_size, 1) for group in self.groups)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        batches: list[Tensor] = []
+        for group in self.groups:
+            order = group[torch.randperm(len(group), generator=self.generator)]
+            n_whole = len(order) // self.batch_size * self.batch_size or len(order)
+            batches += order[:n_whole].split(self.batch_size)
+        for number in torch.randperm(len(batches), generator=self.generator):
+            yield batches[number].tolist()
+
+
+def same_depth_loader(
+    dataset: Dataset, batch_size: int, *, groups: Sequence[Tensor], generator: torch.Generator
+) -> DataLoader:
+    """Build a loader for skorch's ``iterator_train``."""
+    sampler = SameDepthBatches(groups, batch_size, generator)
+    # Without a generator the loader draws a seed from the global one.
+    return DataLoader(dataset, batch_sampler=sampler, generator=generator)
 
 
 class EpochBar(Callback):

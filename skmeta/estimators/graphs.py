@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from skmeta.datasets import Task
-from skmeta.estimators.reference import representative_rows
+from skmeta.estimators.reference import representative_rows, rows_per_cell
 from skmeta.gradients import KroneckerFisher, Recording
 from skmeta.metanets import WeightGraph
 from skmeta.metanets.inputs import rms
@@ -17,12 +17,12 @@ from skmeta.population import Population, Stack, Tape, forward
 from skmeta.population.direction import Direction
 from skmeta.requirements import Cells, Objective
 
-_CHUNK = 32
-# The divergence of a step is measured on every fourth reference row.
-_COST_STRIDE = 4
+CHUNK = 24
+# The divergence of a step is measured on every fifth reference row.
+_COST_STRIDE = 5
 FEATURES = ("weights", "probes", "cells", "gradients")
 _PROBE_ROWS = 64
-_REFERENCE_ROWS_PER_CELL = 128
+_REFERENCE_ROWS = 640
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class GraphBuilder:
     ----------
     features : {"weights", "probes", "cells", "gradients"}
         What is added to the weights: nothing; the states on a few rows; the mean states of
-        each (label, group) cell; these and the natural and plain gradients of the
-        requirement.
+        each (label, group) cell; these and the natural gradients of the requirement.
     objective : Objective
-        Whose gradients are taken.
+        Whose gradients are taken. For networks that were changed already these are the
+        gradients of the divergence from the original, too.
     X : Tensor of shape (n_reference, n_inputs)
         Reference rows (for "weights" only their number of columns counts).
     cells : Cells or None
@@ -55,19 +55,28 @@ class GraphBuilder:
         """
         rows = torch.arange(len(stack))
         parts = [
-            self._build(stack if len(stack) <= _CHUNK else stack.select(chunk))
-            for chunk in rows.split(_CHUNK)
+            self.build_few(stack if len(stack) <= CHUNK else stack.select(chunk))
+            for chunk in rows.split(CHUNK)
         ]
         return parts[0] if len(parts) == 1 else WeightGraph.merge(parts, stack)
 
-    def _build(self, stack: Stack) -> WeightGraph:
+    def build_few(self, stack: Stack, teacher: Stack | None = None) -> WeightGraph:
+        """Return the graphs of a few networks, which may have been changed already.
+
+        Parameters
+        ----------
+        stack : Stack
+            Networks as they are now.
+        teacher : Stack, optional
+            The networks as they were; only with the features "gradients".
+        """
         size = torch.tensor([[float(a.n_parameters)] for a in stack.architectures])
         context = size.to(self.X).log() - 8.0
         if self.features == "weights":
             nodes = tuple(context.new_zeros(len(stack), w, 0) for w in stack.widths)
             return WeightGraph(stack, nodes, (), context, context.new_zeros(len(stack), 0))
         if self.features == "gradients":
-            return self._with_gradients(stack, context)
+            return self._with_gradients(stack, context, teacher)
         states = _States()
         with torch.no_grad():
             logits = forward(stack, self.X, tape=states)
@@ -80,12 +89,14 @@ class GraphBuilder:
             context = torch.cat([context, self._cell_context(logits)], 1)
         return WeightGraph(stack, nodes, (), context, context.new_zeros(len(stack), 0))
 
-    def _with_gradients(self, stack: Stack, context: Tensor) -> WeightGraph:
+    def _with_gradients(self, stack: Stack, context: Tensor, teacher: Stack | None) -> WeightGraph:
         assert self.cells is not None
-        recording = Recording(stack, self.X)
+        recording, before = Recording(stack, self.X), _States()
+        with torch.no_grad():
+            original = None if teacher is None else forward(teacher, self.X, tape=before)
         logits = recording.logits.clone().requires_grad_()
         with torch.enable_grad():
-            parts = self.objective.requirement.directions(logits, self.cells).unbind(1)
+            parts = self._parts(logits, original)
         deltas, gradients = [], []
         for part in parts:
             ones = torch.ones_like(part)
@@ -93,48 +104,72 @@ class GraphBuilder:
             deltas.append(recording.pull_back(cotangent))
             gradients.append(recording.gradient(deltas[-1]))
         fisher = KroneckerFisher(recording, self.cells.row_weights().to(self.X))
-        pairs = zip(fisher.solve(gradients), gradients, strict=True)
         gaps = [part.detach() for part in parts]
-        steps = [
-            polyak_step(gradient, gap, direction)
-            for gap, pair in zip(gaps, pairs, strict=True)
-            for gradient in pair[1:]
-            for direction in pair
-        ]
-        reach, cost = self._reach(recording, gaps, steps)
+        triples = zip(gradients, gaps, fisher.solve(gradients), strict=True)
+        steps, reach, cost = self._reach(
+            recording, gaps, [polyak_step(*triple) for triple in triples], original
+        )
         nodes = []
         for i, node in enumerate(self._cell_nodes(stack, recording.states)):
             extra = [self._delta_nodes(stack, i, d[i - 1] if i else None) for d in deltas]
+            if before.kept:
+                moved = self._cell_means(recording.states[i] - before.kept[i]).transpose(1, 2)
+                extra.append(_standardised(moved, stack, i))
             nodes.append(torch.cat([node, *extra], -1))
         gap = torch.stack(gaps, 1)
         logs = [gap.clamp_min(1e-4).log(), cost.log()]
         context = torch.cat([context, self._cell_context(recording.logits), gap, *logs], 1)
-        return WeightGraph(stack, tuple(nodes), tuple(steps), context, reach)
+        divergence = None if teacher is None else gaps[0]
+        return WeightGraph(stack, tuple(nodes), tuple(steps), context, reach, teacher, divergence)
+
+    def _parts(self, logits: Tensor, original: Tensor | None) -> list[Tensor]:
+        """Return what is differentiated: the divergence so far, then the requirement's parts."""
+        assert self.cells is not None
+        parts = []
+        if original is not None:
+            parts.append(self.objective.divergence(original, logits, self.cells))
+        if self.objective.requirement is not None:
+            parts += self.objective.requirement.directions(logits, self.cells).unbind(1)
+        return parts
 
     def _reach(
-        self, recording: Recording, gaps: list[Tensor], steps: list[Direction]
-    ) -> tuple[Tensor, Tensor]:
-        """Return how far to go along each step per unit of lam, and what a whole step costs.
+        self,
+        recording: Recording,
+        gaps: list[Tensor],
+        steps: list[Direction],
+        original: Tensor | None,
+    ) -> tuple[list[Direction], Tensor, Tensor]:
+        """Return the steps, how far to go along each per unit of lam, and what it costs.
 
-        The multiple a of a step that minimises lam * gap * (1 - a) + cost * a**2.
+        For a part of the requirement the multiple a of its step that minimises
+        lam * gap * (1 - a) + cost * a**2. A step back towards the original networks is
+        scaled to the minimum of a parabola through the divergence, and taken whole.
         """
-        assert self.cells is not None
         few, stack = self._few_rows(), recording.stack
-        cells, here, X = self.cells.take(few), recording.logits[:, few], self.X[few]
-        cost = torch.stack(
-            [
-                self.objective.divergence(
-                    here, forward(stack, X, s.added_to(stack.params, -1)), cells
-                )
-                for s in steps
-            ],
-            1,
-        ).clamp_min(1e-6)
-        n_per_gap = len(steps) // len(gaps)
-        return 0.5 * torch.stack(gaps, 1).repeat_interleave(n_per_gap, 1) / cost, cost
+        X, here = self.X[few], recording.logits[:, few]
+        scaled, reach, cost = [], [], []
+        for number, (gap, step) in enumerate(zip(gaps, steps, strict=True)):
+            if original is not None and number == 0:
+                there = self._cost(original[:, few], stack, X, step, 2.0)
+                factor = 2 * gap / (gap + there).clamp_min(1e-12)
+                scaled.append(_times(step, factor))
+                reach.append(torch.full_like(gap, torch.inf))
+                cost.append(there)
+            else:
+                scaled.append(step)
+                cost.append(self._cost(here, stack, X, step, 1.0))
+                reach.append(0.5 * gap / cost[-1])
+        return scaled, torch.stack(reach, 1), torch.stack(cost, 1)
+
+    def _cost(self, like: Tensor, stack: Stack, X: Tensor, step: Direction, a: float) -> Tensor:
+        """Divergence from given predictions after a multiple of a step, at least 1e-6."""
+        assert self.cells is not None
+        moved = forward(stack, X, step.added_to(stack.params, -a))
+        cells = self.cells.take(self._few_rows())
+        return self.objective.divergence(like, moved, cells).clamp_min(1e-6)
 
     def _few_rows(self) -> Tensor:
-        """Every fourth row of each cell, beginning with its first."""
+        """Every fifth row of each cell, beginning with its first."""
         assert self.cells is not None
         codes = self.cells.codes
         return torch.cat([(codes == c).nonzero()[::_COST_STRIDE, 0] for c in codes.unique()])
@@ -181,7 +216,9 @@ def make_builder(
     if features == "probes":
         rows = np.random.default_rng(seed).permutation(task.n_samples)[:_PROBE_ROWS]
         return GraphBuilder(features, objective, X[np.sort(rows)], None)
-    rows = representative_rows(task, population, _REFERENCE_ROWS_PER_CELL)
+    rows = representative_rows(
+        task, population, rows_per_cell(task, objective.requirement, _REFERENCE_ROWS)
+    )
     cells = Cells.of(task, device).take(torch.as_tensor(rows))
     return GraphBuilder(features, objective, X[rows], cells)
 
@@ -209,5 +246,9 @@ def _standardised(values: Tensor, stack: Stack, state: int) -> Tensor:
 
 def polyak_step(gradient: Direction, value: Tensor, direction: Direction) -> Direction:
     """Scale a direction so that one step along it would bring a linear function to zero."""
-    factor = value / direction.dot(gradient).clamp_min(1e-12)
-    return direction.map(lambda t: t * factor.view(-1, *[1] * (t.ndim - 1)))
+    return _times(direction, value / direction.dot(gradient).clamp_min(1e-12))
+
+
+def _times(direction: Direction, factors: Tensor) -> Direction:
+    """Multiply a direction by one number per network."""
+    return direction.map(lambda t: t * factors.view(-1, *[1] * (t.ndim - 1)))

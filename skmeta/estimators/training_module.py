@@ -68,17 +68,18 @@ class EditingLoss(nn.Module):
         self.data = None
 
     def forward(self, positions: Tensor) -> Tensor:
-        """Return one loss per network, ``(n,)``, in the order of depth."""
+        """Return one loss per network, ``(n,)``; the networks must be of one depth."""
         assert self.data is not None
         graphs, X, cells, sampler = self.data
         rows = next(iter(sampler.epoch([self.generator])))[0]
         rows = rows.to(X.device)
-        where = self.where[positions.cpu()]
-        losses = []
-        for number in where[:, 0].unique().tolist():
-            graph = graphs[number][1].select(where[where[:, 0] == number, 1])
-            losses.append(self._losses(graph, X[rows], cells.take(rows)))
-        return torch.cat(losses)
+        number, members = self.where[positions.cpu()].T
+        graph = graphs[int(number[0])][1].select(members)
+        return self._losses(graph, X[rows], cells.take(rows))
+
+    def by_depth(self) -> list[Tensor]:
+        """Positions of the networks of each depth."""
+        return [(self.where[:, 0] == n).nonzero()[:, 0] for n in self.where[:, 0].unique()]
 
     def _losses(self, graph: WeightGraph, X: Tensor, cells: Cells) -> Tensor:
         low, high = np.log(self.lam_range)
@@ -86,10 +87,13 @@ class EditingLoss(nn.Module):
         lam = (low + (high - low) * uniform).exp()
         edited = graph.stack.params.map(torch.add, self.metanet(graph, lam))
         with torch.no_grad():
-            original = forward(graph.stack, X)
+            original = forward(graph.original, X)
         loss = self.objective.loss(original, forward(graph.stack, X, edited), cells, lam)
-        # Losses grow with lam; without the division the largest would dominate.
-        return loss / (lam + 0.03)
+        # Without the division the networks with the largest losses would dominate.
+        if graph.divergence is None:
+            return loss / (lam + 0.03)
+        violation = 0.0 if self.objective.requirement is None else 0.1 * lam
+        return loss / (graph.divergence + violation + 1e-4)
 
 
 class MeanCriterion(nn.Module):

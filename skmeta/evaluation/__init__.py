@@ -1,8 +1,10 @@
-"""Measuring edits and comparing methods: measures, intervals, fronts and pictures."""
+"""Measuring edits, comparing methods and choosing: scores, intervals, fronts and pictures."""
 
+from skmeta.evaluation.choosing import least_divergence, least_violation
 from skmeta.evaluation.comparison import compare
-from skmeta.evaluation.displays import ParetoFrontDisplay
-from skmeta.evaluation.fronts import pareto_front
+from skmeta.evaluation.displays import EditDisplay, GroupRatesDisplay, ParetoFrontDisplay
+from skmeta.evaluation.frames import metric_frames
+from skmeta.evaluation.fronts import hypervolume, pareto_front
 from skmeta.evaluation.intervals import (
     Interval,
     bootstrap_interval,
@@ -10,13 +12,29 @@ from skmeta.evaluation.intervals import (
     paired_interval,
 )
 from skmeta.evaluation.measures import measure_edits
+from skmeta.evaluation.scorers import (
+    EditScorer,
+    accuracy_change_scorer,
+    divergence_scorer,
+    measure_scorer,
+)
 
 __all__ = [
+    "EditDisplay",
+    "EditScorer",
+    "GroupRatesDisplay",
     "Interval",
     "ParetoFrontDisplay",
+    "accuracy_change_scorer",
     "bootstrap_interval",
     "compare",
+    "divergence_scorer",
+    "hypervolume",
+    "least_divergence",
+    "least_violation",
     "measure_edits",
+    "measure_scorer",
+    "metric_frames",
     "network_intervals",
     "paired_interval",
     "pareto_front",

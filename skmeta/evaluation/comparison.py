@@ -14,10 +14,10 @@ from torch import Tensor
 from skmeta._validation import check_in_range
 from skmeta.baselines import run_networks
 from skmeta.datasets import Task
-from skmeta.evaluation.intervals import bootstrap_interval, paired_interval
+from skmeta.evaluation.intervals import bootstrap_interval, paired_interval, runs_of
 from skmeta.evaluation.measures import measure_edits
 from skmeta.population import Population
-from skmeta.requirements import resolve_requirement
+from skmeta.requirements import MaskRequirement, resolve_requirement
 
 
 def compare(
@@ -44,7 +44,8 @@ def compare(
     task : Task
         Rows to measure on, which no method has seen.
     requirement : str or Requirement, default="equalized_odds"
-        What the edits were for.
+        What the edits were for. One on weights (inputs, pruning) needs methods with
+        ``transform``.
     lam : float, default=0.1
         Of the objective, divergence + lam * measure.
     groups : array-like of shape (n,), optional
@@ -85,15 +86,15 @@ def compare(
     if requirement.needs_sensitive:
         task.require_sensitive("compare")
     population = Population(networks)
-    if groups is None and "run" in population.metadata:
-        groups = population.metadata["run"].to_numpy()
-    options: dict[str, Any] = {"groups": groups}
+    options: dict[str, Any] = {"groups": runs_of(population) if groups is None else groups}
     options |= {"n_bootstrap": n_bootstrap, "random_state": random_state}
-    original = run_networks(population, task)
+    # Run once for all methods, unless weights are measured.
+    on_weights = isinstance(requirement, MaskRequirement)
+    original = population if on_weights else run_networks(population, task)
     rows = {}
     for name, method in methods.items():
-        logits, seconds = _apply(name, method, population, task)
-        frame = measure_edits(original, logits, task, requirement)
+        edited, seconds = _apply(name, method, population, task)
+        frame = measure_edits(original, edited, task, requirement)
         objective = frame["divergence"] + lam * frame["measure"]
         nothing = lam * (frame["measure"] - frame["measure_change"])
         row: dict[str, float] = {}
@@ -111,22 +112,20 @@ def _add(row: dict[str, float], name: str, interval: tuple[float, float, float])
     row[name], row[f"{name}_low"], row[f"{name}_high"] = interval
 
 
-def _apply(name: str, method: Any, population: Population, task: Task) -> tuple[Tensor, float]:
-    """Return a method's logits and the seconds that it took."""
+def _apply(name: str, method: Any, population: Population, task: Task) -> tuple[Any, float]:
+    """Return what a method gives, networks or logits, and the seconds that it took."""
     if isinstance(method, Tensor):
         return method, float("nan")
     start = time.process_time()
     if hasattr(method, "transform"):
         edited = method.transform(population)
-        seconds = time.process_time() - start
-        return run_networks(edited, task), seconds
-    if hasattr(method, "predict_logits"):
-        logits = method.predict_logits(population, task)
+    elif hasattr(method, "predict_logits"):
+        edited = method.predict_logits(population, task)
     elif callable(method):
-        logits = method(population, task)
+        edited = method(population, task)
     else:
         raise TypeError(
             "The 'methods' of compare must be fitted estimators, callables (networks, task) -> "
             f"logits, or logits. Got {type(method).__name__} for {name!r}."
         )
-    return logits, time.process_time() - start
+    return edited, time.process_time() - start

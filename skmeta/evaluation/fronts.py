@@ -1,4 +1,4 @@
-"""Which points no other point beats: :func:`pareto_front`."""
+"""Fronts: which points no other point beats, and how much a set of points dominates."""
 
 from __future__ import annotations
 
@@ -34,3 +34,40 @@ def pareto_front(points: ArrayLike) -> NDArray[np.bool_]:
     no_worse = (points[:, None] <= points[None]).all(-1)
     better = (points[:, None] < points[None]).any(-1)
     return ~(no_worse & better).any(0) & ~np.isnan(points).any(1)
+
+
+def hypervolume(points: ArrayLike, reference: ArrayLike) -> float:
+    """Area that points dominate below a reference; less is better on both axes.
+
+    Parameters
+    ----------
+    points : array-like of shape (n, 2)
+        For instance divergence and measure of one method at several lam. They need not be
+        on a front. Points beyond the reference on an axis, and points with a nan,
+        contribute nothing.
+    reference : array-like of shape (2,)
+        The worst that is of interest, for instance a divergence of .004 and the measure of
+        doing nothing. Areas of one reference compare methods.
+
+    Returns
+    -------
+    float
+        In the product of the axes' units; larger is better.
+
+    Examples
+    --------
+    >>> from skmeta.evaluation import hypervolume
+    >>> hypervolume([[0, 2], [1, 1], [9, 0]], reference=[3, 3])
+    5.0
+    """
+    points, reference = (np.asarray(x, dtype=np.float64) for x in (points, reference))
+    if points.ndim != 2 or points.shape[1] != 2 or reference.shape != (2,):
+        raise ValueError(
+            "hypervolume has two axes: 'points' must have shape (n, 2) and 'reference' (2,). Got "
+            f"{points.shape} and {reference.shape}."
+        )
+    inside = points[(points < reference).all(1)]
+    x, y = inside[inside[:, 0].argsort()].T
+    # From each point to the next, the lowest so far dominates all above it.
+    widths = np.diff(x, append=reference[0])
+    return float(widths @ (reference[1] - np.minimum.accumulate(y)))

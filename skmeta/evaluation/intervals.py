@@ -13,6 +13,7 @@ from torch import Tensor
 
 from skmeta._validation import check_in_range, check_rng
 from skmeta.datasets import Task
+from skmeta.population import Population
 from skmeta.requirements import Cells, jensen_shannon, resolve_requirement
 from skmeta.requirements.rates import hard_predictions
 
@@ -79,6 +80,12 @@ def bootstrap_interval(
     return Interval(float(values.mean()), float(low), float(high))
 
 
+def runs_of(population: Population) -> NDArray[Any] | None:
+    """Return the training run of each network, if the population knows it, to resample by."""
+    known = "run" in population.metadata
+    return population.metadata["run"].to_numpy() if known else None
+
+
 def paired_interval(
     a: ArrayLike,
     b: ArrayLike,
@@ -137,8 +144,9 @@ def network_intervals(
         Predictions of the rows before and after.
     task : Task
         The rows, with labels.
-    requirement : str or Requirement, default="equalized_odds"
-        Must be a function of rates per cell, ``of_rates(rates, frequencies)``.
+    requirement : str, Requirement or None, default="equalized_odds"
+        Must be a function of rates per cell, ``of_rates(rates, frequencies)``. None leaves
+        the measure out.
     n_bootstrap : int, default=500
         Resamples, the same for all networks.
     random_state : int, RandomState or None
@@ -167,14 +175,15 @@ def network_intervals(
     owner = "network_intervals"
     check_in_range("n_bootstrap", n_bootstrap, owner=owner, low=1, kind="int")
     check_in_range("level", level, owner=owner, low=0, high=1, closed="neither")
-    requirement = resolve_requirement(requirement, owner)
-    if not hasattr(requirement, "of_rates"):
+    if requirement is not None:
+        requirement = resolve_requirement(requirement, owner)
+        if requirement.needs_sensitive:
+            task.require_sensitive(owner)
+    if requirement is not None and not hasattr(requirement, "of_rates"):
         raise TypeError(
             f"The 'requirement' of {owner} must be a function of rates per cell, with a method "
             f"of_rates. Got {requirement!r} instead. Use bootstrap_interval over networks."
         )
-    if requirement.needs_sensitive:
-        task.require_sensitive(owner)
     cells, rng = Cells.of(task), check_rng(random_state)
     # One set of draws for all networks: how often each row of a cell occurs, over its size.
     sizes = np.bincount(task.cells())
@@ -224,17 +233,16 @@ def _columns(
     share = cells.frequencies.float()
     measures, accuracies = [], []
     for part in rates[..., :-1].chunk(2, -1):
-        measure = requirement.of_rates(part.flatten(0, 1), cells.frequencies)
-        measures.append(measure.unflatten(0, means.shape[:2]))
+        if requirement is not None:
+            measure = requirement.of_rates(part.flatten(0, 1), cells.frequencies)
+            measures.append(measure.unflatten(0, means.shape[:2]))
         correct = part.diagonal(dim1=2, dim2=4).transpose(-1, -2)  # (B, n, label, group)
         accuracies.append((correct * share).sum((-1, -2)))
-    quantities = {
-        "divergence": (rates[..., -1] * share).sum((-1, -2)),
-        "measure": measures[1],
-        "measure_change": measures[1] - measures[0],
-        "accuracy": accuracies[1],
-        "accuracy_change": accuracies[1] - accuracies[0],
-    }
+    quantities = {"divergence": (rates[..., -1] * share).sum((-1, -2))}
+    for name, values in (("measure", measures), ("accuracy", accuracies)):
+        if values:
+            before, after = values
+            quantities |= {name: after, f"{name}_change": after - before}
     for name, values in quantities.items():
         low, high = _ends(values.numpy(), level)
         yield f"{name}_low", low

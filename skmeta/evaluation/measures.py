@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from skmeta.baselines import run_networks
 from skmeta.datasets import Task
-from skmeta.requirements import Cells, Objective, resolve_requirement
+from skmeta.population import Population
+from skmeta.requirements import Cells, MaskRequirement, jensen_shannon, resolve_requirement
 
 
 def measure_edits(
-    original_logits: Tensor,
-    edited_logits: Tensor,
+    original: Any,
+    edited: Any,
     task: Task,
     requirement: Any = "equalized_odds",
 ) -> pd.DataFrame:
@@ -22,21 +25,30 @@ def measure_edits(
 
     Parameters
     ----------
-    original_logits, edited_logits : Tensor of shape (n, n_samples, n_classes)
-        Predictions of the rows before and after.
+    original, edited : Population, sequence of networks, or Tensor
+        The same networks before and after, or their logits on the rows, ``(n, n_samples,
+        n_classes)``. A requirement on weights (inputs, pruning) needs networks.
     task : Task
         The rows, with labels.
-    requirement : str or Requirement, default="equalized_odds"
-        What the edits were for.
+    requirement : str, Requirement or None, default="equalized_odds"
+        What the edits were for. None measures divergence and accuracy only.
 
     Returns
     -------
     DataFrame
         One row per network: ``divergence`` in nats; ``measure``, the exact measure of the
-        predicted classes; ``measure_over_thresholds``, averaged over the thresholds .3 to
-        .7 (two classes only), and ``measure_soft``, of the scores in place of decisions, if
-        the requirement has them: what moves scores just past .5 shines in the first only;
-        ``accuracy``; and the change of each against the original, as ``measure_change``.
+        predicted classes (of a requirement on weights, the share that is used);
+        ``measure_over_thresholds``, averaged over the thresholds .3 to .7 (two classes
+        only), and ``measure_soft``, of the scores in place of decisions, if the requirement
+        has them: what moves scores just past .5 shines in the first only; ``accuracy``; and
+        the change of each against the original, as ``measure_change``.
+
+    Raises
+    ------
+    ValueError
+        If logits do not have one row per row of the task, or groups are needed and missing.
+    TypeError
+        If a requirement on weights is to be measured on logits.
 
     Examples
     --------
@@ -50,31 +62,62 @@ def measure_edits(
        divergence  measure  measure_change
     0        0.03      0.0            -1.0
     """
-    requirement = resolve_requirement(requirement, "measure_edits")
-    if requirement.needs_sensitive:
-        task.require_sensitive("measure_edits")
-    for name, logits in (("original_logits", original_logits), ("edited_logits", edited_logits)):
-        if logits.ndim != 3 or logits.shape[1:] != (task.n_samples, task.n_classes):
-            raise ValueError(
-                f"The '{name}' of measure_edits must have shape (n, {task.n_samples}, "
-                f"{task.n_classes}), one row per row of the task. Got {tuple(logits.shape)}."
-            )
+    if requirement is not None:
+        requirement = resolve_requirement(requirement, "measure_edits")
+        if requirement.needs_sensitive:
+            task.require_sensitive("measure_edits")
+    logits = [_logits(name, x, task) for name, x in (("original", original), ("edited", edited))]
+    if len(logits[0]) != len(logits[1]):
+        raise ValueError(
+            "The 'original' and 'edited' of measure_edits must be the same networks. Got "
+            f"{len(logits[0])} and {len(logits[1])} of them."
+        )
     with torch.no_grad():
-        cells = Cells.of(task, edited_logits.device)
-        before = _measures(original_logits, task, cells, requirement)
-        after = _measures(edited_logits, task, cells, requirement)
-        divergence = Objective(requirement).divergence(original_logits, edited_logits, cells)
+        before, after = (
+            _measures(networks, outputs, task, requirement)
+            for networks, outputs in zip((original, edited), logits, strict=True)
+        )
+        divergence = jensen_shannon(*logits).mean(1)
     columns = {"divergence": divergence, **after}
     columns |= {f"{name}_change": after[name] - before[name] for name in after}
     return pd.DataFrame({name: values.cpu().numpy() for name, values in columns.items()})
 
 
-def _measures(logits: Tensor, task: Task, cells: Cells, requirement: Any) -> dict[str, Tensor]:
-    values = {"measure": requirement.measure(logits, cells)}
-    if task.n_classes == 2 and hasattr(requirement, "measure_over_thresholds"):
-        values["measure_over_thresholds"] = requirement.measure_over_thresholds(logits, cells)
-    if hasattr(requirement, "measure_soft"):
-        values["measure_soft"] = requirement.measure_soft(logits, cells)
+def _logits(name: str, networks: Any, task: Task) -> Tensor:
+    if not isinstance(networks, Tensor):
+        return run_networks(networks, task)
+    if networks.ndim != 3 or networks.shape[1:] != (task.n_samples, task.n_classes):
+        raise ValueError(
+            f"The '{name}' of measure_edits must be networks or have shape (n, {task.n_samples}, "
+            f"{task.n_classes}), one row per row of the task. Got {tuple(networks.shape)}."
+        )
+    return networks
+
+
+def _measures(networks: Any, logits: Tensor, task: Task, requirement: Any) -> dict[str, Tensor]:
+    values = {}
+    if isinstance(requirement, MaskRequirement):
+        values["measure"] = _measure_weights(networks, requirement)
+    elif requirement is not None:
+        cells = Cells.of(task, logits.device)
+        values["measure"] = requirement.measure(logits, cells)
+        if task.n_classes == 2 and hasattr(requirement, "measure_over_thresholds"):
+            values["measure_over_thresholds"] = requirement.measure_over_thresholds(logits, cells)
+        if hasattr(requirement, "measure_soft"):
+            values["measure_soft"] = requirement.measure_soft(logits, cells)
     _, labels, _ = task.tensors(logits.device)
     values["accuracy"] = (logits.argmax(-1) == labels).to(logits).mean(1)
     return values
+
+
+def _measure_weights(networks: Any, requirement: MaskRequirement) -> Tensor:
+    if isinstance(networks, Tensor):
+        raise TypeError(
+            f"{type(requirement).__name__} is measured on weights. Got logits. Pass networks to "
+            "measure_edits, or methods with transform to compare."
+        )
+    population = Population(networks)
+    shares = torch.empty(len(population))
+    for positions, stack in population.blocks:
+        shares[torch.as_tensor(np.asarray(positions))] = requirement.measure_weights(stack).cpu()
+    return shares

@@ -35,9 +35,10 @@ class KroneckerFisher:
     def __init__(self, recording: Recording, weights: Tensor, damping: float = DAMPING) -> None:
         self.recording = recording
         root = weights.sqrt()[:, None]
-        pulled = [recording.pull_back(v) for v in _fisher_vectors(recording.logits)]
+        # Pulling back is linear: weighting the few logits weights all deltas.
+        pulled = [recording.pull_back(v * root) for v in fisher_vectors(recording.logits)]
         moments = [
-            torch.stack([_second_moment(delta * root) for delta in of_layer]).sum(0)
+            torch.stack([_second_moment(delta) for delta in of_layer]).sum(0)
             for of_layer in zip(*pulled, strict=True)
         ]
         masks = [recording.stack._ones_mask(i) for i in range(recording.stack.depth + 1)]
@@ -86,7 +87,7 @@ def _damped(moment: Tensor, mask: Tensor, damping: float) -> Tensor:
     return torch.where(info[:, None, None] == 0, factor, torch.nan)
 
 
-def _fisher_vectors(logits: Tensor) -> list[Tensor]:
+def fisher_vectors(logits: Tensor) -> list[Tensor]:
     """Vectors at the logits whose second moment is the Fisher information of a softmax.
 
     That is ``diag(p) - p p^T``, the sum over classes k of outer products of

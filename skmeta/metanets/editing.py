@@ -34,9 +34,10 @@ class EditingMetanet(nn.Module):
     with per-weight outputs F of the metanetwork, per-layer coefficients a, b, c and d, a
     learned gate gamma that starts at 0.1, and steps S_k (scaled gradients; none without
     them). ``s = r / (1 + r)`` bounds ``r = lam * reach``, the multiple of a step that
-    minimises a quadratic model of the objective: learning starts from that edit along the
-    natural gradients (c = 1) and ignores the plain ones (c = 0). Biases are edited
-    likewise, scales and shifts of normalisations by gamma times an output per neuron.
+    minimises a quadratic model of the objective: learning starts from that edit (c = 1).
+    Biases are edited likewise, scales and shifts of normalisations by gamma times an output
+    per neuron. Where networks have been changed already and are close to the originals,
+    gamma shrinks with their distance.
 
     Parameters
     ----------
@@ -72,8 +73,7 @@ class EditingMetanet(nn.Module):
         self.per_neuron = mlp(c, c, 3 + n_steps)
         self.per_layer = mlp(2 * c, c, 2 + 2 * n_steps)
         self.gamma = nn.Parameter(torch.tensor(0.1))
-        # Steps come in pairs, a natural gradient and the plain one: begin with the former.
-        self.lead = nn.Parameter(torch.tensor([1.0, 0.0]).repeat(n_steps)[:n_steps])
+        self.lead = nn.Parameter(torch.ones(n_steps))
         for head in (self.per_neuron, self.per_layer):
             shrink(head[-1])
 
@@ -114,19 +114,19 @@ class EditingMetanet(nn.Module):
         Returns
         -------
         edit : Parameters
-            What to add to the networks' parameters; zero at padding and where a network
-            has no parameter.
+            What to add to the networks' parameters; zero at padding, where a network
+            has no parameter, and where the graph's masks are zero.
         """
-        masks = graph.masks()
+        masks = graph.neuron_masks()
         wanted = lam[:, None] * graph.reach
-        logs = [torch.log10(lam)[:, None], wanted.clamp_min(1e-4).log10()]
+        logs = [torch.log10(lam)[:, None], wanted.clamp(1e-4, 1e4).log10()]
         context = self.encode_context(torch.cat([graph.context, lam[:, None], *logs], -1))
         states = [self.encode(x) for x in graph.node_inputs()]
         states[0] = states[0] + self.input_code
         states[-1] = states[-1] + self.output_code
         states = [h * m for h, m in zip(states, masks, strict=True)]
         states, context, forms = self.process(graph, states, context, masks)
-        strength = wanted / (1 + wanted)
+        strength = 1 - 1 / (1 + wanted)
         layers = []
         for i, layer_forms in enumerate(forms):
             pooled = masked_mean(states[i + 1], masks[i + 1])
@@ -134,7 +134,11 @@ class EditingMetanet(nn.Module):
             neuron = self.per_neuron(states[i + 1])
             layers.append(self._edit_layer(graph, i, coefficients, neuron, layer_forms, strength))
         edit = Parameters(*(tuple(field) for field in zip(*layers, strict=True)))
-        return edit.map(torch.mul, graph.stack.trainable())
+        edit = edit.map(torch.mul, graph.stack.trainable())
+        if graph.masks is None:
+            return edit
+        weight = tuple(e * m for e, m in zip(edit.weight, graph.masks, strict=True))
+        return edit._replace(weight=weight)
 
     def _edit_layer(
         self,
@@ -151,9 +155,10 @@ class EditingMetanet(nn.Module):
         along = -strength * (self.lead + coefficients[:, 2 : 2 + k])
         sway = 0.3 * strength * (1 + coefficients[:, 2 + k :])
         scale, weight = graph.weight_scales[index], graph.stack.params.weight[index]
-        delta = self.gamma * (a * scale * forms[0] + b * weight * forms[1])
+        gamma = self.gamma * graph.freedom
+        delta = gamma * (a * scale * forms[0] + b * weight * forms[1])
         outputs = neuron.unbind(-1)
-        bias, scale_edit, shift_edit = (self.gamma * output for output in outputs[:3])
+        bias, scale_edit, shift_edit = (gamma[..., 0] * output for output in outputs[:3])
         bias = bias * scale[:, 0]
         for j, step in enumerate(graph.steps):
             multiple = along[:, j, None, None] + sway[:, j, None, None] * forms[2 + j]
@@ -192,7 +197,7 @@ def skip_messages(
                 up = fit_width(upward[source], from_below[target]) * gate
                 down = fit_width(downward[target], from_above[source]) * gate
                 # Padding sends nothing, and neurons beyond the source's receive nothing.
-                down = down * graph.masks()[source]
+                down = down * graph.neuron_masks()[source]
                 from_below[target] = from_below[target] + up
                 from_above[source] = from_above[source] + down
 

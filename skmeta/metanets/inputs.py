@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -31,7 +31,14 @@ class WeightGraph:
         Features of the networks as a whole.
     reach : Tensor of shape (n, n_steps)
         For each step its strength per unit of lam: the multiple that a quadratic model of
-        divergence + lam * violation asks for is ``lam * reach``.
+        divergence + lam * violation asks for is ``lam * reach``; infinite for a step that
+        is to be taken whole, whatever lam.
+    teacher : Stack, optional
+        The original networks, if those of ``stack`` have been changed already.
+    divergence : Tensor of shape (n,), optional
+        How far these are from the teacher, in nats.
+    masks : tuple of Tensor, optional
+        Zeros at the weights ``(n, out, in)`` that must stay as they are.
     """
 
     stack: Stack
@@ -39,6 +46,9 @@ class WeightGraph:
     steps: tuple[Direction, ...]
     context: Tensor
     reach: Tensor
+    teacher: Stack | None = None
+    divergence: Tensor | None = None
+    masks: tuple[Tensor, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.stack)
@@ -51,11 +61,42 @@ class WeightGraph:
             tuple(step.map(lambda t: t[rows]) for step in self.steps),
             self.context[rows],
             self.reach[rows],
+            None if self.teacher is None else self.teacher.select(rows),
+            None if self.divergence is None else self.divergence[rows],
+            None if self.masks is None else tuple(t[rows] for t in self.masks),
         )
 
+    def with_masks(self, masks: tuple[Tensor, ...], context: Tensor) -> WeightGraph:
+        """Return the graph with masks and another context."""
+        return replace(self, masks=masks, context=context)
+
+    @property
+    def freedom(self) -> Tensor:
+        """How large an edit may be beside the steps, ``(n, 1, 1)``.
+
+        A network that is close to its teacher needs little: the divergence grows with the
+        square of an edit.
+        """
+        if self.divergence is None:
+            return self.context.new_ones(len(self), 1, 1)
+        return (10 * self.divergence.sqrt()).clamp_max(1.0)[:, None, None]
+
+    @property
+    def original(self) -> Stack:
+        """The networks that an edit is compared with."""
+        return self.stack if self.teacher is None else self.teacher
+
     @staticmethod
-    def merge(parts: Sequence[WeightGraph], stack: Stack) -> WeightGraph:
+    def merge(parts: Sequence[WeightGraph], original: Stack) -> WeightGraph:
         """Join the graphs of consecutive networks of a stack."""
+        if parts[0].teacher is None:
+            stack, teacher, divergence, masks = original, None, None, None
+        else:
+            params, *others = (part.stack.params for part in parts)
+            stack = original.with_params(params.map(lambda *ts: torch.cat(ts), *others))
+            teacher = original
+            divergence = torch.cat([p.divergence for p in parts if p.divergence is not None])
+            masks = tuple(torch.cat(ts) for ts in zip(*(p.masks or () for p in parts), strict=True))
         nodes = zip(*(part.nodes for part in parts), strict=True)
         steps = zip(*(part.steps for part in parts), strict=True)
         return WeightGraph(
@@ -64,9 +105,12 @@ class WeightGraph:
             tuple(Direction.concatenate(parts_of_step) for parts_of_step in steps),
             torch.cat([part.context for part in parts]),
             torch.cat([part.reach for part in parts]),
+            teacher,
+            divergence,
+            masks,
         )
 
-    def masks(self) -> list[Tensor]:
+    def neuron_masks(self) -> list[Tensor]:
         """Ones at true neurons, ``(n, width, 1)`` per state."""
         return [self.stack._ones_mask(i)[..., None] for i in range(self.stack.depth + 1)]
 
@@ -98,7 +142,7 @@ class WeightGraph:
         normalisation, position counted from both ends; appendix A.3.1 of the paper on
         learned editing) and the extra features.
         """
-        masks = self.masks()
+        masks = self.neuron_masks()
         inputs = []
         for state in range(self.stack.depth + 1):
             own = self._own_features(state)
@@ -107,7 +151,7 @@ class WeightGraph:
         return inputs
 
     def _own_features(self, state: int) -> Tensor:
-        stack, mask = self.stack, self.masks()[state]
+        stack, mask = self.stack, self.neuron_masks()[state]
         if state == 0:
             return mask.new_zeros(*mask.shape[:2], N_OWN_FEATURES + len(self.steps))
         i = state - 1

@@ -56,10 +56,19 @@ def exact_blocks(blocks: Sequence[Block]) -> Iterator[Block]:
             yield np.asarray(positions)[rows], part.cropped(widths)
 
 
+def where_of(blocks: Sequence[Block], n: int) -> np.ndarray:
+    """Return the block of each position and its row in that block, ``(n, 2)``."""
+    where = np.empty((n, 2), dtype=np.int64)
+    for number, (positions, stack) in enumerate(blocks):
+        where[positions, 0] = number
+        where[positions, 1] = np.arange(len(stack))
+    return where
+
+
 def take_blocks(
     blocks: Sequence[Block], where: np.ndarray, positions: np.ndarray
 ) -> tuple[Block, ...]:
-    """Select networks; ``where`` maps positions to a block and a row in it."""
+    """Select networks; ``where`` comes from :func:`where_of` on these blocks."""
     numbers, rows = where[positions].T
     taken = []
     for number in np.unique(numbers):

@@ -21,6 +21,7 @@ from skmeta.population.blocks import (
     join_blocks,
     records_of,
     take_blocks,
+    where_of,
 )
 from skmeta.population.initialization import initial_records
 from skmeta.population.running import (
@@ -93,10 +94,7 @@ class Population(Sequence):
         self._sources = sources
         # The stacks before any edit: an edit is applied to a source as a difference to them.
         self._originals = originals
-        self._where = np.empty((len(sources), 2), dtype=np.int64)
-        for number, (positions, stack) in enumerate(blocks):
-            self._where[positions, 0] = number
-            self._where[positions, 1] = np.arange(len(stack))
+        self._where = where_of(blocks, len(sources))
         if metadata is None:
             metadata = pd.DataFrame(index=range(len(sources)))
         if not isinstance(metadata, pd.DataFrame):
@@ -219,9 +217,10 @@ class Population(Sequence):
 
     def _take(self, positions: Sequence[int] | np.ndarray) -> Population:
         positions = np.asarray(positions, dtype=np.int64)
-        edited = self._blocks is not self._originals
-        blocks = take_blocks(self._blocks, self._where, positions)
-        originals = take_blocks(self._originals, self._where, positions) if edited else blocks
+        blocks = originals = take_blocks(self._blocks, self._where, positions)
+        if self._blocks is not self._originals:  # an edit may have grouped them in another way
+            where = where_of(self._originals, len(self))
+            originals = take_blocks(self._originals, where, positions)
         sources = tuple(self._sources[i] for i in positions)
         return self._new(blocks, sources, originals, self.metadata.iloc[positions])
 

@@ -18,14 +18,19 @@ _CHUNK_ELEMENTS = 2**21
 """Numbers per hidden state when many networks run on many rows: bounds the memory."""
 
 
+def rows_at_once(stack: Stack) -> int:
+    """Return how many rows a stack runs on at once so that it fits into memory."""
+    return max(_CHUNK_ELEMENTS // (len(stack) * max(stack.widths)), 1)
+
+
 def run_stack(stack: Stack, X: Tensor) -> Tensor:
     """Run a stack on many rows in pieces and without gradients, ``(n, n_samples, n_outputs)``.
 
     ``X`` is ``(n_samples, n_inputs)``, or has rows of its own for each network.
     """
-    n_rows = max(_CHUNK_ELEMENTS // (len(stack) * max(stack.widths)), 1)
     with torch.no_grad():
-        return torch.cat([forward(stack, part) for part in X.split(n_rows, -2)], dim=1)
+        parts = X.split(rows_at_once(stack), -2)
+        return torch.cat([forward(stack, part) for part in parts], dim=1)
 
 
 def run_blocks(blocks: Sequence[Block], X: Tensor) -> Tensor:

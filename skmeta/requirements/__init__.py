@@ -1,15 +1,33 @@
 """What an edit must bring about, and how far it may move a network."""
 
 from skmeta.requirements.base import Cells, Requirement
+from skmeta.requirements.custom import Custom
 from skmeta.requirements.divergence import jensen_shannon
-from skmeta.requirements.equalized_odds import EqualizedOdds
-from skmeta.requirements.objective import Objective, resolve_requirement
+from skmeta.requirements.group_fairness import (
+    DemographicParity,
+    EqualizedOdds,
+    EqualOpportunity,
+    GroupFairness,
+)
+from skmeta.requirements.joint import Joint
+from skmeta.requirements.masks import DataMinimization, MaskRequirement, Pruning
+from skmeta.requirements.objective import Objective
+from skmeta.requirements.resolve import resolve_requirement, split_requirements
 
 __all__ = [
     "Cells",
+    "Custom",
+    "DataMinimization",
+    "DemographicParity",
+    "EqualOpportunity",
     "EqualizedOdds",
+    "GroupFairness",
+    "Joint",
+    "MaskRequirement",
     "Objective",
+    "Pruning",
     "Requirement",
     "jensen_shannon",
     "resolve_requirement",
+    "split_requirements",
 ]

@@ -93,10 +93,18 @@ class Cells:
 class Requirement(BaseEstimator, ABC):
     """A requirement on the predictions of a network.
 
-    Subclasses say how large the violation is; both functions return one value per network.
+    Subclasses say how large the violation is; all functions return one value per network.
     """
 
-    needs_sensitive = True
+    @property
+    def needs_sensitive(self) -> bool:
+        """Whether it compares groups."""
+        return True
+
+    @property
+    def proportional_rows(self) -> bool:
+        """Whether it must see cells at their frequencies; else it sees as many rows of each."""
+        return False
 
     @abstractmethod
     def violation(self, logits: Tensor, cells: Cells) -> Tensor:
@@ -106,6 +114,6 @@ class Requirement(BaseEstimator, ABC):
     def measure(self, logits: Tensor, cells: Cells) -> Tensor:
         """Exact value of the hard predictions, ``(n, n_samples, n_classes) -> (n,)``."""
 
-    @abstractmethod
     def directions(self, logits: Tensor, cells: Cells) -> Tensor:
         """Smooth parts of the violation whose gradients a metanetwork sees, ``(n, n_parts)``."""
+        return self.violation(logits, cells)[:, None]

@@ -95,6 +95,7 @@ class Adam:
 
 
 RULES = ("adam", "adamw", "sgd")
+"""Names of the update rules."""
 
 
 def make_rule(name: str, weight_decay: Tensor) -> SGD | Adam:

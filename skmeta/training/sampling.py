@@ -38,30 +38,30 @@ class ShuffledRows:
 
 
 class StratifiedRows:
-    """Batches with the same number of rows from every cell, drawn with replacement.
+    """Batches with a fixed number of rows from every cell, drawn with replacement.
 
     Parameters
     ----------
     cells : array of int of shape (n_rows,)
         Cell of each row, for instance label by group.
-    n_per_cell : int
-        Rows per cell and step.
+    n_per_cell : int or array of int of shape (n_cells,)
+        Rows per cell and step; of cells that have rows.
     n_steps : int
         Steps that make an epoch.
     """
 
-    def __init__(self, cells: np.ndarray, n_per_cell: int, n_steps: int) -> None:
+    def __init__(self, cells: np.ndarray, n_per_cell: int | np.ndarray, n_steps: int) -> None:
         _, codes, counts = np.unique(cells, return_inverse=True, return_counts=True)
         self._rows = torch.from_numpy(np.argsort(codes, kind="stable"))
         # One entry per row of a batch: the size of its cell and where the cell begins.
         self._counts, self._starts = (
-            torch.from_numpy(values).repeat_interleave(n_per_cell)
+            torch.from_numpy(np.repeat(values, n_per_cell))
             for values in (counts, np.cumsum(counts) - counts)
         )
-        self.n_per_cell, self.n_steps = n_per_cell, n_steps
+        self.n_steps, self.batch_size = n_steps, len(self._counts)
 
     def epoch(self, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
-        """Yield row numbers ``(n, n_cells * n_per_cell)``, cell by cell."""
+        """Yield row numbers ``(n, batch)``, cell by cell."""
         for start in range(0, self.n_steps, _STEPS_AT_ONCE):
             n_steps = min(_STEPS_AT_ONCE, self.n_steps - start)
             draws = torch.empty(len(generators), n_steps, len(self._counts), dtype=torch.float64)

@@ -64,7 +64,8 @@ class MLPSearchSpace:
     norms : tuple of {"none", "batch", "layer"}
         Normalisation between a linear map and its activation.
     n_skips : tuple of int
-        Numbers of skip connections into a hidden layer.
+        Numbers of skip connections into a hidden layer, from earlier hidden layers: an
+        identity from the inputs would tie input j to neuron j beside the weights.
     activations : tuple of str
         Activation of the hidden layers.
     batch_sizes : tuple of int
@@ -125,10 +126,9 @@ class MLPSearchSpace:
             options = [w for w in self.hidden_widths if not widths or w >= widths[-1]]
             widths.append(int(rng.choice(options)))
         activation, norm = str(rng.choice(self.activations)), str(rng.choice(self.norms))
-        states = [n_inputs, *widths]
         layers = []
         for index, width in enumerate(widths):
-            sources = [s for s in range(index + 1) if states[s] <= width]
+            sources = np.arange(1, index + 1)
             count = min(int(rng.choice(self.n_skips)), len(sources))
             skips = tuple(int(s) for s in rng.choice(sources, count, replace=False))
             layers.append(Layer(width, activation, norm, skips=skips, dropout=dropout))

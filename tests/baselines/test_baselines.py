@@ -9,10 +9,15 @@ from sklearn.neural_network import MLPClassifier
 from torch import nn
 
 from skmeta.baselines import (
+    AdditiveCorrection,
+    CalibratedEqOdds,
     FineTune,
     GroupShift,
     GroupThresholds,
+    LayerwiseOptimization,
+    LinearPost,
     Nothing,
+    RandomPerturbation,
     RejectOption,
     Swap,
     ThresholdOptimizer,
@@ -20,7 +25,7 @@ from skmeta.baselines import (
     run_networks,
 )
 from skmeta.baselines.checks import check_population
-from skmeta.baselines.group_thresholds import move_just_past
+from skmeta.baselines.labels import move_just_past
 from skmeta.baselines.threshold_optimizer import _GivenScores
 from skmeta.datasets import Task
 from skmeta.population import Population
@@ -36,10 +41,18 @@ RIVALS = [
     RejectOption(),
     ThresholdOptimizer(random_state=0),
     ThresholdOptimizer(scores="hard", random_state=0),
+    AdditiveCorrection(n_steps=50, random_state=0),
+    CalibratedEqOdds(random_state=0),
+    CalibratedEqOdds(mixing="mean"),
+    LinearPost(random_state=0),
+    LinearPost(aware=True, random_state=0),
+    LinearPost(scores="hard", random_state=0),
+    RandomPerturbation(n_candidates=40, n_per_cell=300, random_state=0),
+    LayerwiseOptimization(n_candidates=8, n_rounds=3, n_per_cell=300, random_state=0),
 ]
 NEED_GROUPS = [rival for rival in RIVALS if rival.needs_sensitive_at_prediction]
-LEARNING = [r for r in RIVALS if isinstance(r, FineTune | GroupShift | GroupThresholds)]
-LEARNING += [RejectOption()]
+NEED_NO_GROUPS = [rival for rival in RIVALS[1:] if not rival.needs_sensitive_at_prediction]
+LEARNING = [r for r in RIVALS[2:] if hasattr(r, "lam")]
 OTHERS_IRRELEVANT = [rival for rival in RIVALS if not isinstance(rival, Swap)]
 
 
@@ -94,11 +107,23 @@ def test_groups_are_asked_for(rival, zoo, tasks):
         rival.predict_logits(zoo, Task(test.X, test.y, sensitive_features=other))
 
 
-def test_predicted_groups_need_no_groups(zoo, tasks):
+@pytest.mark.parametrize("rival", NEED_NO_GROUPS, ids=str)
+def test_groups_are_not_looked_at(rival, zoo, tasks):
     _, reference, test = tasks
-    shift = GroupShift(predicted=True, random_state=0).fit(zoo, task=reference)
+    rival = clone(rival).fit(zoo, task=reference)
     blind = Task(test.X, test.y)
-    assert torch.equal(shift.predict_logits(zoo, blind), shift.predict_logits(zoo, test))
+    assert torch.equal(rival.predict_logits(zoo, blind), rival.predict_logits(zoo, test))
+
+
+@pytest.mark.parametrize("rival", RIVALS[1:], ids=str)
+def test_those_who_game_the_threshold_say_so(rival, zoo, tasks):
+    _, reference, test = tasks
+    original = run_networks(zoo, test)
+    edited = clone(rival).fit(zoo, task=reference).predict_logits(zoo, test)
+    moved = (edited != original).any(-1)
+    other_label = edited.argmax(-1) != original.argmax(-1)
+    assert moved.any()
+    assert other_label[moved].all() == rival.games_threshold
 
 
 @pytest.mark.parametrize("rival", RIVALS[1:], ids=str)
@@ -125,10 +150,20 @@ def test_bad_tasks_are_refused(rival, zoo, tasks):
     [
         (Swap("equalized_ods"), "Did you mean 'equalized_odds'"),
         (GroupShift(lam=-1), "'lam' parameter of GroupShift"),
+        (FineTune("pruning"), "must be one on predictions.* Got 'pruning', one on weights"),
         (FineTune(n_steps=-1), "'n_steps' parameter of FineTune"),
         (FineTune(lr=0), "'lr' parameter of FineTune"),
         (RejectOption(thetas=[0.7]), "'thetas' parameter of RejectOption"),
         (ThresholdOptimizer(scores="soft"), "'scores' parameter of ThresholdOptimizer"),
+        (LinearPost(scores="soft"), "'scores' parameter of LinearPost"),
+        (LinearPost(tolerance=2), "'tolerance' parameter of LinearPost"),
+        (LinearPost("pruning"), "'requirement' parameter of LinearPost must be 'equalized_odds'"),
+        (CalibratedEqOdds(cost="fn"), "'cost' parameter of CalibratedEqOdds"),
+        (CalibratedEqOdds(mixing="lot"), "'mixing' parameter of CalibratedEqOdds"),
+        (AdditiveCorrection(lr=0), "'lr' parameter of AdditiveCorrection"),
+        (AdditiveCorrection(n_steps=-1), "'n_steps' parameter of AdditiveCorrection"),
+        (RandomPerturbation(sigma=-1), "'sigma' parameter of RandomPerturbation"),
+        (LayerwiseOptimization(n_rounds=0), "'n_rounds' parameter of LayerwiseOptimization"),
     ],
 )
 def test_bad_parameters_are_refused(rival, message, zoo, tasks):

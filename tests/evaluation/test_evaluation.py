@@ -59,7 +59,9 @@ def test_measures_of_a_requirement_without_thresholds(logits, tasks):
 
 def test_wrong_shapes_are_refused(logits, tasks):
     before, after = logits
-    with pytest.raises(ValueError, match="'edited_logits' of measure_edits must have shape"):
+    with pytest.raises(
+        ValueError, match="'edited' of measure_edits must be networks or have shape"
+    ):
         measure_edits(before, after[:, 1:], tasks[2])
 
 

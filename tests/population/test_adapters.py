@@ -87,6 +87,19 @@ def test_an_edit_reaches_sklearn_in_its_own_dtype(name):
     np.testing.assert_allclose(again.predict_proba(X)[0], back.predict_proba(X), atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["binary", "multiclass", "binary float32"])
+def test_what_became_zero_is_written_as_zero(name):
+    population = Population([SKLEARN[name]])
+    ((positions, stack),) = population.blocks
+    weight = [w.clone() for w in stack.params.weight]
+    weight[0][:, :, 1] = 0.0  # an input
+    weight[-1][:, :, 2] = 0.0  # a neuron, for both logits
+    params = stack.params._replace(weight=tuple(weight))
+    (back,) = population.with_blocks([(positions, stack.with_params(params))])
+    assert not back.coefs_[0][1].any() and not back.coefs_[-1][2].any()
+    assert same_bits(back.coefs_[0][2:], SKLEARN[name].coefs_[0][2:])
+
+
 def test_string_labels_survive_an_edit():
     (back,) = edited(Population([SKLEARN["multiclass strings"]]))
     assert set(back.predict(X)) <= {"no", "perhaps", "yes"}
@@ -134,6 +147,18 @@ def test_torch_edits_change_the_copy_only(name):
         got, old = back.float()(X32), source.float()(X32)
     torch.testing.assert_close(outputs(population), got, rtol=0, atol=1e-5)
     assert not torch.allclose(got, old, atol=1e-3)
+
+
+def test_what_became_zero_is_written_as_zero_in_float64():
+    source = copy.deepcopy(TORCH["float64"])
+    with torch.no_grad():
+        source[0].weight /= 3  # float32 does not hold these numbers
+    population = Population([source])
+    ((positions, stack),) = population.blocks
+    weight = tuple(w * (w > 0) for w in stack.params.weight)
+    edited = stack.with_params(stack.params._replace(weight=weight))
+    (back,) = population.with_blocks([(positions, edited)])
+    assert torch.equal(back[0].weight != 0, source[0].weight > 0)
 
 
 def test_permuted_sources_keep_their_function():

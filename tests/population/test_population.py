@@ -221,3 +221,23 @@ def test_initialize_is_reproducible_and_independent_of_n():
 )
 def test_repr(networks, text):
     assert repr(Population(networks)) == text
+
+
+def test_edits_that_group_networks_in_another_way_can_be_indexed():
+    networks = Population(mixed_population().to_networks())
+    networks = networks[::-1]  # the order in which an edit comes back is another one
+    blocks = [
+        (positions[::-1], stack.select(range(len(stack))[::-1]))
+        for positions, stack in reversed(networks.depth_blocks())
+    ]
+    doubled = []
+    for positions, stack in blocks:
+        weight = tuple(2 * w for w in stack.params.weight)
+        doubled.append((positions, stack.with_params(stack.params._replace(weight=weight))))
+    edited = networks.with_blocks(doubled)
+    expected = edited.to_networks()
+    for key in (slice(1, None, 2), [3, 0, 5], slice(None)):
+        positions = np.arange(len(networks))[key]
+        for i, got in zip(positions, edited[key].to_networks(), strict=True):
+            want = expected[i].state_dict()
+            assert all(torch.equal(want[k], v) for k, v in got.state_dict().items())

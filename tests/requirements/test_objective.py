@@ -79,9 +79,34 @@ def test_resolve_requirement():
     assert isinstance(resolve_requirement("equalized_odds", "X"), EqualizedOdds)
     with pytest.raises(ValueError, match=r"of X must be .* Did you mean 'equalized_odds'\?"):
         resolve_requirement("equalised_odds", "X")
-    message = (
-        "must be one of 'equalized_odds' or an instance of Requirement. Got .* Pass an instance"
-    )
-    for wrong in (EqualizedOdds, 3):
-        with pytest.raises(TypeError, match=rf"{message}, EqualizedOdds\(\)"):
+    for wrong, hint in ((EqualizedOdds, r" Pass an instance, EqualizedOdds\(\)\."), (3, "$")):
+        with pytest.raises(
+            TypeError, match=rf"must be one of 'equalized_odds', .* instead\.{hint}"
+        ):
             resolve_requirement(wrong, "X")
+
+
+def test_a_function_is_a_requirement(case):
+    cells, original, _ = case
+    seen = []
+
+    def share_of_positives(probabilities, labels, groups):
+        seen.append((labels, groups))
+        return probabilities[..., 1].mean(1)
+
+    requirement = resolve_requirement(share_of_positives, "X")
+    expected = original.softmax(-1)[..., 1].mean(1)
+    torch.testing.assert_close(requirement.measure(original, cells), expected)
+    torch.testing.assert_close(requirement.directions(original, cells), expected[:, None])
+    ((labels, groups), *_) = seen
+    assert torch.equal(labels * 2 + groups, cells.codes)
+    with pytest.raises(ValueError, match=r"of shape \(3,\), one value per network. Got \(\)"):
+        resolve_requirement(lambda p, y, s: p.mean(), "X").measure(original, cells)
+
+
+def test_without_a_requirement_the_objective_is_the_divergence(case):
+    cells, original, edited = case
+    objective, lam = Objective(None), torch.ones(3)
+    expected = objective.divergence(original, edited, cells)
+    torch.testing.assert_close(objective.loss(original, edited, cells, lam), expected)
+    torch.testing.assert_close(objective.exact(original, edited, cells, lam), expected)

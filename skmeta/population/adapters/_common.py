@@ -23,11 +23,14 @@ def moved(source: Tensor, old: Tensor, new: Tensor) -> Tensor:
     """Return ``source`` changed by ``new - old``, in the dtype and place of ``source``.
 
     The difference is taken in float64; where it is zero the source stays bit by bit,
-    the sign of a zero included.
+    the sign of a zero included. What became zero is written as zero: the difference would
+    leave what float32 rounded off, and a pruned weight would still count.
     """
     source = source.detach()
-    delta = (new.detach().cpu().double() - old.detach().cpu().double()).to(source.device)
-    return torch.where(delta == 0, source, (source.double() + delta).to(source.dtype))
+    old, new = (value.detach().cpu().double() for value in (old, new))
+    delta, gone = (value.to(source.device) for value in (new - old, new == 0))
+    changed = (source.double() + delta).to(source.dtype).masked_fill(gone, 0.0)
+    return torch.where(delta == 0, source, changed)
 
 
 def split_logistic(value: Tensor) -> Tensor:

@@ -1,12 +1,16 @@
-"""Equalized odds against fairlearn and against a slow loop over eq. 9 of the paper."""
+"""Group fairness against fairlearn and against slow loops over the definitions."""
 
 import numpy as np
 import pytest
 import torch
-from fairlearn.metrics import equalized_odds_difference
+from fairlearn.metrics import (
+    demographic_parity_difference,
+    equal_opportunity_difference,
+    equalized_odds_difference,
+)
 
 from skmeta.datasets import Task
-from skmeta.requirements import Cells, EqualizedOdds
+from skmeta.requirements import Cells, DemographicParity, EqualizedOdds, EqualOpportunity
 
 SHAPES = [(2, 2), (2, 4), (3, 2), (4, 3)]
 
@@ -41,14 +45,54 @@ def eq_9(labels, task):
 
 
 @pytest.mark.parametrize("n_groups", [2, 3, 5])
-def test_equals_fairlearn_for_two_classes(n_groups):
+@pytest.mark.parametrize(
+    "requirement, metric",
+    [
+        (EqualizedOdds(), equalized_odds_difference),
+        (DemographicParity(), demographic_parity_difference),
+        (EqualOpportunity(), equal_opportunity_difference),
+    ],
+    ids=str,
+)
+def test_equals_fairlearn_for_two_classes(requirement, metric, n_groups):
     task, logits = random_case(2, n_groups)
-    measured = EqualizedOdds().measure(logits, Cells.of(task))
+    cells = Cells.of(task)
     expected = [
-        equalized_odds_difference(task.y, labels, sensitive_features=task.sensitive)
+        metric(task.y, labels, sensitive_features=task.sensitive)
         for labels in logits.argmax(-1).numpy()
     ]
-    np.testing.assert_allclose(measured, expected, atol=1e-12)
+    np.testing.assert_allclose(requirement.measure(logits, cells), expected, atol=1e-12)
+    np.testing.assert_allclose(requirement.violation(logits, cells), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_classes, n_groups", SHAPES)
+def test_parity_and_opportunity_equal_their_definitions(n_classes, n_groups):
+    task, logits = random_case(n_classes, n_groups)
+    for labels, parity, opportunity in zip(
+        logits.argmax(-1).numpy(),
+        DemographicParity().measure(logits, Cells.of(task)),
+        EqualOpportunity().measure(logits, Cells.of(task)),
+        strict=True,
+    ):
+        in_group = [task.sensitive == g for g in range(n_groups)]
+        rates = [[np.mean(labels[rows] == k) for rows in in_group] for k in range(n_classes)]
+        true = [
+            [np.mean(labels[rows & (task.y == k)] == k) for rows in in_group]
+            for k in range(n_classes)
+        ]
+        np.testing.assert_allclose(parity, np.ptp(rates, axis=1).max(), atol=1e-12)
+        gaps = np.ptp(true, axis=1)
+        np.testing.assert_allclose(opportunity, gaps[1] if n_classes == 2 else gaps.max())
+
+
+@pytest.mark.parametrize("kind", [DemographicParity, EqualOpportunity])
+def test_gradients_of_all_kinds(kind):
+    task, logits = random_case(3, 2, n_samples=20)
+    cells, logits = Cells.of(task), logits[:1].requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: kind().measure_soft(x, cells), logits)
+    assert torch.autograd.gradcheck(lambda x: kind().directions(x, cells), logits)
+    (gradient,) = torch.autograd.grad(kind().violation(logits, cells).sum(), logits)
+    assert gradient.abs().sum() > 0
 
 
 @pytest.mark.parametrize("n_classes, n_groups", SHAPES)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,19 +11,20 @@ import pandas as pd
 
 from skmeta.baselines import run_networks
 from skmeta.datasets import Task
-from skmeta.evaluation.intervals import bootstrap_interval
+from skmeta.evaluation.choosing import mean_of
+from skmeta.evaluation.displays._drawing import COLORS, MARKERS, axes_or_new, tidy
+from skmeta.evaluation.intervals import bootstrap_interval, runs_of
 from skmeta.evaluation.measures import measure_edits
 from skmeta.population import Population
-
-_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#7f7f7f")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+from skmeta.requirements import MaskRequirement
 
 
 class ParetoFrontDisplay:
     """What each method gives up, the divergence, against what remains, the measure.
 
     Lower left is better. A method that was measured at several lam is a curve, a method
-    without lam a point. Use :meth:`from_frame` or :meth:`from_estimator`.
+    without lam a point. Use :meth:`from_frame`, :meth:`from_cv_results` or
+    :meth:`from_estimator`.
 
     Parameters
     ----------
@@ -30,6 +32,10 @@ class ParetoFrontDisplay:
         One row per method and lam: ``method``, ``lam`` (nan if the method has none),
         ``measure``, ``measure_low``, ``measure_high``, ``divergence``,
         ``divergence_low`` and ``divergence_high``.
+    measure_name : str, default="exact measure of the requirement"
+        Label of the horizontal axis.
+    spread : str, default="95 % interval"
+        What the low and high ends are, for the legend.
 
     Attributes
     ----------
@@ -58,8 +64,16 @@ class ParetoFrontDisplay:
     1   editor  0.1     0.05       0.002
     """
 
-    def __init__(self, points: pd.DataFrame) -> None:
+    def __init__(
+        self,
+        points: pd.DataFrame,
+        *,
+        measure_name: str = "exact measure of the requirement",
+        spread: str = "95 % interval",
+    ) -> None:
         self.points = points
+        self.measure_name = measure_name
+        self.spread = spread
 
     @classmethod
     def from_frame(
@@ -75,7 +89,8 @@ class ParetoFrontDisplay:
         """Average measurements of single networks; with ``ax`` also draw them.
 
         The confidence bands are bootstrapped 95 % intervals of the mean over the networks.
-        They leave out that the rows of the task are a sample, too.
+        They leave out that the rows of the task are a sample, too. Rows of the frame with
+        one ``run`` are drawn together.
 
         Parameters
         ----------
@@ -104,15 +119,15 @@ class ParetoFrontDisplay:
         names = {measure: "measure", divergence: "divergence", method: "method", lam: "lam"}
         for axis in (measure, divergence):
             names |= {f"{axis}_{end}": f"{names[axis]}_{end}" for end in ("low", "high")}
-        tidy = frame[[name for name in names if name in frame]].rename(columns=names)
-        if "lam" not in tidy:
-            tidy["lam"] = np.nan
-        if "measure_low" not in tidy:
-            groups = tidy.groupby(["method", "lam"], sort=False, dropna=False)
-            tidy = pd.DataFrame(
+        table = frame[[name for name in (*names, "run") if name in frame]].rename(columns=names)
+        if "lam" not in table:
+            table["lam"] = np.nan
+        if "measure_low" not in table:
+            groups = table.groupby(["method", "lam"], sort=False, dropna=False)
+            table = pd.DataFrame(
                 [{"method": key[0], "lam": key[1], **_mean_row(part)} for key, part in groups]
             )
-        display = cls(tidy)
+        display = cls(table)
         return display if ax is None else display.plot(ax=ax)
 
     @classmethod
@@ -153,20 +168,78 @@ class ParetoFrontDisplay:
         if lams is None:
             low, high = editor.lam_range_
             lams = np.unique(np.geomspace(low, high, 5)).tolist()
-        before = run_networks(population, task)
-        frames = [measure_edits(before, before, task, editor.requirement_)]
+        requirement = editor.requirement_
+        on_weights = isinstance(requirement, MaskRequirement)
+        before = population if on_weights else run_networks(population, task)
+        frames = [measure_edits(before, before, task, requirement)]
         frames[0] = frames[0].assign(method="nothing", lam=np.nan)
-        for lam in lams:
-            after = run_networks(editor.transform(population, lam=float(lam)), task)
-            frame = measure_edits(before, after, task, editor.requirement_)
-            frames.append(frame.assign(method=name, lam=float(lam)))
-        return cls.from_frame(pd.concat(frames, ignore_index=True)).plot(ax=ax)
+        for value in lams:
+            after = editor.transform(population, lam=float(value))
+            frame = measure_edits(before, after, task, requirement)
+            frames.append(frame.assign(method=name, lam=float(value)))
+        runs = runs_of(population)
+        if runs is not None:
+            frames = [frame.assign(run=runs) for frame in frames]
+        # EqualizedOdds becomes "equalized odds".
+        words = re.sub(r"(?<!^)(?=[A-Z])", " ", type(requirement).__name__).lower()
+        points = cls.from_frame(pd.concat(frames, ignore_index=True)).points
+        return cls(points, measure_name=f"measure of {words}").plot(ax=ax)
+
+    @classmethod
+    def from_cv_results(
+        cls,
+        cv_results: Mapping[str, Any],
+        *,
+        measure: str = "neg_measure",
+        divergence: str = "neg_divergence",
+        lam: str = "lam",
+        name: str = "editor",
+        ax: Any = None,
+    ) -> ParetoFrontDisplay:
+        """Draw the candidates of a search, with bands from the lowest to the highest fold.
+
+        Parameters
+        ----------
+        cv_results : dict
+            ``cv_results_`` of a search with ``scoring=EditScorer()``. Candidates with a nan
+            fold are left out.
+        measure, divergence : str
+            Names of the scores, as in :func:`least_divergence`.
+        lam : str, default="lam"
+            The parameter along a curve, without the steps of pipelines before it. Candidates
+            that differ in other parameters are curves of their own.
+        name : str, default="editor"
+            Name of the curve if there are no other parameters.
+        ax : matplotlib Axes, optional
+            Draw here; the default is a new figure.
+
+        Returns
+        -------
+        ParetoFrontDisplay
+            Drawn.
+        """
+        short = [
+            {key.split("__")[-1]: value for key, value in params.items()}
+            for params in cv_results["params"]
+        ]
+        others = [", ".join(f"{k}={v}" for k, v in p.items() if k != lam) for p in short]
+        points = pd.DataFrame(
+            {"method": [o or name for o in others], "lam": [p.get(lam, np.nan) for p in short]}
+        )
+        for axis, score in (("measure", measure), ("divergence", divergence)):
+            points[axis] = mean_of(cv_results, score)
+            pattern = rf"split\d+_test_{re.escape(score)}"
+            folds = [-np.asarray(v) for c, v in cv_results.items() if re.fullmatch(pattern, c)]
+            points[f"{axis}_low"] = np.min(folds, axis=0)
+            points[f"{axis}_high"] = np.max(folds, axis=0)
+        kept = points.dropna(subset=["measure", "divergence"]).reset_index(drop=True)
+        return cls(kept, spread="range of the folds").plot(ax=ax)
 
     def plot(
         self,
         ax: Any = None,
         *,
-        xlabel: str = "equalized odds difference",
+        xlabel: str | None = None,
         ylabel: str = "divergence from the original [nats]",
         yscale: str = "auto",
         methods: Iterable[str] | None = None,
@@ -178,7 +251,7 @@ class ParetoFrontDisplay:
         ax : matplotlib Axes, optional
             Draw here; the default is a new figure.
         xlabel, ylabel : str
-            Labels of the axes.
+            Labels of the axes; the default of ``xlabel`` is ``measure_name``.
         yscale : {"auto", "symlog", "linear"}, default="auto"
             "symlog" shows both zero and divergences of very different sizes; "auto" takes it
             if they span more than a factor of ten.
@@ -190,8 +263,7 @@ class ParetoFrontDisplay:
         ParetoFrontDisplay
             Itself, with ``ax_``, ``figure_`` and ``lines_``.
         """
-        if ax is None:
-            _, ax = _import_pyplot().subplots(figsize=(7.2, 4.8), layout="constrained")
+        ax = axes_or_new(ax, (7.2, 4.8), "ParetoFrontDisplay")
         self.ax_, self.figure_ = ax, ax.figure
         self.lines_: dict[str, Any] = {}
         names = list(self.points["method"].unique()) if methods is None else list(methods)
@@ -210,14 +282,14 @@ class ParetoFrontDisplay:
             ax.set_yscale(yscale)
         ax.set_ylim(bottom=0)
         ax.set_xlim(left=0)
-        ax.set(xlabel=xlabel, ylabel=ylabel)
-        ax.grid(alpha=0.25, linewidth=0.6)
-        ax.legend(frameon=False, title="mean and 95 % interval", fontsize=9)
+        ax.set(xlabel=self.measure_name if xlabel is None else xlabel, ylabel=ylabel)
+        tidy(ax)
+        ax.legend(frameon=False, title=f"mean and {self.spread}", fontsize=9)
         return self
 
     def _draw(self, ax: Any, name: str, points: pd.DataFrame, number: int) -> Any:
         """Draw one method and return its line."""
-        color = _COLORS[number % len(_COLORS)]
+        color = COLORS[number % len(COLORS)]
         x, y = points["measure"].to_numpy(), points["divergence"].to_numpy()
         errors = [
             np.abs(points[[f"{axis}_low", f"{axis}_high"]].to_numpy().T - centre)
@@ -229,7 +301,7 @@ class ParetoFrontDisplay:
             xerr=errors[0],
             yerr=errors[1],
             color=color,
-            marker=_MARKERS[number % len(_MARKERS)],
+            marker=MARKERS[number % len(MARKERS)],
             markersize=6,
             elinewidth=0.8,
             linewidth=1.6,
@@ -240,33 +312,31 @@ class ParetoFrontDisplay:
         if len(points) > 1:
             low, high = points["measure_low"], points["measure_high"]
             ax.fill_betweenx(y, low, high, color=color, alpha=0.12, linewidth=0)
-            ends = points.iloc[[0, -1]] if np.ptp(y) > 0 else points.iloc[:0]
-            for lam, *where in ends[["lam", "measure", "divergence"]].to_numpy():
-                ax.annotate(
-                    f"lam {lam:g}",
-                    where,
-                    xytext=(5, 5),
-                    textcoords="offset points",
-                    fontsize=8,
-                    color=color,
-                )
+            if np.ptp(y) > 0:
+                self._label_ends(ax, points, color, "left" if number % 2 == 0 else "right")
         return container.lines[0]
+
+    def _label_ends(self, ax: Any, points: pd.DataFrame, color: str, side: str) -> None:
+        """Name lam at both ends of a curve; neighbouring curves on different sides."""
+        ends = points.iloc[[0, -1]]
+        for lam, *where in ends[["lam", "measure", "divergence"]].to_numpy():
+            above = where[1] == ends["divergence"].max()
+            ax.annotate(
+                f"lam {lam:g}",
+                where,
+                xytext=(6 if side == "left" else -6, 4 if above else -4),
+                textcoords="offset points",
+                ha=side,
+                va="bottom" if above else "top",
+                fontsize=8,
+                color=color,
+            )
 
 
 def _mean_row(group: pd.DataFrame) -> dict[str, float]:
     """Mean and 95 % interval of both axes."""
     row: dict[str, float] = {}
     for column in ("measure", "divergence"):
-        mean, low, high = bootstrap_interval(group[column], random_state=0)
+        mean, low, high = bootstrap_interval(group[column], random_state=0, groups=group.get("run"))
         row |= {column: mean, f"{column}_low": low, f"{column}_high": high}
     return row
-
-
-def _import_pyplot() -> Any:
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            "ParetoFrontDisplay.plot needs matplotlib. Install it with pip install skmeta[plot]."
-        ) from error
-    return plt

@@ -1,0 +1,88 @@
+"""Rivals that set inputs or weights to zero: :class:`MaskEditor`."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from skmeta._validation import check_in_range, check_rng
+from skmeta.baselines.base import WeightEditor, check_fit_together
+from skmeta.baselines.checks import check_population
+from skmeta.baselines.distillation import distill
+from skmeta.baselines.finetune import seeds_of
+from skmeta.datasets import Task
+from skmeta.population import Population, Stack
+from skmeta.population.blocks import Block
+from skmeta.requirements.masks import MaskRequirement, Masks, keep_largest, masked
+
+
+class MaskEditor(WeightEditor):
+    """A rival that keeps a budget of inputs or weights, and may distil after that.
+
+    It needs no sensitive features. Subclasses give scores; the largest stay.
+    """
+
+    needs_sensitive = False
+
+    requirement: ClassVar[type[MaskRequirement]]
+    """What the budget counts."""
+
+    budget: int | float
+    lr: float
+    batch_size: int
+    random_state: Any
+
+    def _fit(self, networks: Any, task: Task) -> None:
+        owner = type(self).__name__
+        if self.budget is None:
+            raise TypeError(
+                f"The 'budget' parameter of {owner} must be a number of {self.requirement.unit} "
+                "(int) or a share of them (float). Got None instead."
+            )
+        self.requirement(budget=self.budget).check(owner)
+        check_in_range("lr", self.lr, owner=owner, low=0, closed="neither")
+        check_in_range("batch_size", self.batch_size, owner=owner, low=1, kind="int")
+        # Drawn once: transform gives the same networks each time it is called.
+        self._seed = int(check_rng(self.random_state).integers(2**62))
+
+    @abstractmethod
+    def _scores(self, stack: Stack, seeds: list[int]) -> Masks:
+        """Return how important each candidate is, in the shapes of the candidates."""
+
+    @abstractmethod
+    def _count_steps(self) -> int:
+        """Return the number of steps of distillation."""
+
+    def _start(self, stack: Stack, seeds: list[int]) -> Stack:
+        """Return the networks that the masks are put on."""
+        return stack
+
+    def _edit(self, population: Population) -> Population:
+        owner, requirement = type(self).__name__, self.requirement()
+        check_fit_together(check_population(population, owner), self.task_, owner)
+        all_seeds = seeds_of(population, self._seed)
+        blocks: list[Block] = []
+        for positions, stack in population.depth_blocks():
+            seeds = [all_seeds[p] for p in positions]
+            candidates = requirement.candidates(stack)
+            n_kept = requirement.n_kept(stack, self.budget)
+            masks = keep_largest(self._scores(stack, seeds), candidates, n_kept)
+            start = self._start(stack, seeds)
+            blocks.append((positions, start.with_params(masked(start.params, masks))))
+        return distill(
+            population.with_blocks(blocks),
+            population,
+            self.task_,
+            n_steps=self._count_steps(),
+            lr=self.lr,
+            batch_size=self.batch_size,
+            random_state=self._seed,
+        )
+
+
+def sample_rows(task: Task, n_rows: int, random_state: Any, owner: str) -> Task:
+    """Draw rows of a task, or take all if it has no more."""
+    check_in_range("n_rows", n_rows, owner=owner, low=1, kind="int")
+    return task.subset(np.sort(check_rng(random_state).permutation(task.n_samples)[:n_rows]))

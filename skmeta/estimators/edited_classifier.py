@@ -1,0 +1,381 @@
+"""All of it for somebody who only has a table: :class:`EditedClassifier`."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import StratifiedKFold
+from sklearn.neural_network import MLPClassifier
+from sklearn.utils import Tags
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+from skorch import NeuralNet, NeuralNetBinaryClassifier
+
+from skmeta._validation import check_in_range, check_rng
+from skmeta.datasets import Task
+from skmeta.estimators.checks import check_lam_range
+from skmeta.estimators.compliance_editor import ComplianceEditor
+from skmeta.estimators.fitting import seeded
+from skmeta.population import Population, UnsupportedNetworkError
+from skmeta.requirements import resolve_requirement
+from skmeta.zoo import make_zoo
+
+# One part of the rows is the reference, the others train the networks.
+_N_PARTS = 3
+_MAX_CHECKPOINTS = 3
+_FLOATS = [np.float64, np.float32]
+
+
+class EditedClassifier(ClassifierMixin, BaseEstimator):
+    """A neural classifier of a table, edited so that a measured gap between groups shrinks.
+
+    ``fit`` trains ``estimator`` on two thirds of the rows, trains a zoo like it on the same
+    rows, fits a :class:`ComplianceEditor` on the zoo and the third that was held back, and
+    edits the network with it. What comes out is an ordinary classifier that asks for no
+    sensitive feature. The edit reduces a measured gap on this data; it guarantees nothing
+    about other data.
+
+    The network is trained on X as it comes. It wants numbers of a similar size: encode
+    categories and standardise numbers in earlier steps of a Pipeline.
+
+    Parameters
+    ----------
+    estimator : classifier, optional
+        ``MLPClassifier`` (the default, with its own defaults) or a skorch classifier whose
+        module a :class:`Population` can read. It is cloned, and seeded from ``random_state``
+        unless it has one of its own.
+    requirement : str or Requirement, default="equalized_odds"
+        What the edit must bring about.
+    lam : float, default=0.1
+        Weight of the requirement against the divergence from the original network.
+    lam_range : (float, float), optional
+        Fit one editor for all lam in this range: :meth:`reedit` then moves to another
+        ``lam`` in milliseconds.
+    n_networks : int, default=100
+        Training runs in the zoo; up to three checkpoints of each are used.
+    zoo_epochs : int, default=10
+        Passes of each run over the rows.
+    max_epochs : int, default=60
+        Passes of the editor's training over the zoo.
+    n_jobs : int or None
+        Groups of the zoo trained at once; the result does not depend on it.
+    verbose : int, default=0
+        1 shows progress bars, 2 the editor's table of losses.
+    random_state : int, RandomState or None
+        Seed.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of str
+        Names of the columns, if X had any.
+    estimator_ : classifier
+        The network before the edit. A skorch net is trained on float32 rows and on the
+        positions of labels in ``classes_``.
+    edited_estimator_ : classifier
+        The network after the edit, of the same kind.
+    editor_ : ComplianceEditor or None
+        The fitted editor; None if there was nothing to edit for. It keeps the reference
+        rows with their sensitive features: treat it like the data.
+    lam_ : float or None
+        The weight of the present edit; None without an edit.
+
+    See Also
+    --------
+    ComplianceEditor : Edits networks that you have, many at once.
+    skmeta.baselines.FineTune : The cheaper way for one network at one ``lam``: zoo and editor
+        pay off when there are more of either.
+
+    Notes
+    -----
+    A requirement on groups cannot be met without groups: ``fit`` without
+    ``sensitive_features`` warns, trains the network on all rows and edits nothing.
+
+    With metadata routing enabled, ``sensitive_features`` reaches ``fit`` through a
+    Pipeline, ``GridSearchCV`` or ``cross_validate`` without a further call. A grid over
+    ``lam`` needs a scorer that sees groups, since accuracy says nothing about them; each of
+    its fits trains a zoo of its own. Sparse rows are made dense.
+
+    References
+    ----------
+    .. [1] "Metanetworks as regulatory operators: learning to edit for requirement
+       compliance", sections 3 to 5.
+
+    Examples
+    --------
+    >>> from sklearn.neural_network import MLPClassifier
+    >>> from skmeta import EditedClassifier
+    >>> from skmeta.datasets import make_biased_classification
+    >>> bunch = make_biased_classification(2000, random_state=0)
+    >>> X, y, groups = bunch.data.drop(columns="group"), bunch.target, bunch.sensitive_features
+    >>> classifier = EditedClassifier(
+    ...     MLPClassifier((16,), early_stopping=True),
+    ...     lam_range=(0.03, 0.3),
+    ...     n_networks=8,  # small, to be quick
+    ...     zoo_epochs=3,
+    ...     max_epochs=5,
+    ...     random_state=0,
+    ... ).fit(X, y, sensitive_features=groups)
+    >>> classifier.predict(X[:3]).shape
+    (3,)
+    >>> classifier.set_params(lam=0.3).reedit().lam_
+    0.3
+    """
+
+    __metadata_request__fit = {"sensitive_features": True}
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        requirement: Any = "equalized_odds",
+        lam: Any = 0.1,
+        lam_range: tuple[float, float] | None = None,
+        n_networks: int = 100,
+        zoo_epochs: int = 10,
+        max_epochs: int = 60,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        random_state: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.requirement = requirement
+        self.lam = lam
+        self.lam_range = lam_range
+        self.n_networks = n_networks
+        self.zoo_epochs = zoo_epochs
+        self.max_epochs = max_epochs
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, *, sensitive_features: Any = None) -> EditedClassifier:
+        """Train a network, a zoo around it and an editor, and edit the network.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,)
+            Labels of two or more classes.
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), optional
+            The groups, with at least three rows of every label in each; several columns
+            make intersectional groups. Without them a requirement on groups edits nothing,
+            with a warning.
+
+        Returns
+        -------
+        EditedClassifier
+            Itself.
+        """
+        requirement = self._check_params()
+        estimator = self._new_estimator()
+        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_FLOATS)
+        check_classification_targets(y)
+        X = _dense(X)
+        self.classes_ = np.unique(y)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                "EditedClassifier needs rows of at least two classes. Got 1 class, "
+                f"{self.classes_.tolist()}."
+            )
+        task = self._task(X, y, sensitive_features)
+        seeds = check_rng(self.random_state).integers(2**31, size=4).tolist()
+        if requirement.needs_sensitive and sensitive_features is None:
+            _warn_of_no_edit(type(requirement).__name__)
+            self.estimator_ = self._train(estimator, X, y, seeds[0])
+            self.edited_estimator_, self.editor_, self.lam_ = self.estimator_, None, None
+            return self
+        train, reference = _split(task, requirement.needs_sensitive, seeds[1])
+        self.estimator_ = self._train(estimator, X[train], y[train], seeds[0])
+        self.editor_ = self._fit_editor(task, train, reference, seeds[2:])
+        return self.reedit()
+
+    def _check_params(self) -> Any:
+        """Return the resolved requirement; what only the editor knows, it checks."""
+        owner = "EditedClassifier"
+        for name in ("n_networks", "zoo_epochs", "max_epochs"):
+            check_in_range(name, getattr(self, name), owner=owner, low=1, kind="int")
+        if not isinstance(self.lam, dict):  # one weight for each of several requirements
+            check_in_range("lam", self.lam, owner=owner, low=0, closed="neither")
+            if self.lam_range is not None:
+                check_lam_range(self.lam_range, self.lam, owner)
+        return resolve_requirement(self.requirement, owner)
+
+    def _new_estimator(self) -> Any:
+        """Return an untrained network of a kind that can be edited."""
+        if self.estimator is None:
+            return MLPClassifier()
+        estimator, reason = self.estimator, "which is no classifier that can be cloned"
+        if isinstance(estimator, BaseEstimator) and is_classifier(estimator):
+            estimator = clone(estimator)
+            try:
+                Population([estimator])
+            except NotFittedError:  # it is of a kind that can be read once it is trained
+                return estimator
+            except UnsupportedNetworkError:
+                reason = "whose weights a Population cannot read"
+        raise TypeError(
+            "The 'estimator' parameter of EditedClassifier must be an MLPClassifier or a skorch "
+            f"classifier. Got {type(self.estimator).__name__}, {reason}. Scalers and encoders "
+            "go into steps before an EditedClassifier."
+        )
+
+    def _train(self, estimator: Any, X: NDArray, y: NDArray, seed: int) -> Any:
+        if estimator.get_params().get("random_state", 0) is None:
+            estimator.set_params(random_state=seed)
+        if isinstance(estimator, NeuralNet):
+            y = np.searchsorted(self.classes_, y)
+        if isinstance(estimator, NeuralNetBinaryClassifier):
+            y = y.astype(np.float32)  # what its loss computes with
+        with seeded(seed):  # skorch draws from torch's global generator
+            return estimator.fit(_rows_for(estimator, X), y)
+
+    def _task(self, X: NDArray, y: NDArray, sensitive_features: Any) -> Task:
+        names = getattr(self, "feature_names_in_", None)
+        rows = X if names is None else pd.DataFrame(X, columns=names)
+        # To a Task a float is a target of regression; float labels are whole numbers.
+        labels = y.astype(np.int64) if y.dtype.kind == "f" else y
+        return Task(rows, labels, sensitive_features=sensitive_features)
+
+    def _fit_editor(
+        self, task: Task, train: NDArray, reference: NDArray, seeds: list[int]
+    ) -> ComplianceEditor:
+        # make_zoo holds back a stratified tenth: ten rows per class, repeated if need be.
+        rows = np.resize(train, max(len(train), 10 * task.n_classes))
+        zoo = make_zoo(
+            task.subset(rows),
+            self.n_networks,
+            like=self.estimator_,
+            epochs=self.zoo_epochs,
+            n_checkpoints=min(_MAX_CHECKPOINTS, self.zoo_epochs),
+            n_jobs=self.n_jobs,
+            progress=bool(self.verbose),
+            random_state=seeds[0],
+        )
+        editor = ComplianceEditor(
+            self.requirement,
+            lam=self.lam,
+            lam_range=self.lam_range,
+            max_epochs=self.max_epochs,
+            verbose=self.verbose,
+            random_state=seeds[1],
+        )
+        return editor.fit(zoo, task=task.subset(reference))
+
+    def reedit(self) -> EditedClassifier:
+        """Edit the network again, for the present ``lam``, with the editor as it is.
+
+        ``set_params(lam=...)`` alone changes no prediction. Other values than that of
+        ``fit`` need a ``lam_range`` there.
+
+        Returns
+        -------
+        EditedClassifier
+            Itself.
+        """
+        (edited,) = self._fitted_editor("reedit").transform([self.estimator_], lam=self.lam)
+        self.edited_estimator_, self.lam_ = edited, self.lam
+        return self
+
+    def report(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sensitive_features: Any = None,
+        n_bootstrap: int = 500,
+    ) -> pd.DataFrame:
+        """Say on rows of your choice, best on new ones, what the edit did.
+
+        Parameters
+        ----------
+        X, y, sensitive_features
+            Rows as in :meth:`fit`.
+        n_bootstrap : int, default=500
+            Resamples of the rows for the intervals.
+
+        Returns
+        -------
+        DataFrame
+            One row with the columns of :meth:`ComplianceEditor.report`.
+        """
+        editor = self._fitted_editor("report")
+        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_FLOATS, reset=False)
+        task = self._task(_dense(X), y, sensitive_features)
+        return editor.report([self.estimator_], task=task, lam=self.lam_, n_bootstrap=n_bootstrap)
+
+    def _fitted_editor(self, method: str) -> ComplianceEditor:
+        check_is_fitted(self)
+        if self.editor_ is None:
+            raise ValueError(
+                f"{method} needs an edit, and this EditedClassifier was fitted without groups. "
+                "Pass fit(X, y, sensitive_features=...)."
+            )
+        return self.editor_
+
+    def predict_proba(self, X: Any) -> NDArray:
+        """Return the probability of each class, ``(n_samples, n_classes)``."""
+        check_is_fitted(self)
+        X = _dense(validate_data(self, X, accept_sparse="csr", dtype=_FLOATS, reset=False))
+        return self.edited_estimator_.predict_proba(_rows_for(self.edited_estimator_, X))
+
+    def predict(self, X: Any) -> NDArray:
+        """Return the most probable label of each row, ``(n_samples,)``."""
+        codes = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[codes]
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _dense(X: Any) -> NDArray:
+    return X.toarray() if issparse(X) else X
+
+
+def _rows_for(estimator: Any, X: NDArray) -> NDArray:
+    """Return rows in the type that a network computes in."""
+    return X.astype(np.float32) if isinstance(estimator, NeuralNet) else X
+
+
+def _split(task: Task, needs_groups: bool, seed: int) -> tuple[NDArray, NDArray]:
+    """Return the rows to train on and the reference, with rows of every cell in both."""
+    if needs_groups and task.n_groups < 2:
+        raise ValueError(
+            "The 'sensitive_features' of EditedClassifier must have at least two groups. Got "
+            f"the group {task.groups.tolist()} only."  # type: ignore[union-attr]
+        )
+    counts = np.bincount(task.cells(), minlength=task.n_classes * task.n_groups)
+    if counts.min() < _N_PARTS:
+        label, group = divmod(int(counts.argmin()), task.n_groups)
+        where = "" if task.groups is None else f" in group {task.groups[group]!r}"
+        raise ValueError(
+            f"EditedClassifier needs at least {_N_PARTS} rows of every label in every group, "
+            f"for training and for reference. Got {counts.min()} of label "
+            f"{task.classes[label]!r}{where}. Merge small groups in "  # type: ignore[index]
+            "'sensitive_features', or leave their rows out."
+        )
+    parts = StratifiedKFold(_N_PARTS, shuffle=True, random_state=seed)
+    return next(parts.split(task.X, task.cells()))
+
+
+def _warn_of_no_edit(requirement: str) -> None:
+    warnings.warn(
+        f"EditedClassifier has edited nothing: {requirement} compares groups, and fit got none. "
+        "Pass fit(X, y, sensitive_features=...); with metadata routing enabled it also "
+        "arrives through a Pipeline, GridSearchCV and cross_validate.",
+        UserWarning,
+        stacklevel=3,
+    )

@@ -1,0 +1,118 @@
+"""What edits did to networks: the mixin :class:`MeasuredEdits`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.utils.validation import check_is_fitted
+
+from skmeta._validation import check_in_range
+from skmeta.baselines import run_networks
+from skmeta.baselines.checks import check_classifiers, check_population, check_task
+from skmeta.datasets import Task
+from skmeta.estimators.reporting import edit_report
+from skmeta.evaluation import measure_edits
+from skmeta.population import Population
+from skmeta.requirements import Objective
+from skmeta.requirements.base import Cells
+
+
+class MeasuredEdits:
+    """``score`` and ``report`` of an editor that has ``_transform``."""
+
+    plan_: Any
+    task_: Task
+    device_: torch.device
+
+    def _ready(self, networks: Any) -> Population:
+        """Return checked networks as float32 on the device of the editor."""
+        check_is_fitted(self)
+        population = check_population(networks, "ComplianceEditor")
+        check_classifiers(population, self.task_, "ComplianceEditor")
+        return population.to(self.device_, torch.float32)
+
+    def _measuring_task(self, task: Task | None) -> Task:
+        """Return the rows to measure on, with the labels that the editor was fitted on."""
+        if task is None:
+            return self.task_
+        task = check_task(task, "ComplianceEditor")
+        requirement = self.plan_.requirement
+        if requirement is not None and requirement.needs_sensitive:
+            task.require_sensitive("ComplianceEditor")
+        came, known = np.asarray(task.classes).tolist(), np.asarray(self.task_.classes).tolist()
+        if came != known:
+            raise ValueError(
+                "ComplianceEditor measures on rows with the labels that it was fitted on, "
+                f"{known}. Got {came}."
+            )
+        return task
+
+    def score(self, networks: Any, y: Any = None, *, task: Task | None = None) -> float:
+        """Return minus the mean objective after an edit, with the exact measure.
+
+        Parameters
+        ----------
+        networks : Population or sequence of networks
+            Networks to edit.
+        y : None
+            Ignored.
+        task : Task, optional
+            Rows to measure on; default is the task of ``fit``.
+
+        Returns
+        -------
+        float
+            At most 0; compare editors of one ``lam`` only. A mask without a budget adds
+            lam times the share that stays.
+        """
+        population, task = self._ready(networks), self._measuring_task(task)
+        edited, _ = self._transform(population, None)  # type: ignore[attr-defined]
+        before, after = run_networks(population, task), run_networks(edited, task)
+        plan = self.plan_
+        lam = torch.full((len(population),), plan.lam)
+        exact = Objective(plan.requirement).exact(before, after, Cells.of(task), lam)
+        value = float(exact.mean())
+        if plan.mask is not None and plan.mask.budget is None:
+            share = measure_edits(population, edited, task, plan.mask)["measure"]
+            value += plan.lam_mask * float(share.mean())
+        return -value
+
+    def report(
+        self,
+        networks: Any,
+        *,
+        task: Task | None = None,
+        lam: float | None = None,
+        n_bootstrap: int = 500,
+    ) -> pd.DataFrame:
+        """Edit networks and say what happened to each of them.
+
+        Parameters
+        ----------
+        networks : Population or sequence of networks
+            Networks to edit.
+        task : Task, optional
+            Rows to measure on; default is the task of ``fit``, on which results look
+            better than on new rows.
+        lam : float, optional
+            See :meth:`transform`.
+        n_bootstrap : int, default=500
+            Resamples of the rows, within each (label, group) cell, for the intervals.
+
+        Returns
+        -------
+        DataFrame
+            One row per network: divergence (nats), the requirement's measure and the
+            accuracy before and after, 95 % intervals (``_low``, ``_high``) that say how
+            much is luck of the rows, and ``status``: "reduced" or "raised" if the interval
+            of the measure's change excludes zero, "rolled back" if the guard refused the
+            edit, else "unclear". With a mask also ``kept_share`` and ``n_kept``, and for
+            inputs ``kept``, their names.
+        """
+        check_in_range("n_bootstrap", n_bootstrap, owner="report", low=1, kind="int")
+        population, task = self._ready(networks), self._measuring_task(task)
+        edited, rolled_back = self._transform(population, lam)  # type: ignore[attr-defined]
+        return edit_report(population, edited, task, self.plan_, n_bootstrap, rolled_back)

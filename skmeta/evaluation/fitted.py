@@ -1,0 +1,49 @@
+"""What a fitted editor, alone or at the end of a pipeline, knows: its task and requirement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.pipeline import Pipeline
+
+from skmeta.baselines.checks import check_task
+from skmeta.datasets import Task
+
+
+def editor_of(estimator: Any) -> Any:
+    """Return the editor inside of pipelines and finished searches.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skmeta.baselines import Swap
+    >>> from skmeta.evaluation.fitted import editor_of
+    >>> editor_of(make_pipeline(Swap()))
+    Swap()
+    """
+    while True:
+        if isinstance(estimator, Pipeline):
+            estimator = estimator.steps[-1][1]
+        elif hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        else:
+            return estimator
+
+
+def measuring_task(estimator: Any, task: Task | None, owner: str) -> Task:
+    """Return the task to measure on: the given one, or that of the editor's ``fit``."""
+    if task is None:
+        task = getattr(editor_of(estimator), "task_", None)
+    if task is None:
+        name = type(editor_of(estimator)).__name__
+        raise ValueError(
+            f"{owner} measures on the rows of a task. Got none, and {name} has kept none in fit. "
+            "Pass task=, in a search with sklearn.set_config(enable_metadata_routing=True)."
+        )
+    return check_task(task, owner)
+
+
+def requirement_of(estimator: Any) -> Any:
+    """Return the editor's requirement as it was resolved in fit or given; None if it has none."""
+    editor = editor_of(estimator)
+    return getattr(editor, "requirement_", getattr(editor, "requirement", None))

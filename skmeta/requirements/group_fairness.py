@@ -1,0 +1,225 @@
+"""Requirements that compare the rates of groups: :class:`GroupFairness` and its kinds."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from torch import Tensor
+
+from skmeta.requirements.base import Cells, Requirement
+from skmeta.requirements.rates import (
+    cell_rates,
+    hard_predictions,
+    mean_over_thresholds,
+    range_over,
+    soft_predictions,
+    straight_through,
+)
+
+
+class GroupFairness(Requirement):
+    """The largest difference between two groups in some rate of the predictions.
+
+    The measure counts predicted classes. The violation replaces them by straight-through
+    ones: hard forward, a softmax with temperature backward (eqs. 18 and 23 of the paper on
+    learned editing [1]_).
+
+    Parameters
+    ----------
+    temperature : float, default=0.3
+        Of the softmax in the relaxation.
+
+    References
+    ----------
+    .. [1] "Metanetworks as regulatory operators: learning to edit for requirement compliance".
+    """
+
+    def __init__(self, *, temperature: float = 0.3) -> None:
+        self.temperature = temperature
+
+    def violation(self, logits: Tensor, cells: Cells) -> Tensor:
+        """Difference of straight-through predictions."""
+        return self._difference(straight_through(logits, self.temperature), cells)
+
+    def measure(self, logits: Tensor, cells: Cells) -> Tensor:
+        """Difference of the predicted classes."""
+        return self._difference(hard_predictions(logits), cells)
+
+    def measure_over_thresholds(self, logits: Tensor, cells: Cells) -> Tensor:
+        """Average over a grid of thresholds on the score (binary classifiers only)."""
+        return mean_over_thresholds(logits, lambda p: self._difference(p, cells))
+
+    def measure_soft(self, logits: Tensor, cells: Cells) -> Tensor:
+        """Difference of mean scores in place of decisions."""
+        return self._difference(soft_predictions(logits, 1.0), cells)
+
+    def directions(self, logits: Tensor, cells: Cells) -> Tensor:
+        """Differences of soft rates, ``(n, n_parts)``."""
+        rates = self._rates(soft_predictions(logits, self.temperature), cells)
+        return self.parts(rates, cells.frequencies)
+
+    @abstractmethod
+    def of_rates(self, rates: Tensor, frequencies: Tensor) -> Tensor:
+        """Difference of given rates.
+
+        Parameters
+        ----------
+        rates : Tensor of shape (n, n_labels, n_groups, n_classes)
+            ``P(prediction = k | label, group)``, for instance of resampled rows.
+        frequencies : Tensor of shape (n_labels, n_groups)
+            Share of each cell.
+
+        Returns
+        -------
+        Tensor of shape (n,)
+        """
+
+    def parts(self, rates: Tensor, frequencies: Tensor) -> Tensor:
+        """Differences that the whole is made of, ``(n, n_parts)``; by default the whole."""
+        return self.of_rates(rates, frequencies)[:, None]
+
+    def _rates(self, predictions: Tensor, cells: Cells) -> Tensor:
+        n_labels, n_outputs = len(cells.frequencies), predictions.shape[-1]
+        if n_labels != n_outputs:
+            raise ValueError(
+                f"{type(self).__name__} needs networks with one output per label of the task. "
+                f"Got {n_outputs} outputs for {n_labels} labels."
+            )
+        return cell_rates(predictions, cells.codes, *cells.frequencies.shape)
+
+    def _difference(self, predictions: Tensor, cells: Cells) -> Tensor:
+        return self.of_rates(self._rates(predictions, cells), cells.frequencies)
+
+
+class EqualizedOdds(GroupFairness):
+    """Equalized odds difference, for any number of groups and classes.
+
+    The measure is eq. 9 of the paper on learned editing [1]_: the largest difference
+    between two groups in ``P(prediction = k | y = k)`` or ``P(prediction = k | y != k)``
+    over all classes k.
+
+    Parameters
+    ----------
+    temperature : float, default=0.3
+        Of the softmax in the relaxation.
+
+    References
+    ----------
+    .. [1] "Metanetworks as regulatory operators: learning to edit for requirement compliance".
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmeta.datasets import Task
+    >>> from skmeta.requirements import Cells, EqualizedOdds
+    >>> task = Task(torch.zeros(4, 1).numpy(), [0, 0, 1, 1], sensitive_features=["a", "b"] * 2)
+    >>> logits = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]])
+    >>> EqualizedOdds().measure(logits, Cells.of(task))  # all of "a", none of "b" accepted
+    tensor([1.])
+    """
+
+    def of_rates(self, rates: Tensor, frequencies: Tensor) -> Tensor:
+        """Equalized odds difference of given rates.
+
+        Parameters
+        ----------
+        rates : Tensor of shape (n, n_labels, n_groups, n_classes)
+            ``P(prediction = k | label, group)``, for instance of resampled rows.
+        frequencies : Tensor of shape (n_labels, n_groups)
+            Share of each cell; ``P(prediction = k | y != k)`` averages cells with it.
+
+        Returns
+        -------
+        Tensor of shape (n,)
+        """
+        weights = frequencies.to(rates)[None, :, :, None]
+        true_rates = rates.diagonal(dim1=1, dim2=3)  # (n, group, k)
+        weighted = rates * weights
+        own = weighted.diagonal(dim1=1, dim2=3)
+        total = weights.sum(1) - weights[..., 0].transpose(1, 2)  # P(y != k | group), up to scale
+        false_rates = (weighted.sum(1) - own) / total
+        return range_over(true_rates, 1).maximum(range_over(false_rates, 1)).amax(-1)
+
+    def parts(self, rates: Tensor, frequencies: Tensor) -> Tensor:
+        """Largest difference among the rows of each label, ``(n, n_labels)``."""
+        return range_over(rates, 2).amax(-1)
+
+
+class DemographicParity(GroupFairness):
+    """Demographic parity difference, for any number of groups and classes.
+
+    The largest difference between two groups in ``P(prediction = k)``, over all classes k.
+    It ignores the labels: equally qualified groups are not assumed, equal rates are asked.
+
+    Parameters
+    ----------
+    temperature : float, default=0.3
+        Of the softmax in the relaxation.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmeta.datasets import Task
+    >>> from skmeta.requirements import Cells, DemographicParity
+    >>> task = Task(torch.zeros(4, 1).numpy(), [0, 0, 1, 1], sensitive_features=["a", "b"] * 2)
+    >>> logits = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]])
+    >>> DemographicParity().measure(logits, Cells.of(task))  # half of "a", none of "b" accepted
+    tensor([0.5000])
+    """
+
+    def of_rates(self, rates: Tensor, frequencies: Tensor) -> Tensor:
+        """Demographic parity difference of given rates.
+
+        Parameters
+        ----------
+        rates : Tensor of shape (n, n_labels, n_groups, n_classes)
+            ``P(prediction = k | label, group)``, for instance of resampled rows.
+        frequencies : Tensor of shape (n_labels, n_groups)
+            Share of each cell; ``P(prediction = k | group)`` averages labels with it.
+
+        Returns
+        -------
+        Tensor of shape (n,)
+        """
+        weights = (frequencies / frequencies.sum(0)).to(rates)[None, :, :, None]
+        return range_over((rates * weights).sum(1), 1).amax(-1)
+
+
+class EqualOpportunity(GroupFairness):
+    """Equal opportunity difference: equal true rates, false ones may differ.
+
+    The largest difference between two groups in ``P(prediction = k | y = k)``: with two
+    classes that of the second one, the true positive rate; with more over all classes.
+
+    Parameters
+    ----------
+    temperature : float, default=0.3
+        Of the softmax in the relaxation.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmeta.datasets import Task
+    >>> from skmeta.requirements import Cells, EqualOpportunity
+    >>> task = Task(torch.zeros(4, 1).numpy(), [0, 0, 1, 1], sensitive_features=["a", "b"] * 2)
+    >>> logits = torch.tensor([[[0.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]])
+    >>> EqualOpportunity().measure(logits, Cells.of(task))  # only false positives differ
+    tensor([0.])
+    """
+
+    def of_rates(self, rates: Tensor, frequencies: Tensor) -> Tensor:
+        """Equal opportunity difference of given rates.
+
+        Parameters
+        ----------
+        rates : Tensor of shape (n, n_labels, n_groups, n_classes)
+            ``P(prediction = k | label, group)``, for instance of resampled rows.
+        frequencies : Tensor of shape (n_labels, n_groups)
+            Not needed: the rates are given the label.
+
+        Returns
+        -------
+        Tensor of shape (n,)
+        """
+        differences = range_over(rates.diagonal(dim1=1, dim2=3), 1)  # (n, k)
+        return differences[:, 1] if differences.shape[1] == 2 else differences.amax(-1)

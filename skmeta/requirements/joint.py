@@ -1,0 +1,62 @@
+"""Several requirements at once: :class:`Joint`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from skmeta.requirements.base import Cells, Requirement
+
+
+class Joint(Requirement):
+    """A weighted sum of requirements on predictions.
+
+    Parameters
+    ----------
+    requirements : sequence of Requirement
+        The parts.
+    weights : sequence of float
+        One per part; ``lam`` multiplies the sum.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmeta.datasets import Task
+    >>> from skmeta.requirements import Cells, DemographicParity, EqualizedOdds, Joint
+    >>> task = Task(torch.zeros(4, 1).numpy(), [0, 0, 1, 1], sensitive_features=["a", "b"] * 2)
+    >>> logits = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]])
+    >>> Joint([EqualizedOdds(), DemographicParity()], [1, 0.5]).measure(logits, Cells.of(task))
+    tensor([1.2500])
+    """
+
+    def __init__(self, requirements: Sequence[Requirement], weights: Sequence[float]) -> None:
+        self.requirements = requirements
+        self.weights = weights
+
+    @property
+    def needs_sensitive(self) -> bool:
+        """Whether a part compares groups."""
+        return any(part.needs_sensitive for part in self.requirements)
+
+    @property
+    def proportional_rows(self) -> bool:
+        """Whether a part must see cells at their frequencies."""
+        return any(part.proportional_rows for part in self.requirements)
+
+    def violation(self, logits: Tensor, cells: Cells) -> Tensor:
+        """Weighted sum of the violations."""
+        return self._sum([part.violation(logits, cells) for part in self.requirements])
+
+    def measure(self, logits: Tensor, cells: Cells) -> Tensor:
+        """Weighted sum of the measures."""
+        return self._sum([part.measure(logits, cells) for part in self.requirements])
+
+    def directions(self, logits: Tensor, cells: Cells) -> Tensor:
+        """Weighted directions of all parts, side by side."""
+        parts = zip(self.requirements, self.weights, strict=True)
+        return torch.cat([w * part.directions(logits, cells) for part, w in parts], 1)
+
+    def _sum(self, values: list[Tensor]) -> Tensor:
+        return sum((w * v for w, v in zip(self.weights, values, strict=True)), 0 * values[0])
