@@ -95,6 +95,7 @@ def distill(
             weight_decay=torch.zeros(len(stack)),
             seeds=[seeds[p] for p in positions],
             train_mode=False,
+            keep_zeros=True,
         )
         teacher = Stack.merge([origin[p] for p in positions]).padded(stack.widths)
         batches = islice(_passes(sampler, trainer.generators), n_steps)
@@ -112,16 +113,9 @@ def _passes(sampler: ShuffledRows, generators: list[torch.Generator]) -> Iterato
 def _imitate(
     trainer: StackTrainer, targets: Tensor, X: Tensor, batches: Iterator[Tensor], lrs: Tensor
 ) -> None:
-    kept = tuple((w != 0).to(w.dtype) for w in trainer.params.weight)
-
     def loss(outputs: Tensor, rows: Tensor) -> Tensor:
         return jensen_shannon(targets.take_along_dim(rows[..., None], 1), outputs).mean(1)
 
     for rows, lr in zip(batches, lrs, strict=False):
         trainer.lr.fill_(lr)
         trainer.step(X, rows.to(X.device), loss)
-        # Adam moves each weight by its own gradients only: what it did to a masked one and
-        # what is taken back here changes no other.
-        with torch.no_grad():
-            for weight, mask in zip(trainer.params.weight, kept, strict=True):
-                weight.mul_(mask)

@@ -131,7 +131,8 @@ def fine_tune(
     n_per_cell : int, default=192
         Rows per cell and step.
     original : Population, optional
-        Networks to stay close to, if not ``start``.
+        Networks to stay close to, if not ``start``, which is an edit of them then: weights
+        that it has set to zero stay zero.
     random_state : int or None
         Seed of the batches.
 
@@ -157,6 +158,7 @@ def fine_tune(
             weight_decay=torch.zeros(len(stack)),
             seeds=[seeds[p] for p in positions],
             train_mode=False,
+            keep_zeros=original is not start,
         )
         network_lams = lams[torch.as_tensor(positions, device=lams.device)]
         _fine_tune_stack(trainer, reference, task, objective, network_lams, lr, sampler)

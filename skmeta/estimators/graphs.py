@@ -17,12 +17,13 @@ from skmeta.population import Population, Stack, Tape, forward
 from skmeta.population.direction import Direction
 from skmeta.requirements import Cells, Objective
 
-CHUNK = 24
-# The divergence of a step is measured on every fifth reference row.
-_COST_STRIDE = 5
+CHUNK = 32
+# The divergence of a step is measured on every fourth reference row.
+_COST_STRIDE = 4
 FEATURES = ("weights", "probes", "cells", "gradients")
 _PROBE_ROWS = 64
-_REFERENCE_ROWS = 640
+_REFERENCE_ROWS = 512
+_FISHER_STRIDE = 2
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ class GraphBuilder:
             (cotangent,) = torch.autograd.grad(part, logits, ones, retain_graph=True)
             deltas.append(recording.pull_back(cotangent))
             gradients.append(recording.gradient(deltas[-1]))
-        fisher = KroneckerFisher(recording, self.cells.row_weights().to(self.X))
+        weights = self.cells.row_weights().to(self.X)
+        fisher = KroneckerFisher(recording, weights, every=_FISHER_STRIDE)
         gaps = [part.detach() for part in parts]
         triples = zip(gradients, gaps, fisher.solve(gradients), strict=True)
         steps, reach, cost = self._reach(
@@ -120,7 +122,10 @@ class GraphBuilder:
         logs = [gap.clamp_min(1e-4).log(), cost.log()]
         context = torch.cat([context, self._cell_context(recording.logits), gap, *logs], 1)
         divergence = None if teacher is None else gaps[0]
-        return WeightGraph(stack, tuple(nodes), tuple(steps), context, reach, teacher, divergence)
+        outputs = recording.logits if original is None else original
+        return WeightGraph(
+            stack, tuple(nodes), tuple(steps), context, reach, teacher, divergence, outputs
+        )
 
     def _parts(self, logits: Tensor, original: Tensor | None) -> list[Tensor]:
         """Return what is differentiated: the divergence so far, then the requirement's parts."""
@@ -169,7 +174,7 @@ class GraphBuilder:
         return self.objective.divergence(like, moved, cells).clamp_min(1e-6)
 
     def _few_rows(self) -> Tensor:
-        """Every fifth row of each cell, beginning with its first."""
+        """Every fourth row of each cell, beginning with its first."""
         assert self.cells is not None
         codes = self.cells.codes
         return torch.cat([(codes == c).nonzero()[::_COST_STRIDE, 0] for c in codes.unique()])

@@ -57,33 +57,6 @@ class MaskedGraphBuilder:
         """Return the weights of networks that meet the budget, without further edits."""
         return self._mask(stack, None)[0]
 
-    def better(
-        self, stack: Stack, before: Parameters, after: Parameters, lam: Tensor
-    ) -> Parameters:
-        """Return for each network the weights with the lower objective on the reference rows.
-
-        Parameters
-        ----------
-        stack : Stack
-            Original networks.
-        before, after : Parameters
-            Of masked networks without and with a learned edit.
-        lam : Tensor of shape (n,)
-            Weight of the violation.
-        """
-        assert self.builder.cells is not None
-        X, cells, objective = self.builder.X, self.builder.cells, self.builder.objective
-        original = forward(stack, X)
-        losses = [
-            objective.exact(original, forward(stack, X, params), cells, lam)
-            for params in (before, after)
-        ]
-        # A loss that is not a number is not lower.
-        take = losses[1] < losses[0]
-        return before.map(
-            lambda old, new: torch.where(take.view(-1, *[1] * (old.ndim - 1)), new, old), after
-        )
-
     def _build(self, stack: Stack, n_kept: Tensor | None) -> WeightGraph:
         parts = []
         for rows in torch.arange(len(stack)).split(CHUNK):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from skmeta.estimators.checks import check_finite_edits
 from skmeta.estimators.graphs import GraphBuilder
 from skmeta.estimators.masked_graphs import MaskedGraphBuilder
-from skmeta.population import Population, Stack
+from skmeta.metanets import WeightGraph
+from skmeta.population import Parameters, Population, Stack, forward
 from skmeta.population.blocks import Block
 
 # Of 16 to 256 the fastest: what the metanetwork holds of so many networks stays in the cache.
@@ -34,6 +35,12 @@ def edit_population(
         Maps a graph and lam to an edit. None leaves it at what the builder did.
     lam : float
         Weight of the violation.
+
+    Returns
+    -------
+    Population
+        Edited networks. An edit that does not lower the objective on the reference rows is
+        shortened to a quarter, and then left out.
     """
     blocks: list[Block] = []
     with torch.no_grad():
@@ -58,8 +65,37 @@ def _edit(
         return stack.with_params(builder.masked(stack))
     graph = builder.build(stack)
     lams = graph.context.new_full((len(stack),), lam)
-    before = graph.stack.params
-    after = before.map(torch.add, metanet(graph, lams))
-    if isinstance(builder, MaskedGraphBuilder):
-        after = builder.better(stack, before, after, lams)
-    return stack.with_params(after)
+    edit = metanet(graph, lams)
+    rows = builder.builder if isinstance(builder, MaskedGraphBuilder) else builder
+    return stack.with_params(_backtracked(rows, graph, edit, lams))
+
+
+def _backtracked(
+    builder: GraphBuilder, graph: WeightGraph, edit: Parameters, lam: Tensor
+) -> Parameters:
+    """Add edits, shortened or left out where they do not lower the reference rows' objective.
+
+    A line search: an edit of a network that reacts more strongly than those of the training
+    population can do much harm, and its rows are at hand. Without labels there is none.
+    """
+    params = graph.stack.params
+    if builder.cells is None or graph.outputs is None:
+        return params.map(torch.add, edit)
+    X, cells, objective = builder.X, builder.cells, builder.objective
+    original = graph.outputs
+    start = original if graph.teacher is None else forward(graph.stack, X)
+    least = objective.exact(original, start, cells, lam)
+    factor = torch.ones_like(lam)
+    for shorter in (0.25, 0.0):
+        after = _moved(params, edit, factor)
+        loss = objective.exact(original, forward(graph.stack, X, after), cells, lam)
+        worse = ~(loss < least)  # what is not a number is worse, too
+        if not worse.any():
+            return after
+        factor = torch.where(worse, shorter, factor)
+    return _moved(params, edit, factor)
+
+
+def _moved(params: Parameters, edit: Parameters, factor: Tensor) -> Parameters:
+    """Add a multiple of each network's edit."""
+    return params.map(lambda p, e: p + factor.view(-1, *[1] * (e.ndim - 1)) * e, edit)

@@ -8,6 +8,7 @@ serves every objective.
 
 from __future__ import annotations
 
+from copy import copy
 from functools import cached_property
 
 import torch
@@ -61,6 +62,16 @@ class Recording(Tape):
         """Keep a state."""
         self.states.append(h.detach())
         return h
+
+    def thinned(self, every: int) -> Recording:
+        """Return the recording of every k-th row."""
+        if every == 1:
+            return self
+        few = copy(self)
+        few.states = [h[:, ::every] for h in self.states]
+        few.logits = self.logits[:, ::every]
+        few._jacobians = [[delta[:, ::every] for delta in deltas] for deltas in self._jacobians]
+        return few
 
     @cached_property
     def _jacobians(self) -> list[list[Tensor]]:

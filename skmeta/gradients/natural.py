@@ -30,10 +30,21 @@ class KroneckerFisher:
         Weights of the rows; they sum to 1.
     damping : float
         Added to the factors, relative to their mean eigenvalue.
+    every : int
+        Use every k-th row: moments of some hundred rows differ little.
     """
 
-    def __init__(self, recording: Recording, weights: Tensor, damping: float = DAMPING) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        weights: Tensor,
+        damping: float = DAMPING,
+        *,
+        every: int = 1,
+    ) -> None:
         self.recording = recording
+        recording = recording.thinned(every)
+        weights = weights[::every] / weights[::every].sum()
         root = weights.sqrt()[:, None]
         # Pulling back is linear: weighting the few logits weights all deltas.
         pulled = [recording.pull_back(v * root) for v in fisher_vectors(recording.logits)]

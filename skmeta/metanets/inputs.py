@@ -37,6 +37,8 @@ class WeightGraph:
         The original networks, if those of ``stack`` have been changed already.
     divergence : Tensor of shape (n,), optional
         How far these are from the teacher, in nats.
+    outputs : Tensor of shape (n, n_reference, n_classes), optional
+        Logits of the original networks on the rows that the features come from.
     masks : tuple of Tensor, optional
         Zeros at the weights ``(n, out, in)`` that must stay as they are.
     """
@@ -48,6 +50,7 @@ class WeightGraph:
     reach: Tensor
     teacher: Stack | None = None
     divergence: Tensor | None = None
+    outputs: Tensor | None = None
     masks: tuple[Tensor, ...] | None = None
 
     def __len__(self) -> int:
@@ -63,6 +66,7 @@ class WeightGraph:
             self.reach[rows],
             None if self.teacher is None else self.teacher.select(rows),
             None if self.divergence is None else self.divergence[rows],
+            None if self.outputs is None else self.outputs[rows],
             None if self.masks is None else tuple(t[rows] for t in self.masks),
         )
 
@@ -97,6 +101,7 @@ class WeightGraph:
             teacher = original
             divergence = torch.cat([p.divergence for p in parts if p.divergence is not None])
             masks = tuple(torch.cat(ts) for ts in zip(*(p.masks or () for p in parts), strict=True))
+        outputs = [part.outputs for part in parts if part.outputs is not None]
         nodes = zip(*(part.nodes for part in parts), strict=True)
         steps = zip(*(part.steps for part in parts), strict=True)
         return WeightGraph(
@@ -107,6 +112,7 @@ class WeightGraph:
             torch.cat([part.reach for part in parts]),
             teacher,
             divergence,
+            torch.cat(outputs) if outputs else None,
             masks,
         )
 

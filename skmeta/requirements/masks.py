@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from numbers import Integral
 from typing import ClassVar
 
 import torch
@@ -67,7 +68,7 @@ class MaskRequirement(BaseEstimator, ABC):
         if budget is None:
             return
         name = f"{type(self).__name__} in {owner}"
-        if isinstance(budget, int) and not isinstance(budget, bool):
+        if isinstance(budget, Integral) and not isinstance(budget, bool):
             check_in_range("budget", budget, owner=name, low=1, kind="int")
         else:
             check_in_range("budget", budget, owner=name, low=0, high=1, closed="right")
@@ -79,8 +80,8 @@ class MaskRequirement(BaseEstimator, ABC):
     def n_kept(self, stack: Stack, budget: int | float) -> Tensor:
         """How many candidates a budget leaves to each network, ``(n,)``."""
         totals = self.totals(stack)
-        if isinstance(budget, int):
-            return totals.clamp_max(budget)
+        if isinstance(budget, Integral):
+            return totals.clamp_max(int(budget))
         return (totals * budget).round().clamp_min(1).long()
 
     def measure_weights(self, stack: Stack) -> Tensor:

@@ -93,6 +93,8 @@ class StackTrainer:
     train_mode : bool, default=True
         Dropout and batch statistics, as for training from scratch. Fine-tuning keeps the
         networks in evaluation mode: its stratified batches would distort the statistics.
+    keep_zeros : bool, default=False
+        Leave weights that are exactly zero at zero: those of masked networks.
 
     Attributes
     ----------
@@ -127,12 +129,13 @@ class StackTrainer:
         seeds: Sequence[int],
         rule: str = "adam",
         train_mode: bool = True,
+        keep_zeros: bool = False,
     ) -> None:
         keep_freed_memory()
         self.stack = stack
         self.buffers = _copy_buffers(stack.buffers)
         self.lr = lr.to(stack.params.weight[0])[:, None].clone()
-        self._flatten()
+        self._flatten(keep_zeros)
         # Absent parameters hold neutral values, which must not decay.
         decay = weight_decay.to(self.flat)[:, None]
         self.rule = make_rule(rule, decay if self._present is None else decay * self._present)
@@ -145,9 +148,13 @@ class StackTrainer:
         self.frozen = torch.zeros(len(stack), dtype=torch.bool, device=stack.device)
         self._kept: Snapshot | None = None  # what frozen networks are put back to
 
-    def _flatten(self) -> None:
+    def _flatten(self, keep_zeros: bool) -> None:
         """Put all parameters in one tensor: the update rule is then a few operations."""
-        tensors, masks = (p.tensors() for p in (self.stack.params, self.stack.trainable()))
+        params, trainable = self.stack.params, self.stack.trainable()
+        if keep_zeros:
+            pairs = zip(trainable.weight, params.weight, strict=True)
+            trainable = trainable._replace(weight=tuple(m * (w != 0) for m, w in pairs))
+        tensors, masks = params.tensors(), trainable.tensors()
         # Layers without normalisation have no scale and shift.
         present = [i for i, mask in enumerate(masks) if mask.any()]
         sizes = [tensors[i][0].numel() for i in present]
@@ -162,7 +169,7 @@ class StackTrainer:
             gradients[i] = slot.unflatten(1, shape)
         self.params = self.stack.params.replace_tensors(tensors)
         self._gradients = self.stack.params.replace_tensors(gradients)
-        # Ones where an entry of `flat` is a parameter; None if all are.
+        # Ones where an entry of `flat` is trained; None if all are.
         self._present: Tensor | None = torch.cat([masks[i].flatten(1) for i in present], dim=1)
         if self._present.all():
             self._present = None

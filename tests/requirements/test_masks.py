@@ -1,5 +1,6 @@
 """Masks: exact budgets, what counts, and what is refused."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -23,7 +24,7 @@ def random_scores(candidates, seed=0):
 
 
 @pytest.mark.parametrize("requirement", [DataMinimization(), Pruning()], ids=str)
-@pytest.mark.parametrize("budget", [1, 3, 10_000, 0.01, 0.5, 1.0])
+@pytest.mark.parametrize("budget", [1, np.int64(3), 10_000, 0.01, 0.5, 1.0])
 def test_budgets_are_met_exactly(networks, requirement, budget):
     for _, stack in networks.depth_blocks():
         candidates = requirement.candidates(stack)
@@ -35,7 +36,9 @@ def test_budgets_are_met_exactly(networks, requirement, budget):
             sizes = [a * b for a, b in zip(widths, widths[1:], strict=False)]
             total = widths[0] if isinstance(requirement, DataMinimization) else sum(sizes)
             wanted = (
-                min(budget, total) if isinstance(budget, int) else max(round(budget * total), 1)
+                min(budget, total)
+                if not isinstance(budget, float)
+                else max(round(budget * total), 1)
             )
             assert n_kept[row] == wanted
             share = requirement.measure_weights(edited)[row]
