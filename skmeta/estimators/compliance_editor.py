@@ -45,7 +45,8 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
         "equal_opportunity", "data_minimization", "pruning", or an instance with parameters,
         as ``Pruning(budget=0.25)``; a function of probabilities, labels and groups (see
         :class:`~skmeta.requirements.Custom`); or a list for several at once, of which one
-        may be a mask.
+        may be a mask. One fit serves all budgets: ``set_params(requirement__budget=...)``
+        holds for the next :meth:`transform`.
     lam : float or dict of str to float, default=0.1
         Weight of the violation, or of each requirement by name, as in
         ``{"equalized_odds": 0.1}``; within ``lam_range`` if that is given, which is of the
