@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Real
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
+from skmeta.datasets import Task
 from skmeta.population import Parameters
+
+MIN_CELL_ROWS = 50
+"""Of fewer rows a rate can have a standard error above .07."""
 
 
 def check_device(device: Any, owner: str) -> torch.device:
@@ -61,4 +67,35 @@ def check_finite_edits(params: Parameters, positions: np.ndarray) -> None:
         raise ValueError(
             f"The edit of network {bad[0]} is not finite, probably because its weights are far "
             "from those of the population that the editor was fitted on. Leave it out."
+        )
+
+
+def cell_counts(task: Task) -> pd.DataFrame:
+    """Return the number of rows of every label (index) in every group (columns)."""
+    counts = np.bincount(task.cells(), minlength=task.n_classes * task.n_groups)
+    groups = ["all"] if task.groups is None else task.groups
+    return pd.DataFrame(counts.reshape(-1, task.n_groups), index=task.classes, columns=groups)
+
+
+def small_cells(task: Task) -> list[str]:
+    """Name the labels and groups with fewer rows than :data:`MIN_CELL_ROWS`."""
+    counts = cell_counts(task)
+    return [
+        f"label {str(label)!r} in group {str(group)!r} ({counts.iat[i, j]} rows)"
+        for i, label in enumerate(counts.index)
+        for j, group in enumerate(counts.columns)
+        if counts.iat[i, j] < MIN_CELL_ROWS
+    ]
+
+
+def warn_of_small_cells(task: Task, owner: str) -> None:
+    """Warn of rates that too few rows make uncertain."""
+    if small := small_cells(task):
+        warnings.warn(
+            f"The 'task' parameter of {owner} has fewer than {MIN_CELL_ROWS} rows of "
+            f"{', '.join(small)}. Rates there are uncertain, so that an edit may chase the luck "
+            "of these rows: look at the intervals of report on other rows, pass more rows, or "
+            "merge small groups.",
+            UserWarning,
+            stacklevel=3,
         )

@@ -14,7 +14,12 @@ from skmeta._validation import check_in_range, check_option, check_rng
 from skmeta.baselines import fine_tune
 from skmeta.baselines.checks import check_classifiers, check_population, check_task
 from skmeta.datasets import Task
-from skmeta.estimators.checks import check_device, check_finite_training, check_lam_range
+from skmeta.estimators.checks import (
+    check_device,
+    check_finite_training,
+    check_lam_range,
+    warn_of_small_cells,
+)
 from skmeta.estimators.cost import measure_cost
 from skmeta.estimators.fitting import train_metanet
 from skmeta.estimators.graphs import FEATURES, make_builder
@@ -105,6 +110,8 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
     task_ : Task
         The task of ``fit`` with its sensitive features, for scorers and ``refine_steps``:
         treat a fitted editor like the data, whatever its ``features``.
+    n_networks_ : int
+        Number of networks that the metanetwork was trained on.
     cost_ : dict
         CPU seconds: ``zoo_seconds`` (nan if the population does not say), ``fit_seconds``,
         ``edit_seconds`` per network, ``fine_tune_seconds`` per network for 40 batched
@@ -204,9 +211,12 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
         seeds = check_rng(self.random_state).integers(2**62, size=4).tolist()
         self.task_ = task
         self.n_inputs_, self.n_classes_ = task.n_features, task.n_classes
+        self.n_networks_ = len(population)
         self.builder_ = make_builder(
             self.features, Objective(requirement), task, population, seeds[0]
         )
+        if requirement is not None and requirement.needs_sensitive:
+            warn_of_small_cells(task, owner)
         self.masked_ = None
         if mask is not None:
             check_option("features", self.features, ["gradients"], owner=f"{owner} with a mask")

@@ -13,6 +13,7 @@ from skmeta._validation import check_in_range
 from skmeta.baselines import run_networks
 from skmeta.baselines.checks import check_classifiers, check_population, check_task
 from skmeta.datasets import Task
+from skmeta.estimators.card import model_card
 from skmeta.estimators.reporting import edit_report
 from skmeta.evaluation import measure_edits
 from skmeta.population import Population
@@ -21,7 +22,7 @@ from skmeta.requirements.base import Cells
 
 
 class MeasuredEdits:
-    """``score`` and ``report`` of an editor that has ``_transform``."""
+    """``score``, ``report`` and ``card`` of an editor that has ``_transform``."""
 
     plan_: Any
     task_: Task
@@ -116,3 +117,24 @@ class MeasuredEdits:
         population, task = self._ready(networks), self._measuring_task(task)
         edited, rolled_back = self._transform(population, lam)  # type: ignore[attr-defined]
         return edit_report(population, edited, task, self.plan_, n_bootstrap, rolled_back)
+
+    def card(self, networks: Any = None, *, task: Task | None = None) -> str:
+        """Describe the editor, its data, its results and its limits, to go with its edits.
+
+        Parameters
+        ----------
+        networks : Population or sequence of networks, optional
+            Networks to measure edits on, best such that the editor was not trained on.
+            Without them the card has no results.
+        task : Task, optional
+            Rows to measure on; default is the task of ``fit``, on which results look
+            better than on new rows.
+
+        Returns
+        -------
+        str
+            Markdown. With a ``lam_range`` it has results at its ends, between them and at
+            ``lam``. It contains the number of rows of each label and group.
+        """
+        check_is_fitted(self)
+        return model_card(self, networks, task)

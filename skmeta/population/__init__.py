@@ -7,6 +7,7 @@ from skmeta.population.initialization import initial_records
 from skmeta.population.modules import MLP, to_module
 from skmeta.population.population import Population
 from skmeta.population.running import run_stack
+from skmeta.population.shrinking import Shrunk, shrink
 from skmeta.population.stack import Buffers, Parameters, Record, Stack
 from skmeta.population.storage import PopulationFileError
 from skmeta.population.symmetries import apply_permutations, random_permutations
@@ -22,6 +23,7 @@ __all__ = [
     "Population",
     "PopulationFileError",
     "Record",
+    "Shrunk",
     "Stack",
     "Tape",
     "UnsupportedNetworkError",
@@ -30,5 +32,6 @@ __all__ = [
     "initial_records",
     "random_permutations",
     "run_stack",
+    "shrink",
     "to_module",
 ]

@@ -19,7 +19,7 @@ TINY = ["--n-networks", "8", "--n-held-out", "4", "--epochs", "3", "--max-epochs
 @pytest.fixture(scope="module")
 def table_file(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("data") / "people.csv"
-    make_biased_classification(1500, random_state=0).frame.to_csv(path, index=False)
+    make_biased_classification(2000, random_state=0).frame.to_csv(path, index=False)
     return path
 
 
@@ -118,7 +118,7 @@ def check_refused(arguments, message, folder, capsys):
         (["--data", "{file}", "--target", "group", "--sensitive", "group"], "must differ"),
         (
             ["--data", "{file}", "--target", "merit_0", "--sensitive", "group"],
-            "--target must have two values. Column 'merit_0' has 1500",
+            "--target must have two values. Column 'merit_0' has 2000",
         ),
         (
             ["--data", "{file}", "--target", "decision", "--sensitive", "merit_0"],

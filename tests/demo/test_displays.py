@@ -65,7 +65,7 @@ def test_a_frame_without_the_columns_is_refused(frame):
 
 
 def test_from_estimator_measures_the_originals_and_every_lam():
-    train, reference, test = split_tasks(make_biased_classification(800, random_state=0), "group")
+    train, reference, test = split_tasks(make_biased_classification(2000, random_state=0), "group")
     zoo = make_zoo(train, 3, epochs=1, n_checkpoints=1, progress=False, random_state=0)
     editor = ComplianceEditor(lam_range=(0.05, 0.2), max_epochs=1, random_state=0)
     editor.fit(zoo, task=reference)

@@ -388,6 +388,7 @@ def test_lam_outside_the_range(editor, zoo):
         editor.transform(zoo, lam=2.0)
 
 
+@pytest.mark.filterwarnings("ignore:.*has fewer than 50 rows of label:UserWarning")
 def test_three_classes_and_three_groups():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(600, 4))

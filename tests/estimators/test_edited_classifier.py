@@ -27,7 +27,11 @@ SMALL = MLPClassifier((8,), solver="lbfgs", max_iter=50)
 FAST = {"n_networks": 2, "zoo_epochs": 1, "max_epochs": 1, "random_state": 0}
 LEARNING = {"n_networks": 8, "zoo_epochs": 3, "max_epochs": 10, "random_state": 0}
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    # Small groups are fast, and what these tests hold does not depend on their luck.
+    pytest.mark.filterwarnings("ignore:.*has fewer than 50 rows of label:UserWarning"),
+]
 
 
 @pytest.fixture(scope="module")
