@@ -52,7 +52,7 @@ def eq_9(labels, task):
         (DemographicParity(), demographic_parity_difference),
         (EqualOpportunity(), equal_opportunity_difference),
     ],
-    ids=str,
+    ids=["equalized_odds", "demographic_parity", "equal_opportunity"],
 )
 def test_equals_fairlearn_for_two_classes(requirement, metric, n_groups):
     task, logits = random_case(2, n_groups)
