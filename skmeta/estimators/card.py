@@ -105,7 +105,7 @@ def _meaning(requirement: Any) -> str:
 
 def _data_lines(task: Task) -> Iterator[str]:
     yield f"{task.n_samples} rows, {task.n_features} features: {', '.join(task.feature_names)}.\n"
-    yield f"Labels: {', '.join(map(str, task.classes))}."  # type: ignore[arg-type]
+    yield f"Labels: {', '.join(map(str, np.asarray(task.classes)))}."
     if task.groups is None:
         yield "No sensitive features: groups are not compared.\n"
     else:

@@ -355,7 +355,7 @@ def _split(task: Task, needs_groups: bool, seed: int) -> tuple[NDArray, NDArray]
     if needs_groups and task.n_groups < 2:
         raise ValueError(
             "The 'sensitive_features' of EditedClassifier must have at least two groups. Got "
-            f"the group {task.groups.tolist()} only."  # type: ignore[union-attr]
+            f"the group {np.asarray(task.groups).tolist()} only."
         )
     counts = np.bincount(task.cells(), minlength=task.n_classes * task.n_groups)
     if counts.min() < _N_PARTS:
@@ -364,7 +364,7 @@ def _split(task: Task, needs_groups: bool, seed: int) -> tuple[NDArray, NDArray]
         raise ValueError(
             f"EditedClassifier needs at least {_N_PARTS} rows of every label in every group, "
             f"for training and for reference. Got {counts.min()} of label "
-            f"{task.classes[label]!r}{where}. Merge small groups in "  # type: ignore[index]
+            f"{np.asarray(task.classes)[label]!r}{where}. Merge small groups in "
             "'sensitive_features', or leave their rows out."
         )
     parts = StratifiedKFold(_N_PARTS, shuffle=True, random_state=seed)

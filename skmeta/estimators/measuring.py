@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,16 @@ from skmeta.requirements import Objective
 from skmeta.requirements.base import Cells
 
 
-class MeasuredEdits:
+class MeasuredEdits(ABC):
     """``score``, ``report`` and ``card`` of an editor that has ``_transform``."""
 
     plan_: Any
     task_: Task
     device_: torch.device
+
+    @abstractmethod
+    def _transform(self, original: Population, lam: float | None) -> tuple[Population, np.ndarray]:
+        """Return edited networks, and which edits the guard has rolled back."""
 
     def _ready(self, networks: Any) -> Population:
         """Return checked networks as float32 on the device of the editor."""
@@ -70,7 +75,7 @@ class MeasuredEdits:
             lam times the share that stays.
         """
         population, task = self._ready(networks), self._measuring_task(task)
-        edited, _ = self._transform(population, None)  # type: ignore[attr-defined]
+        edited, _ = self._transform(population, None)
         before, after = run_networks(population, task), run_networks(edited, task)
         plan = self.plan_
         lam = torch.full((len(population),), plan.lam)
@@ -115,7 +120,7 @@ class MeasuredEdits:
         """
         check_in_range("n_bootstrap", n_bootstrap, owner="report", low=1, kind="int")
         population, task = self._ready(networks), self._measuring_task(task)
-        edited, rolled_back = self._transform(population, lam)  # type: ignore[attr-defined]
+        edited, rolled_back = self._transform(population, lam)
         return edit_report(population, edited, task, self.plan_, n_bootstrap, rolled_back)
 
     def card(self, networks: Any = None, *, task: Task | None = None) -> str:

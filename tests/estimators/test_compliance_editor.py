@@ -8,7 +8,7 @@ import torch
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score, train_test_split
-from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from skorch import NeuralNet, NeuralNetClassifier
@@ -17,31 +17,11 @@ from torch import nn
 
 from skmeta import ComplianceEditor, Population, Task, make_zoo
 from skmeta.baselines.finetune import fine_tune
-from skmeta.datasets import make_biased_classification, split_tasks
 from skmeta.estimators.cost import cost_of, zoo_seconds
-from skmeta.population import MLP, Architecture
 from skmeta.requirements import Cells, EqualizedOdds, Objective
 from skmeta.zoo import MLPSearchSpace
 
 FAST = {"max_epochs": 2, "hidden_channels": 16, "n_layers": 1, "random_state": 0}
-
-
-@pytest.fixture(scope="module")
-def tasks():
-    return split_tasks(make_biased_classification(4000, random_state=0), "group")
-
-
-@pytest.fixture(scope="module")
-def zoo(tasks):
-    space = MLPSearchSpace(hidden_widths=(8, 12), learning_rate=(3e-3, 3e-2))
-    return make_zoo(
-        tasks[0], 12, search_space=space, epochs=3, n_checkpoints=1, progress=False, random_state=0
-    )
-
-
-@pytest.fixture(scope="module")
-def editor(tasks, zoo):
-    return ComplianceEditor(lam_range=(0.02, 0.5), **FAST).fit(zoo[:10], task=tasks[1])
 
 
 def objective(before, after, task, lam):
@@ -55,7 +35,7 @@ def test_edits_improve_the_objective_on_new_rows(editor, zoo, tasks):
     for lam in (0.1, 0.3):
         before = objective(zoo, zoo, tasks[2], lam)
         after = objective(zoo, editor.transform(zoo, lam=lam), tasks[2], lam)
-        assert after.mean() < 0.9 * before.mean()
+        assert after.mean() < 0.8 * before.mean()
 
 
 def test_score_is_minus_the_mean_objective(editor, zoo, tasks):
@@ -272,120 +252,6 @@ def test_own_metanet_class(zoo, tasks):
     edited = fitted.transform(zoo)
     for old, new in zip(zoo.records(), edited.records(), strict=True):
         assert all(map(torch.equal, old.tensors["weight"], new.tensors["weight"]))
-
-
-def bad_fits(tasks, zoo):
-    train, reference, _ = tasks
-    X, y, s = reference.X, reference.y, reference.sensitive
-    regressor = MLPRegressor(hidden_layer_sizes=(4,), max_iter=500, tol=1e-1).fit(
-        train.X[:99], train.y[:99] * 1.0
-    )
-    many = np.stack([train.y[:99], 1 - train.y[:99]], 1)
-    multilabel = MLPClassifier((4,), max_iter=500, tol=1e-1).fit(train.X[:99], many)
-    three = Population.initialize(Architecture.mlp((X.shape[1], 4, 3)), 2, random_state=0)
-    narrow = Population.initialize(Architecture.mlp((2, 4, 2)), 2, random_state=0)
-    broken = MLP(Architecture.mlp((X.shape[1], 4, 2)))
-    broken_population = Population([broken])
-    weight = broken_population.blocks[0][1].params.weight[0]
-    weight[0, 0, 0] = float("nan")
-    return {
-        "no task": (zoo, {}, {}, TypeError, "pass task=Task"),
-        "empty": (zoo[:0], {"task": reference}, {}, ValueError, "at least one network"),
-        "requirement": (
-            zoo,
-            {"task": reference},
-            {"requirement": "equalised_odds"},
-            ValueError,
-            "Did you mean 'equalized_odds'",
-        ),
-        "features": (zoo, {"task": reference}, {"features": "cell"}, ValueError, "mean 'cells'"),
-        "metanet": (zoo, {"task": reference}, {"metanet": "graf"}, ValueError, "mean 'graph'"),
-        "lam": (zoo, {"task": reference}, {"lam": -1}, ValueError, "'lam' parameter"),
-        "lam_range": (
-            zoo,
-            {"task": reference},
-            {"lam_range": (0.5, 0.1)},
-            ValueError,
-            "ascending order",
-        ),
-        "infinite lam": (
-            zoo,
-            {"task": reference},
-            {"lam_range": (0.1, np.inf)},
-            ValueError,
-            "ascending order",
-        ),
-        "lam pair": (zoo, {"task": reference}, {"lam_range": 0.3}, TypeError, "two positive"),
-        "lam outside": (
-            zoo,
-            {"task": reference},
-            {"lam_range": (0.3, 0.5)},
-            ValueError,
-            "must lie in 'lam_range'",
-        ),
-        "device": (zoo, {"task": reference}, {"device": "gpu"}, ValueError, "'device' parameter"),
-        "callbacks": (zoo, {"task": reference}, {"callbacks": 5}, TypeError, "list of skorch"),
-        "net": (zoo, {"task": reference}, {"net": 5}, TypeError, "must be a skorch.NeuralNet"),
-        "metanet class": (
-            zoo,
-            {"task": reference},
-            {"metanet": nn.Linear},
-            TypeError,
-            "EditingMetanet",
-        ),
-        "float labels": (
-            zoo,
-            {"task": Task(X, y.astype(float), sensitive_features=s)},
-            {},
-            ValueError,
-            "astype",
-        ),
-        "no sensitive feature": (zoo, {"task": Task(X, y)}, {}, ValueError, "sensitive"),
-        "one group": (
-            zoo,
-            {"task": Task(X, y, sensitive_features=np.zeros(len(y), int))},
-            {},
-            ValueError,
-            "group",
-        ),
-        "empty cell": (
-            zoo,
-            {"task": Task(X, y, sensitive_features=np.where(y == 1, 0, s))},
-            {},
-            ValueError,
-            "at least one row of every label in every group",
-        ),
-        "regressor": ([regressor], {"task": reference}, {}, ValueError, "is a regressor"),
-        "multilabel": ([multilabel], {"task": reference}, {}, ValueError, "multilabel"),
-        "classes": (three, {"task": reference}, {}, ValueError, "3 outputs"),
-        "inputs": (narrow, {"task": reference}, {}, ValueError, "has 2 inputs"),
-        "nan": (broken_population, {"task": reference}, {}, ValueError, "finite weights"),
-    }
-
-
-NAMES = [
-    "no task", "empty", "requirement", "features", "metanet", "lam", "lam_range",
-    "no sensitive feature", "one group", "empty cell", "regressor", "multilabel", "classes",
-    "inputs", "nan", "infinite lam", "lam pair", "lam outside", "device", "callbacks", "net",
-    "metanet class", "float labels",
-]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def cases(tasks, zoo):
-    return bad_fits(tasks, zoo)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_bad_input_gets_a_clear_error(name, cases):
-    networks, fit_params, params, error, message = cases[name]
-    with pytest.raises(error, match=message):
-        ComplianceEditor(**{**FAST, **params}).fit(networks, **fit_params)
-
-
-def test_lam_outside_the_range(editor, zoo):
-    with pytest.raises(ValueError, match=r"\[0.02, 0.5\]. Got 2"):
-        editor.transform(zoo, lam=2.0)
 
 
 @pytest.mark.filterwarnings("ignore:.*has fewer than 50 rows of label:UserWarning")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -98,7 +99,7 @@ class GroupRatesDisplay:
         owner = "GroupRatesDisplay"
         check_task(task, owner)
         task.require_sensitive(owner)
-        labels, groups = list(task.classes), list(task.groups)  # type: ignore[arg-type]
+        labels, groups = list(np.asarray(task.classes)), list(np.asarray(task.groups))
         rows = []
         for when, networks in (("before", original), ("after", edited)):
             population = Population(networks)
