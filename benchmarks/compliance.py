@@ -37,7 +37,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data-home")
     parser.add_argument("--cache", type=Path, default=Path("benchmarks/results/cache"))
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--full", action="store_true", help="480 runs, 40 epochs of the editor")
+    parser.add_argument("--full", action="store_true", help="480 runs, 20 epochs of the editor")
     parser.add_argument("--part", choices=["pruning", "inputs"], default="pruning")
     parser.add_argument("--same-mask", action="store_true", help="distil the editor's masks, too")
     parser.set_defaults(drop_sensitive=False)
@@ -76,7 +76,7 @@ def rival(method: Any, experiment: Experiment) -> Method:
 
 
 def pruning(experiment: Experiment, full: bool) -> Iterator[tuple[float, dict[str, Method]]]:
-    editor = fit(experiment, Pruning(budget=0.25), 40 if full else 5)
+    editor = fit(experiment, Pruning(budget=0.25), 20 if full else 5)
     for budget in PRUNING_BUDGETS:
         options = {"budget": budget, "random_state": 0}
         methods = {
@@ -94,7 +94,7 @@ def pruning(experiment: Experiment, full: bool) -> Iterator[tuple[float, dict[st
 def inputs(
     experiment: Experiment, full: bool, budgets: tuple[int, ...]
 ) -> Iterator[tuple[float, dict[str, Method]]]:
-    editor = fit(experiment, DataMinimization(budget=7), 40 if full else 5)
+    editor = fit(experiment, DataMinimization(budget=7), 20 if full else 5)
     for budget in budgets:
         methods = {}
         for shared in (True, False):
