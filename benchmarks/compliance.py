@@ -1,183 +1,93 @@
-"""Fewer weights and fewer inputs: the editor against its rivals, held-out networks, test rows.
+"""Fairness, fewer weights, fewer inputs: the editor against its rivals on held-out networks.
 
-    python benchmarks/compliance.py --part pruning             # a small run
-    python benchmarks/compliance.py --part inputs --full       # the figures of the docs
+    python benchmarks/compliance.py --part fairness --sensitive race --drop-sensitive
+    python benchmarks/compliance.py --part pruning --data bank --full
+    python benchmarks/compliance.py --part inputs --full --same-mask
 
-Divergence (nats, x 1000) on test rows of networks that no editor has seen; nothing is
-selected there. "closed form" is the editor without its learned pass: second-order scores and
-layerwise least squares. The distillation rivals are run on their own mask and, with
-``--same-mask``, on the editor's.
+Networks that no editor has seen, measured on test rows. Settings on a front are chosen on
+validation rows, which train no network and fit no method; nothing is selected on test rows.
+Without ``--full`` runs are small and only show that everything works. Zoo and editors are
+cached in ``--cache``; tables and pictures go to ``--output``.
+
+fairness: the area that a front dominates below a divergence of .004 nats, by equalized odds
+averaged over thresholds. pruning, inputs: divergence (nats, x 1000) at budgets; "closed form"
+is the editor without its learned pass, and distillation rivals are run on their own mask and,
+with ``--same-mask``, on the editor's. joint: one edit for equalized odds and pruning against
+one editor for each. seconds: what each method takes per network, alone and in a batch.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
-from edit_adult import Experiment
+from _experiment import Experiment, data_parser
+from _fronts import LAMS, REQUIREMENT, draw, measure, methods, summary
+from _joint import joint
+from _masks import INPUT_BUDGETS, inputs, measure_masks, pruning
+from _seconds import seconds
 
-from skmeta import ComplianceEditor, Population
-from skmeta.baselines import LotteryTicket, PermutationSelection, Prune, distill, run_networks
-from skmeta.evaluation import measure_edits, paired_interval
-from skmeta.requirements import DataMinimization, MaskRequirement, Pruning
-
-Method = Callable[[Population], Population]
-PRUNING_BUDGETS = (0.35, 0.25, 0.15)
-INPUT_BUDGETS = {"adult": (10, 7, 5), "bank": (8, 5)}
+PARTS = ("fairness", "pruning", "inputs", "joint", "seconds")
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", choices=["adult", "bank"], default="adult")
-    parser.add_argument("--data-home")
-    parser.add_argument("--cache", type=Path, default=Path("benchmarks/results/cache"))
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--full", action="store_true", help="480 runs, 20 epochs of the editor")
-    parser.add_argument("--part", choices=["pruning", "inputs"], default="pruning")
+    parser = data_parser(__doc__.splitlines()[0])
+    parser.add_argument("--full", action="store_true", help="the sizes of the docs")
+    parser.add_argument("--part", choices=PARTS, default="fairness")
+    parser.add_argument("--seeds", type=int, default=1, help="fairness: zoos and editors")
+    parser.add_argument("--all-rivals", action="store_true", help="fairness: slow ones, too")
+    parser.add_argument("--budgets", type=int, nargs="+", help="inputs: how many are kept")
+    parser.add_argument("--held-out", type=int, default=80, help="networks with --full")
     parser.add_argument("--same-mask", action="store_true", help="distil the editor's masks, too")
-    parser.set_defaults(drop_sensitive=False)
     return parser.parse_args()
 
 
-class At:
-    """A fitted editor with a budget, whole or without some of its parts."""
-
-    def __init__(
-        self, editor: ComplianceEditor, budget: float, *, compensate=True, learned=True
-    ) -> None:
-        self.editor, self.budget, self.compensate = editor, budget, compensate
-        self.metanet = editor.metanet_ if learned else None
-
-    def __call__(self, networks: Population) -> Population:
-        editor, trained = self.editor, self.editor.metanet_
-        editor.set_params(requirement__budget=self.budget, requirement__compensate=self.compensate)
-        try:
-            editor.metanet_ = self.metanet
-            return editor.transform(networks)
-        finally:
-            editor.metanet_ = trained
-
-
-def fit(experiment: Experiment, requirement: MaskRequirement, max_epochs: int) -> ComplianceEditor:
-    start = time.process_time()
-    editor = ComplianceEditor(requirement, max_epochs=max_epochs, random_state=0, verbose=1)
-    editor.fit(experiment.zoo, task=experiment.reference)
-    print(f"{requirement}: {time.process_time() - start:.0f} CPU seconds, {editor.cost_}")
-    return editor
+def fairness(args: argparse.Namespace) -> None:
+    """Measure fronts, seed by seed; what is measured is kept when a run is cut off."""
+    frames = []
+    for seed in range(args.seeds):
+        experiment = Experiment(args, *((240, 24) if args.full else (24, 6)), seed)
+        options = {"max_epochs": 20 if args.full else 3, "lam_range": (min(LAMS), max(LAMS))}
+        editor = experiment.editor(REQUIREMENT, seed, **options)
+        contestants = methods(editor, args.all_rivals)
+        path = args.output / f"fronts_{experiment.name}_{seed}.csv"
+        if not path.exists():
+            measure(experiment, contestants).assign(seed=seed).to_csv(path, index=False)
+        frames.append(pd.read_csv(path, keep_default_na=False, na_values=[""]))
+        frames[-1]["note"] = frames[-1]["note"].fillna("")
+        frame = pd.concat(frames)
+        table = summary(frame)
+        print(f"{experiment.name}, {seed + 1} seeds\n{table.to_string(float_format='%.3f')}")
+        table.to_csv(args.output / f"fronts_{experiment.name}.csv")
+        draw(frame, args.output / f"fronts_{experiment.name}.png")
 
 
-def rival(method: Any, experiment: Experiment) -> Method:
-    return method.fit(experiment.zoo, task=experiment.reference).transform
-
-
-def pruning(experiment: Experiment, full: bool) -> Iterator[tuple[float, dict[str, Method]]]:
-    editor = fit(experiment, Pruning(budget=0.25), 20 if full else 5)
-    for budget in PRUNING_BUDGETS:
-        options = {"budget": budget, "random_state": 0}
-        methods = {
-            name: rival(Prune(name, **options), experiment)
-            for name in ("random", "magnitude", "gradient", "snip", "wanda")
-        }
-        for name in ("magnitude", "snip", "wanda"):
-            tuned = Prune(name, n_steps=80, **options)
-            methods[f"{name} + 80 steps"] = rival(tuned, experiment)
-        if full:
-            methods["lottery ticket"] = rival(LotteryTicket(**options), experiment)
-        yield budget, methods | ours(editor, budget)
-
-
-def inputs(
-    experiment: Experiment, full: bool, budgets: tuple[int, ...]
-) -> Iterator[tuple[float, dict[str, Method]]]:
-    editor = fit(experiment, DataMinimization(budget=7), 20 if full else 5)
-    for budget in budgets:
-        methods = {}
-        for shared in (True, False):
-            name = "shared PFI" if shared else "PFI"
-            options = {"budget": budget, "shared": shared, "random_state": 0}
-            methods[name] = rival(PermutationSelection(**options), experiment)
-            if full:
-                tuned = PermutationSelection(n_epochs=100, **options)
-                methods[f"{name} + 100 epochs"] = rival(tuned, experiment)
-        yield budget, methods | ours(editor, budget)
-
-
-def ours(editor: ComplianceEditor, budget: float) -> dict[str, Method]:
-    return {
-        "editor's mask only": At(editor, budget, compensate=False, learned=False),
-        "closed form": At(editor, budget, learned=False),
-        "editor": At(editor, budget),
-    }
-
-
-def measure(
-    experiment: Experiment, budget: float, methods: dict[str, Method], same_mask: int
-) -> pd.DataFrame:
-    networks, task = experiment.held_out, experiment.test
-    before = run_networks(networks, task)
-    edited, seconds = {}, {}
-    for name, method in methods.items():
-        start = time.process_time()
-        edited[name] = method(networks)
-        seconds[name] = time.process_time() - start
-    if same_mask:
-        start = time.process_time()
-        name = f"editor's mask + {same_mask} steps"
-        masked = edited["editor's mask only"]
-        edited[name] = distill(
-            masked, networks, experiment.reference, n_steps=same_mask, lr=0.01, random_state=0
-        )
-        seconds[name] = time.process_time() - start
-        start = time.process_time()
-        edited["editor + 40 steps"] = distill(
-            edited["editor"], networks, experiment.reference, n_steps=40, lr=3e-3, random_state=0
-        )
-        seconds["editor + 40 steps"] = time.process_time() - start + seconds["editor"]
-    found = {
-        name: measure_edits(before, run_networks(after, task), task, None)
-        for name, after in edited.items()
-    }
-    ours = found["editor"]["divergence"]
-    rows = []
-    for name, frame in found.items():
-        divergence = frame["divergence"]
-        _, low, high = paired_interval(ours, divergence, random_state=0)
-        rows.append(
-            {
-                "budget": budget,
-                "method": name,
-                "divergence": 1e3 * divergence.mean(),
-                "median": 1e3 * divergence.median(),
-                "editor minus it, low": 1e3 * low,
-                "high": 1e3 * high,
-                "editor wins": np.mean(ours < divergence),
-                "accuracy change": frame["accuracy_change"].mean(),
-                "ms": 1e3 * seconds[name] / len(networks),
-            }
-        )
-    return pd.DataFrame(rows)
+def masks(args: argparse.Namespace) -> None:
+    """Measure divergences at given budgets."""
+    experiment = Experiment(args, *((480, args.held_out) if args.full else (48, 16)))
+    if args.part == "pruning":
+        cases = pruning(experiment, args.full)
+    else:
+        budgets = args.budgets or INPUT_BUDGETS.get(args.data, (experiment.train.n_features // 2,))
+        cases = inputs(experiment, args.full, budgets)
+    tables = []
+    for budget, contestants in cases:
+        tables.append(measure_masks(experiment, budget, contestants, 640 * args.same_mask))
+        print(tables[-1].to_string(index=False, float_format="%.3f"), flush=True)
+        pd.concat(tables).to_csv(args.output / f"{args.part}_{experiment.name}.csv", index=False)
 
 
 def main() -> None:
     args = arguments()
-    experiment = Experiment(args)
-    args.output.mkdir(parents=True, exist_ok=True)
-    steps = 640 if args.same_mask else 0
-    if args.part == "pruning":
-        cases = pruning(experiment, args.full)
+    if args.part == "fairness":
+        fairness(args)
+    elif args.part in ("pruning", "inputs"):
+        masks(args)
     else:
-        cases = inputs(experiment, args.full, INPUT_BUDGETS[args.data])
-    tables = []
-    for budget, methods in cases:
-        tables.append(measure(experiment, budget, methods, steps))
-        print(tables[-1].to_string(index=False, float_format="%.3f"), flush=True)
-    path = args.output / f"{args.part}_{experiment.cache.name}.csv"
-    pd.concat(tables).to_csv(path, index=False)
+        experiment = Experiment(args, *((240, 40) if args.full else (24, 6)))
+        table = {"joint": joint, "seconds": seconds}[args.part](experiment, args.full)
+        print(table.to_string(float_format="%.4f"))
+        table.to_csv(args.output / f"{args.part}_{experiment.name}.csv")
 
 
 if __name__ == "__main__":

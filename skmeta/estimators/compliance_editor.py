@@ -263,6 +263,7 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
     def _range_of_lam(self) -> tuple[float, float]:
         if self.lam_range is None:
             return self.plan_.lam, self.plan_.lam
+        self._refuse_lam_of_mask("'lam_range' parameter of ComplianceEditor", self.lam_range)
         return check_lam_range(self.lam_range, self.plan_.lam, "ComplianceEditor")
 
     def transform(self, networks: Any, *, lam: float | None = None) -> Any:
@@ -310,6 +311,8 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
 
     def _check_lam(self, lam: float | None) -> float:
         """Return lam if the editor was fitted for it."""
+        if lam is not None:
+            self._refuse_lam_of_mask("'lam' of an edit", lam)
         lam = (
             split_requirements(self.requirement, self.lam, "transform").lam if lam is None else lam
         )
@@ -322,3 +325,12 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
                 f"[{low:g}, {high:g}]. Got {lam:g}. Fit with lam_range=(low, high) to cover it."
             )
         return float(lam)
+
+    def _refuse_lam_of_mask(self, what: str, value: Any) -> None:
+        """A mask alone has its lam from fit: there are no points on a front to move along."""
+        if self.plan_.requirement is None:
+            raise ValueError(
+                f"The {what} is for requirements on predictions. Got {value!r} for "
+                f"{self.plan_.mask!r}, whose lam is fixed in fit. Give it a budget: "
+                "set_params(requirement__budget=...) holds for the next transform."
+            )

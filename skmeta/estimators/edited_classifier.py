@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,10 @@ from skmeta.datasets import Task
 from skmeta.estimators.checks import check_lam_range
 from skmeta.estimators.compliance_editor import ComplianceEditor
 from skmeta.estimators.fitting import seeded
+from skmeta.estimators.guard import check_guard
 from skmeta.population import Population, UnsupportedNetworkError
-from skmeta.requirements import resolve_requirement
+from skmeta.requirements import split_requirements
+from skmeta.requirements.resolve import Plan
 from skmeta.zoo import make_zoo
 
 # One part of the rows is the reference, the others train the networks.
@@ -51,13 +54,16 @@ class EditedClassifier(ClassifierMixin, BaseEstimator):
         ``MLPClassifier`` (the default, with its own defaults) or a skorch classifier whose
         module a :class:`Population` can read. It is cloned, and seeded from ``random_state``
         unless it has one of its own.
-    requirement : str or Requirement, default="equalized_odds"
-        What the edit must bring about.
-    lam : float, default=0.1
+    requirement : str, Requirement, callable or list of them, default="equalized_odds"
+        What the edit must bring about, as of :class:`ComplianceEditor`.
+    lam : float or dict, default=0.1
         Weight of the requirement against the divergence from the original network.
     lam_range : (float, float), optional
         Fit one editor for all lam in this range: :meth:`reedit` then moves to another
         ``lam`` in milliseconds.
+    guard : dict, optional
+        Bounds as of :class:`ComplianceEditor`: an edit that breaks one on the reference rows
+        is rolled back, which leaves ``estimator_`` as it was.
     n_networks : int, default=100
         Training runs in the zoo; up to three checkpoints of each are used.
     zoo_epochs : int, default=10
@@ -141,6 +147,7 @@ class EditedClassifier(ClassifierMixin, BaseEstimator):
         requirement: Any = "equalized_odds",
         lam: Any = 0.1,
         lam_range: tuple[float, float] | None = None,
+        guard: dict | None = None,
         n_networks: int = 100,
         zoo_epochs: int = 10,
         max_epochs: int = 60,
@@ -152,6 +159,7 @@ class EditedClassifier(ClassifierMixin, BaseEstimator):
         self.requirement = requirement
         self.lam = lam
         self.lam_range = lam_range
+        self.guard = guard
         self.n_networks = n_networks
         self.zoo_epochs = zoo_epochs
         self.max_epochs = max_epochs
@@ -178,7 +186,7 @@ class EditedClassifier(ClassifierMixin, BaseEstimator):
         EditedClassifier
             Itself.
         """
-        requirement = self._check_params()
+        requirement = self._check_params().requirement
         estimator = self._new_estimator()
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_FLOATS)
         check_classification_targets(y)
@@ -191,26 +199,27 @@ class EditedClassifier(ClassifierMixin, BaseEstimator):
             )
         task = self._task(X, y, sensitive_features)
         seeds = check_rng(self.random_state).integers(2**31, size=4).tolist()
-        if requirement.needs_sensitive and sensitive_features is None:
+        needs_groups = requirement is not None and requirement.needs_sensitive
+        if needs_groups and sensitive_features is None:
             _warn_of_no_edit(type(requirement).__name__)
             self.estimator_ = self._train(estimator, X, y, seeds[0])
             self.edited_estimator_, self.editor_, self.lam_ = self.estimator_, None, None
             return self
-        train, reference = _split(task, requirement.needs_sensitive, seeds[1])
+        train, reference = _split(task, needs_groups, seeds[1])
         self.estimator_ = self._train(estimator, X[train], y[train], seeds[0])
         self.editor_ = self._fit_editor(task, train, reference, seeds[2:])
         return self.reedit()
 
-    def _check_params(self) -> Any:
-        """Return the resolved requirement; what only the editor knows, it checks."""
+    def _check_params(self) -> Plan:
+        """Return the resolved requirements; what only the editor knows, it checks."""
         owner = "EditedClassifier"
         for name in ("n_networks", "zoo_epochs", "max_epochs"):
             check_in_range(name, getattr(self, name), owner=owner, low=1, kind="int")
-        if not isinstance(self.lam, dict):  # one weight for each of several requirements
-            check_in_range("lam", self.lam, owner=owner, low=0, closed="neither")
-            if self.lam_range is not None:
-                check_lam_range(self.lam_range, self.lam, owner)
-        return resolve_requirement(self.requirement, owner)
+        check_guard(self.guard, owner)
+        plan = split_requirements(self.requirement, self.lam, owner)
+        if self.lam_range is not None:
+            check_lam_range(self.lam_range, plan.lam, owner)
+        return plan
 
     def _new_estimator(self) -> Any:
         """Return an untrained network of a kind that can be edited."""
@@ -267,6 +276,7 @@ class EditedClassifier(ClassifierMixin, BaseEstimator):
             self.requirement,
             lam=self.lam,
             lam_range=self.lam_range,
+            guard=self.guard,
             max_epochs=self.max_epochs,
             verbose=self.verbose,
             random_state=seeds[1],
@@ -284,8 +294,10 @@ class EditedClassifier(ClassifierMixin, BaseEstimator):
         EditedClassifier
             Itself.
         """
-        (edited,) = self._fitted_editor("reedit").transform([self.estimator_], lam=self.lam)
-        self.edited_estimator_, self.lam_ = edited, self.lam
+        # A copy: an edit that is refused leaves everything as it was.
+        editor = copy(self._fitted_editor("reedit")).set_params(lam=self.lam)
+        (self.edited_estimator_,) = editor.transform([self.estimator_])
+        self.editor_, self.lam_ = editor, self.lam
         return self
 
     def report(
@@ -313,7 +325,7 @@ class EditedClassifier(ClassifierMixin, BaseEstimator):
         editor = self._fitted_editor("report")
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_FLOATS, reset=False)
         task = self._task(_dense(X), y, sensitive_features)
-        return editor.report([self.estimator_], task=task, lam=self.lam_, n_bootstrap=n_bootstrap)
+        return editor.report([self.estimator_], task=task, n_bootstrap=n_bootstrap)
 
     def _fitted_editor(self, method: str) -> ComplianceEditor:
         check_is_fitted(self)

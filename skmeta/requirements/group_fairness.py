@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
+from skmeta._validation import check_in_range
 from skmeta.requirements.base import Cells, Requirement
 from skmeta.requirements.rates import (
+    THRESHOLDS,
     cell_rates,
     hard_predictions,
     mean_over_thresholds,
@@ -26,6 +29,10 @@ class GroupFairness(Requirement):
 
     Parameters
     ----------
+    thresholds : sequence of float, default=(0.5,)
+        The measure and the violation are averaged over decisions at these thresholds on the
+        score; others than .5 need two classes. Decisions at one threshold can be made equal
+        by moving few scores across it, those at several only by moving the scores.
     temperature : float, default=0.3
         Of the softmax in the relaxation.
 
@@ -34,20 +41,25 @@ class GroupFairness(Requirement):
     .. [1] "Metanetworks as regulatory operators: learning to edit for requirement compliance".
     """
 
-    def __init__(self, *, temperature: float = 0.3) -> None:
+    def __init__(self, *, thresholds: Sequence[float] = (0.5,), temperature: float = 0.3) -> None:
+        self.thresholds = thresholds
         self.temperature = temperature
 
     def violation(self, logits: Tensor, cells: Cells) -> Tensor:
         """Difference of straight-through predictions."""
-        return self._difference(straight_through(logits, self.temperature), cells)
+        return self._mean(
+            logits, lambda z: self._difference(straight_through(z, self.temperature), cells)
+        )
 
     def measure(self, logits: Tensor, cells: Cells) -> Tensor:
         """Difference of the predicted classes."""
-        return self._difference(hard_predictions(logits), cells)
+        return self._mean(logits, lambda z: self._difference(hard_predictions(z), cells))
 
     def measure_over_thresholds(self, logits: Tensor, cells: Cells) -> Tensor:
-        """Average over a grid of thresholds on the score (binary classifiers only)."""
-        return mean_over_thresholds(logits, lambda p: self._difference(p, cells))
+        """Average over the thresholds .3 to .7 on the score (binary classifiers only)."""
+        return mean_over_thresholds(
+            logits, lambda z: self._difference(hard_predictions(z), cells), THRESHOLDS
+        )
 
     def measure_soft(self, logits: Tensor, cells: Cells) -> Tensor:
         """Difference of mean scores in place of decisions."""
@@ -55,8 +67,12 @@ class GroupFairness(Requirement):
 
     def directions(self, logits: Tensor, cells: Cells) -> Tensor:
         """Differences of soft rates, ``(n, n_parts)``."""
-        rates = self._rates(soft_predictions(logits, self.temperature), cells)
-        return self.parts(rates, cells.frequencies)
+        return self._mean(
+            logits,
+            lambda z: self.parts(
+                self._rates(soft_predictions(z, self.temperature), cells), cells.frequencies
+            ),
+        )
 
     @abstractmethod
     def of_rates(self, rates: Tensor, frequencies: Tensor) -> Tensor:
@@ -77,6 +93,19 @@ class GroupFairness(Requirement):
     def parts(self, rates: Tensor, frequencies: Tensor) -> Tensor:
         """Differences that the whole is made of, ``(n, n_parts)``; by default the whole."""
         return self.of_rates(rates, frequencies)[:, None]
+
+    def _mean(self, logits: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """Average a function of logits over the thresholds."""
+        if not len(self.thresholds):
+            raise ValueError(
+                f"The 'thresholds' parameter of {type(self).__name__} must name at least one "
+                "threshold. Got none; (0.5,) is the predicted class."
+            )
+        for threshold in self.thresholds:
+            check_in_range(
+                "thresholds", threshold, owner=type(self).__name__, low=0, high=1, closed="neither"
+            )
+        return mean_over_thresholds(logits, function, self.thresholds)
 
     def _rates(self, predictions: Tensor, cells: Cells) -> Tensor:
         n_labels, n_outputs = len(cells.frequencies), predictions.shape[-1]
@@ -100,8 +129,8 @@ class EqualizedOdds(GroupFairness):
 
     Parameters
     ----------
-    temperature : float, default=0.3
-        Of the softmax in the relaxation.
+    thresholds, temperature
+        As of :class:`GroupFairness`.
 
     References
     ----------
@@ -153,8 +182,8 @@ class DemographicParity(GroupFairness):
 
     Parameters
     ----------
-    temperature : float, default=0.3
-        Of the softmax in the relaxation.
+    thresholds, temperature
+        As of :class:`GroupFairness`.
 
     Examples
     --------
@@ -193,8 +222,8 @@ class EqualOpportunity(GroupFairness):
 
     Parameters
     ----------
-    temperature : float, default=0.3
-        Of the softmax in the relaxation.
+    thresholds, temperature
+        As of :class:`GroupFairness`.
 
     Examples
     --------

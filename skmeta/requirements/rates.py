@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -27,15 +28,17 @@ def straight_through(logits: Tensor, temperature: float) -> Tensor:
     return hard_predictions(logits) + soft - soft.detach()
 
 
-def threshold_predictions(logits: Tensor, threshold: float) -> Tensor:
-    """Binary predictions by a threshold on the probability of class 1."""
+def moved_threshold(logits: Tensor, threshold: float) -> Tensor:
+    """Shift the logits of two classes so that argmax decides at a threshold on the score."""
+    if threshold == 0.5:
+        return logits
     if logits.shape[-1] != 2:
         raise ValueError(
             "Thresholds on the score are defined for two classes only. Got logits of "
-            f"{logits.shape[-1]} classes. Use measure or measure_soft."
+            f"{logits.shape[-1]} classes and the threshold {threshold}. Use measure or "
+            "measure_soft, and a requirement without 'thresholds'."
         )
-    positive = (logits.softmax(-1)[..., 1] > threshold).to(logits)
-    return torch.stack([1 - positive, positive], -1)
+    return logits - logits.new_tensor([0.0, math.log(threshold / (1 - threshold))])
 
 
 def cell_rates(predictions: Tensor, cells: Tensor, n_labels: int, n_groups: int) -> Tensor:
@@ -73,10 +76,7 @@ def cell_frequencies(cells: Tensor, n_labels: int, n_groups: int) -> Tensor:
 
 
 def mean_over_thresholds(
-    logits: Tensor,
-    measure: Callable[[Tensor], Tensor],
-    thresholds: Sequence[float] = THRESHOLDS,
+    logits: Tensor, function: Callable[[Tensor], Tensor], thresholds: Sequence[float]
 ) -> Tensor:
-    """Average a measure of binary predictions over a grid of thresholds, ``(n,)``."""
-    values = [measure(threshold_predictions(logits, t)) for t in thresholds]
-    return torch.stack(values).mean(0)
+    """Average a function of logits over thresholds on the score."""
+    return torch.stack([function(moved_threshold(logits, t)) for t in thresholds]).mean(0)

@@ -22,6 +22,7 @@ from torch import nn
 
 from skmeta import EditedClassifier, Population, Task
 from skmeta.datasets import fetch_adult, make_biased_classification
+from skmeta.requirements import DataMinimization, Pruning
 
 SMALL = MLPClassifier((8,), solver="lbfgs", max_iter=50)
 FAST = {"n_networks": 2, "zoo_epochs": 1, "max_epochs": 1, "random_state": 0}
@@ -142,6 +143,27 @@ def test_reedit_moves_along_the_front(fitted, table):
     with pytest.raises(ValueError, match=r"\[0.03, 0.5\]. Got 2"):
         fitted.set_params(lam=2.0).reedit()
     assert fitted.lam_ == 0.5
+
+
+def test_requirements_at_once_and_a_guard(table):
+    X, _, y, _, groups, _ = table
+    requirements = ["equalized_odds", Pruning(budget=0.5)]
+    classifier = fit(table, requirement=requirements, lam={"equalized_odds": 0.3})
+    pruned, original = (
+        np.concatenate([w.ravel() for w in e.coefs_])
+        for e in (classifier.edited_estimator_, classifier.estimator_)
+    )
+    # Half of the weights of two logits, which the classifier holds as their difference.
+    assert 0.45 < (pruned == 0).mean() < 0.55 and (original != 0).all()
+    minimal = fit(table, requirement=DataMinimization(budget=3))
+    assert (np.abs(minimal.edited_estimator_.coefs_[0]).sum(1) > 0).sum() == 3
+
+    strict = fit(table, lam=5.0, guard={"max_divergence": 1e-6})
+    (status,) = strict.report(X, y, sensitive_features=groups)["status"]
+    assert status == "rolled back"
+    np.testing.assert_array_equal(
+        strict.predict_proba(X), strict.estimator_.predict_proba(X.to_numpy())
+    )
 
 
 def test_reedit_needs_a_range(table):

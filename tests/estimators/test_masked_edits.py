@@ -105,6 +105,11 @@ def test_lam_decides_where_there_is_no_budget(zoo, tasks):
         shares.append(share_of(editor.transform(zoo), Pruning()).mean())
         assert editor.score(zoo, task=tasks[2]) < 0
     assert shares[0] > shares[1] > shares[2]
+    with pytest.raises(ValueError, match="'lam' of an edit is for requirements on predictions"):
+        editor.transform(zoo, lam=0.02)
+    editor.set_params(lam_range=(0.01, 0.1))
+    with pytest.raises(ValueError, match="'lam_range' parameter of ComplianceEditor is for"):
+        editor.fit(zoo, task=tasks[1])
 
 
 def test_grid_reaches_the_budget(zoo, tasks):

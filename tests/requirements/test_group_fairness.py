@@ -171,11 +171,35 @@ def test_thresholds():
     )
     measured = requirement.measure_over_thresholds(logits, cells)
     np.testing.assert_allclose(measured, expected, atol=1e-12)
+    requirement = EqualizedOdds(thresholds=(0.3, 0.4, 0.5, 0.6, 0.7))
+    np.testing.assert_allclose(requirement.measure(logits, cells), expected, atol=1e-12)
+    np.testing.assert_allclose(requirement.violation(logits, cells), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [EqualizedOdds, DemographicParity, EqualOpportunity])
+def test_gradients_are_averaged_over_thresholds(kind):
+    task, logits = random_case(2, 3)
+    cells = Cells.of(task)
+
+    def gradient(thresholds, function):
+        x = logits.clone().requires_grad_()
+        getattr(kind(thresholds=thresholds), function)(x, cells).sum().backward()
+        return x.grad
+
+    for function in ("violation", "directions"):
+        apart = [gradient((t,), function) for t in (0.2, 0.6)]
+        assert not torch.allclose(*apart)
+        torch.testing.assert_close(gradient((0.2, 0.6), function), (apart[0] + apart[1]) / 2)
 
 
 def test_what_does_not_fit_is_refused():
     task, logits = random_case(3, 2)
     with pytest.raises(ValueError, match="two classes only. Got logits of 3 classes"):
         EqualizedOdds().measure_over_thresholds(logits, Cells.of(task))
+    with pytest.raises(ValueError, match="3 classes and the threshold 0.4"):
+        EqualizedOdds(thresholds=(0.5, 0.4)).violation(logits, Cells.of(task))
+    for thresholds in ((), (0.5, 1.0)):
+        with pytest.raises(ValueError, match="'thresholds' parameter of EqualizedOdds"):
+            EqualizedOdds(thresholds=thresholds).measure(logits, Cells.of(task))
     with pytest.raises(ValueError, match="Got 2 outputs for 3 labels"):
         EqualizedOdds().measure(logits[..., :2], Cells.of(task))
