@@ -34,7 +34,7 @@ from skmeta.evaluation import hypervolume, measure_edits, pareto_front
 from skmeta.requirements import EqualizedOdds
 from skmeta.requirements.rates import THRESHOLDS
 
-LAMS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
+LAMS = (0.01, 0.03, 0.08, 0.2, 0.5, 1.2, 3.0)
 TOLERANCES = (0.2, 0.1, 0.05, 0.0)
 LARGEST_DIVERGENCE = 0.004
 AXIS = "measure_over_thresholds"
@@ -82,7 +82,7 @@ def methods(editor: ComplianceEditor, every: bool) -> dict[str, Method]:
     needs, games = "needs group", "games .5"
     blind = {
         OURS: Method(lambda lam: At(editor, lam)),
-        "editor + 40 steps": Method(lambda lam: At(editor, lam, 40)),
+        **{f"editor + {k} steps": Method(lambda lam, k=k: At(editor, lam, k)) for k in (10, 40)},
         "fine-tune 3": Method(lambda lam: FineTune(lam=lam, n_steps=3, **same)),
         "fine-tune 40": Method(lambda lam: FineTune(lam=lam, n_steps=40, **same)),
         "additive r(x)": Method(lambda lam: AdditiveCorrection(lam=lam, **same)),

@@ -61,6 +61,7 @@ def test_a_front_of_a_search(ax):
         [np.mean(folds), min(folds), max(folds)]
     )
     assert ax.get_legend().get_title().get_text() == "mean and range of the folds"
+    assert ax.get_xlabel() == "measure"
     ax.figure.canvas.draw()
 
 

@@ -159,7 +159,8 @@ class EditDisplay:
         largest = self.layers["relative_change"].max()
         ax.set_ylim(0, 1.08 * largest if largest > 0 else 1)
         ax.set_xlim(-0.6, len(names) - 0.4)
-        ax.set_title("one point per network, line at the median", fontsize=9)
+        if len(self.layers) > len(names):
+            ax.set_title("one point per network, line at the median", fontsize=9)
         tidy(ax, "y")
 
     def _plot_inputs(self, ax: Any) -> None:

@@ -233,7 +233,8 @@ class ParetoFrontDisplay:
             points[f"{axis}_low"] = np.min(folds, axis=0)
             points[f"{axis}_high"] = np.max(folds, axis=0)
         kept = points.dropna(subset=["measure", "divergence"]).reset_index(drop=True)
-        return cls(kept, spread="range of the folds").plot(ax=ax)
+        words = measure.removeprefix("neg_").replace("_", " ")
+        return cls(kept, measure_name=words, spread="range of the folds").plot(ax=ax)
 
     def plot(
         self,
