@@ -1,7 +1,7 @@
 """scikit-learn for trained neural networks: every sample is a network."""
 
 from skmeta.datasets import Task
-from skmeta.estimators import ComplianceEditor, EditedClassifier
+from skmeta.estimators import ComplianceEditor, EditedClassifier, WeightStatistics
 from skmeta.evaluation import ParetoFrontDisplay
 from skmeta.population import Population
 from skmeta.zoo import make_zoo
@@ -14,5 +14,6 @@ __all__ = [
     "ParetoFrontDisplay",
     "Population",
     "Task",
+    "WeightStatistics",
     "make_zoo",
 ]

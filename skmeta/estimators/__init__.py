@@ -2,5 +2,6 @@
 
 from skmeta.estimators.compliance_editor import ComplianceEditor
 from skmeta.estimators.edited_classifier import EditedClassifier
+from skmeta.estimators.weight_statistics import WeightStatistics
 
-__all__ = ["ComplianceEditor", "EditedClassifier"]
+__all__ = ["ComplianceEditor", "EditedClassifier", "WeightStatistics"]
