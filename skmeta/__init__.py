@@ -1,7 +1,13 @@
 """scikit-learn for trained neural networks: every sample is a network."""
 
 from skmeta.datasets import Task
-from skmeta.estimators import ComplianceEditor, EditedClassifier, WeightStatistics
+from skmeta.estimators import (
+    ComplianceEditor,
+    EditedClassifier,
+    WeightSpaceClassifier,
+    WeightSpaceRegressor,
+    WeightStatistics,
+)
 from skmeta.evaluation import ParetoFrontDisplay
 from skmeta.population import Population
 from skmeta.zoo import make_zoo
@@ -14,6 +20,8 @@ __all__ = [
     "ParetoFrontDisplay",
     "Population",
     "Task",
+    "WeightSpaceClassifier",
+    "WeightSpaceRegressor",
     "WeightStatistics",
     "make_zoo",
 ]

@@ -2,6 +2,14 @@
 
 from skmeta.estimators.compliance_editor import ComplianceEditor
 from skmeta.estimators.edited_classifier import EditedClassifier
+from skmeta.estimators.weight_space_classifier import WeightSpaceClassifier
+from skmeta.estimators.weight_space_regressor import WeightSpaceRegressor
 from skmeta.estimators.weight_statistics import WeightStatistics
 
-__all__ = ["ComplianceEditor", "EditedClassifier", "WeightStatistics"]
+__all__ = [
+    "ComplianceEditor",
+    "EditedClassifier",
+    "WeightSpaceClassifier",
+    "WeightSpaceRegressor",
+    "WeightStatistics",
+]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_X_y, validate_data
 from skorch import NeuralNet
@@ -52,7 +53,8 @@ def read_networks(estimator: Any, networks: Any, *, fitting: bool) -> Population
     networks : Population, sequence of networks, or array-like of shape (n, n_numbers)
         Rows are flattened networks of ``architecture``, in the order of
         :func:`~skmeta.population.to_rows`. Without an architecture a row counts as the
-        weights of one linear map to one output: no hidden neurons, no symmetry.
+        weights of one linear map to one output: no hidden neurons, no symmetry. Rows are
+        computed on in float64, like tables elsewhere in scikit-learn.
     fitting : bool
         Whether to learn what rows look like rather than to compare.
     """
@@ -75,7 +77,8 @@ def read_networks(estimator: Any, networks: Any, *, fitting: bool) -> Population
     if fitting:
         linear = Architecture(rows.shape[1], (Layer(1, bias=False),), "values")
         estimator.architecture_ = linear if given is None else given
-    return check_population(from_rows(rows, estimator.architecture_), owner)
+    population = check_population(from_rows(rows, estimator.architecture_), owner)
+    return population.to(dtype=torch.float64)
 
 
 def _forget_rows(estimator: Any) -> None:

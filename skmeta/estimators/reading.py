@@ -1,0 +1,187 @@
+"""Building, training and running metanetworks that read networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from torch import Tensor, nn
+
+from skmeta._validation import check_option
+from skmeta.estimators.checks import check_finite_training
+from skmeta.estimators.fitting import build_net, seeded
+from skmeta.estimators.inputs import depth_chunks
+from skmeta.estimators.training_module import OnPositions
+from skmeta.metanets import READERS
+from skmeta.population import Architecture, Population, Stack
+
+AUGMENTATIONS = ("none", "permute", "rescale")
+
+
+def build_reader(
+    estimator: Any, architectures: Sequence[Architecture], n_outputs: int, seed: int = 0
+) -> nn.Module:
+    """Build a metanetwork that maps stacks of such networks to ``(n, n_outputs)``."""
+    owner = type(estimator).__name__
+    check_option("metanet", estimator.metanet, list(READERS), owner=owner)
+    with seeded(seed):
+        return READERS[estimator.metanet].for_architectures(
+            architectures,
+            n_outputs,
+            hidden_channels=estimator.hidden_channels,
+            n_layers=estimator.n_layers,
+        )
+
+
+class Reading(OnPositions):
+    """Maps positions of training networks to what the metanetwork says about them.
+
+    Parameters
+    ----------
+    metanet : Module
+        Maps a stack to ``(n, n_outputs)``. If it has ``prepare``, that is called once per
+        network, and its result in place of the stack; if it has ``calibrate``, that sees all
+        training networks before training.
+    population : Population
+        Training networks.
+    augment : {"none", "permute", "rescale"}
+        How :meth:`refresh` changes them.
+    seed : int
+        Draws the changes.
+    """
+
+    def __init__(
+        self, metanet: nn.Module, population: Population, augment: str, seed: int
+    ) -> None:
+        blocks = population.depth_blocks()
+        super().__init__(metanet, [positions for positions, _ in blocks])
+        self.augment = augment
+        self.data = (population, np.random.default_rng(seed))
+        self.inputs = self._prepared([stack for _, stack in blocks])
+        if hasattr(metanet, "calibrate"):
+            metanet.calibrate(self.inputs)
+
+    def _prepared(self, stacks: list[Stack]) -> list[Any]:
+        if not hasattr(self.metanet, "prepare"):
+            return stacks
+        return [
+            torch.cat([self.metanet.prepare(stack.select(rows)) for rows in _split(stack)])
+            for stack in stacks
+        ]
+
+    def refresh(self) -> None:
+        """Replace the training networks by functionally equal ones."""
+        assert self.data is not None
+        population, rng = self.data
+        changed = population.permuted(rng) if self.augment == "permute" else population.rescaled(rng)
+        self.inputs = self._prepared([stack for _, stack in changed.depth_blocks()])
+
+    def forget(self) -> None:
+        """Drop the training networks."""
+        super().forget()
+        self.inputs = []
+
+    def forward(self, positions: Tensor) -> Tensor:
+        """Return the outputs for networks of one depth, ``(n, n_outputs)``."""
+        number, members = self.locate(positions)
+        inputs = self.inputs[number]
+        if isinstance(inputs, Stack):
+            return self.metanet(inputs.select(members))
+        return self.metanet(inputs[members.to(inputs.device)])
+
+
+def _split(stack: Stack) -> Iterator[Tensor]:
+    """Rows of a stack, a few networks at a time."""
+    yield from torch.arange(len(stack)).split(64)
+
+
+class Refresh(Callback):
+    """Begins every epoch with other networks that compute the same."""
+
+    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Draw them."""
+        net.module_.refresh()
+
+
+class RankingLoss(nn.Module):
+    """Mean over all pairs of a batch of ``softplus(-(s_i - s_j))``, where ``y_i > y_j``.
+
+    References
+    ----------
+    .. [1] Burges et al., "Learning to rank using gradient descent", 2005.
+    """
+
+    def forward(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Compare scores with targets, both ``(n, 1)``; a batch without a pair has loss 0."""
+        ordered = targets > targets.T
+        losses = nn.functional.softplus(scores.T - scores).where(ordered, 0.0)
+        return losses.sum() / ordered.sum().clamp_min(1)
+
+
+def train_reader(
+    estimator: Any,
+    population: Population,
+    targets: np.ndarray,
+    n_outputs: int,
+    criterion: type[nn.Module],
+    seeds: Sequence[int],
+) -> tuple[NeuralNet, nn.Module]:
+    """Train a metanetwork.
+
+    Parameters
+    ----------
+    estimator : WeightSpaceRegressor or WeightSpaceClassifier
+        With its parameters, ``architectures_`` and ``device_``.
+    population : Population
+        Training networks as float32 on the device.
+    targets : ndarray
+        What ``criterion`` compares the outputs ``(n, n_outputs)`` with.
+    n_outputs : int
+        Numbers per network.
+    criterion : Module class
+        The loss.
+    seeds : sequence of int
+        Three seeds: of the metanetwork, of augmentation, of the batches.
+
+    Returns
+    -------
+    tuple of (NeuralNet, Module)
+        The skorch net and its metanetwork.
+    """
+    metanet = build_reader(estimator, estimator.architectures_, n_outputs, seeds[0])
+    module = Reading(metanet.to(estimator.device_), population, estimator.augment, seeds[1])
+    callbacks = [] if estimator.augment == "none" else [("refresh", Refresh())]
+    net = build_net(estimator, module, seed=seeds[2], criterion=criterion, callbacks=callbacks)
+    with seeded(seeds[2]):  # dropout of the metanetwork
+        net.fit(np.arange(len(population)), targets)
+    module.forget()
+    check_finite_training(metanet)
+    return net, metanet.eval()
+
+
+def read_population(metanet: nn.Module, population: Population, channels: int) -> np.ndarray:
+    """Return the outputs of a metanetwork for each network, ``(n, n_outputs)`` as float64.
+
+    Parameters
+    ----------
+    metanet : Module
+        Trained.
+    population : Population
+        Any number of networks on the metanetwork's device; the result is computed in their
+        floating type.
+    channels : int
+        Numbers that the metanetwork computes for every weight; bounds the memory.
+    """
+    order, parts = [], []
+    if population.dtype != torch.float32:
+        metanet = deepcopy(metanet).to(population.dtype)
+    with torch.no_grad():
+        for positions, stack in depth_chunks(population, channels):
+            order.append(positions)
+            parts.append(metanet(stack).double().cpu().numpy())
+    return np.concatenate(parts)[np.argsort(np.concatenate(order))]
