@@ -7,6 +7,8 @@ from skmeta.estimators import (
     WeightSpaceClassifier,
     WeightSpaceRegressor,
     WeightStatistics,
+    load,
+    save,
 )
 from skmeta.evaluation import ParetoFrontDisplay
 from skmeta.population import Population
@@ -23,5 +25,7 @@ __all__ = [
     "WeightSpaceClassifier",
     "WeightSpaceRegressor",
     "WeightStatistics",
+    "load",
     "make_zoo",
+    "save",
 ]

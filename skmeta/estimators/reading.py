@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -55,9 +55,7 @@ class Reading(OnPositions):
         Draws the changes.
     """
 
-    def __init__(
-        self, metanet: nn.Module, population: Population, augment: str, seed: int
-    ) -> None:
+    def __init__(self, metanet: nn.Module, population: Population, augment: str, seed: int) -> None:
         blocks = population.depth_blocks()
         super().__init__(metanet, [positions for positions, _ in blocks])
         self.augment = augment
@@ -67,10 +65,11 @@ class Reading(OnPositions):
             metanet.calibrate(self.inputs)
 
     def _prepared(self, stacks: list[Stack]) -> list[Any]:
-        if not hasattr(self.metanet, "prepare"):
+        metanet: Any = self.metanet
+        if not hasattr(metanet, "prepare"):
             return stacks
         return [
-            torch.cat([self.metanet.prepare(stack.select(rows)) for rows in _split(stack)])
+            torch.cat([metanet.prepare(stack.select(rows)) for rows in _few(stack)])
             for stack in stacks
         ]
 
@@ -78,8 +77,10 @@ class Reading(OnPositions):
         """Replace the training networks by functionally equal ones."""
         assert self.data is not None
         population, rng = self.data
-        changed = population.permuted(rng) if self.augment == "permute" else population.rescaled(rng)
-        self.inputs = self._prepared([stack for _, stack in changed.depth_blocks()])
+        changed = (
+            population.permuted(rng) if self.augment == "permute" else population.rescaled(rng)
+        )
+        self.inputs = self._prepared([stack for _, stack in change(rng).depth_blocks()])
 
     def forget(self) -> None:
         """Drop the training networks."""
@@ -95,9 +96,9 @@ class Reading(OnPositions):
         return self.metanet(inputs[members.to(inputs.device)])
 
 
-def _split(stack: Stack) -> Iterator[Tensor]:
+def _few(stack: Stack) -> tuple[Tensor, ...]:
     """Rows of a stack, a few networks at a time."""
-    yield from torch.arange(len(stack)).split(64)
+    return torch.arange(len(stack)).split(64)
 
 
 class Refresh(Callback):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,13 +16,21 @@ from skmeta._validation import check_option, check_rng
 from skmeta.estimators.checks import check_device, check_training_params
 from skmeta.estimators.inputs import check_targets, read_networks
 from skmeta.estimators.reading import AUGMENTATIONS, read_population, train_reader
+from skmeta.estimators.weight_space_files import write_estimator
 from skmeta.population import Architecture, Population
 
 
-class WeightSpaceEstimator(BaseEstimator):
+class WeightSpaceEstimator(BaseEstimator, ABC):
     """Trains a metanetwork to map networks to numbers; the parameters are in the subclasses."""
 
     __metadata_request__fit = {"task": True}
+    # What a file keeps: the type of each attribute and whether it may be missing.
+    _saved: ClassVar[dict[str, tuple[Any, bool]]] = {
+        "architectures_": (tuple, False),
+        "architecture_": (Architecture | None, False),
+        "n_features_in_": (int, True),
+        "feature_names_in_": (np.ndarray, True),
+    }
 
     def __init__(
         self,
@@ -56,6 +65,15 @@ class WeightSpaceEstimator(BaseEstimator):
         self.verbose = verbose
         self.random_state = random_state
 
+    @property
+    @abstractmethod
+    def _n_outputs(self) -> int:
+        """Numbers that the metanetwork returns per network."""
+
+    def save(self, path: str | Path) -> None:
+        """Write what was learned to a file for :func:`skmeta.load`; see :func:`skmeta.save`."""
+        write_estimator(self, path)
+
     def _check_params(self) -> None:
         owner = type(self).__name__
         check_training_params(self)
@@ -74,13 +92,12 @@ class WeightSpaceEstimator(BaseEstimator):
         self,
         population: Population,
         targets: np.ndarray,
-        n_outputs: int,
         criterion: type[nn.Module],
     ) -> None:
         seeds = check_rng(self.random_state).integers(2**62, size=3).tolist()
         self.architectures_ = tuple(dict.fromkeys(population.architectures))
         self.net_, self.metanet_ = train_reader(
-            self, population, targets, n_outputs, criterion, seeds
+            self, population, targets, self._n_outputs, criterion, seeds
         )
 
     def _outputs(self, networks: Any) -> np.ndarray:

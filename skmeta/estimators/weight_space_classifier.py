@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import softmax
@@ -39,6 +39,15 @@ class WeightSpaceClassifier(ClassifierMixin, WeightSpaceEstimator):
     True
     """
 
+    _saved: ClassVar[dict[str, tuple[Any, bool]]] = {
+        **WeightSpaceEstimator._saved,
+        "classes_": (np.ndarray, False),
+    }
+
+    @property
+    def _n_outputs(self) -> int:
+        return len(self.classes_)
+
     def fit(self, networks: Any, y: Any, *, task: Task | None = None) -> WeightSpaceClassifier:
         """Train the metanetwork.
 
@@ -59,7 +68,7 @@ class WeightSpaceClassifier(ClassifierMixin, WeightSpaceEstimator):
         population, y = self._read(networks, y, numeric=False)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
-        self._train(population, codes, len(self.classes_), nn.CrossEntropyLoss)
+        self._train(population, codes, nn.CrossEntropyLoss)
         return self
 
     def predict_proba(self, networks: Any) -> np.ndarray:

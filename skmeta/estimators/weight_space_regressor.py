@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import expit
@@ -105,6 +105,12 @@ class WeightSpaceRegressor(RegressorMixin, WeightSpaceEstimator):
     (4,)
     """
 
+    _saved: ClassVar[dict[str, tuple[Any, bool]]] = {
+        **WeightSpaceEstimator._saved,
+        "offset_": (float, False),
+        "scale_": (float, False),
+    }
+
     def __init__(
         self,
         *,
@@ -142,6 +148,14 @@ class WeightSpaceRegressor(RegressorMixin, WeightSpaceEstimator):
         )
         self.loss = loss
 
+    @property
+    def _n_outputs(self) -> int:
+        return 1
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_option("loss", self.loss, list(_LOSSES), owner="WeightSpaceRegressor")
+
     def fit(self, networks: Any, y: Any, *, task: Task | None = None) -> WeightSpaceRegressor:
         """Train the metanetwork.
 
@@ -159,7 +173,6 @@ class WeightSpaceRegressor(RegressorMixin, WeightSpaceEstimator):
         WeightSpaceRegressor
             Itself.
         """
-        check_option("loss", self.loss, list(_LOSSES), owner="WeightSpaceRegressor")
         population, y = self._read(networks, y, numeric=True)
         y = y.astype(np.float64)
         self.offset_, self.scale_ = 0.0, 1.0
@@ -171,7 +184,7 @@ class WeightSpaceRegressor(RegressorMixin, WeightSpaceEstimator):
                 f"and 1 only. Got targets from {y.min():g} to {y.max():g}. Use loss='mse'."
             )
         targets = ((y - self.offset_) / self.scale_).astype(np.float32)
-        self._train(population, targets[:, None], 1, _LOSSES[self.loss])
+        self._train(population, targets[:, None], _LOSSES[self.loss])
         if self.loss == "ranking":
             outputs = self._outputs(population)[:, 0]
             centred = outputs - outputs.mean()
