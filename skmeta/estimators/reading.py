@@ -55,32 +55,26 @@ class Reading(OnPositions):
         Draws the changes.
     """
 
-    def __init__(self, metanet: nn.Module, population: Population, augment: str, seed: int) -> None:
-        blocks = population.depth_blocks()
-        super().__init__(metanet, [positions for positions, _ in blocks])
+    def __init__(self, metanet: Any, population: Population, augment: str, seed: int) -> None:
+        super().__init__(metanet, [])
         self.augment = augment
         self.data = (population, np.random.default_rng(seed))
-        self.inputs = self._prepared([stack for _, stack in blocks])
+        self.inputs: list[Any] = []
+        self._take(population)
         if hasattr(metanet, "calibrate"):
             metanet.calibrate(self.inputs)
 
-    def _prepared(self, stacks: list[Stack]) -> list[Any]:
-        metanet: Any = self.metanet
-        if not hasattr(metanet, "prepare"):
-            return stacks
-        return [
-            torch.cat([metanet.prepare(stack.select(rows)) for rows in _few(stack)])
-            for stack in stacks
-        ]
+    def _take(self, population: Population) -> None:
+        blocks = population.depth_blocks()
+        self.place([positions for positions, _ in blocks])
+        self.inputs = [_prepared(self.metanet, stack) for _, stack in blocks]
 
     def refresh(self) -> None:
         """Replace the training networks by functionally equal ones."""
         assert self.data is not None
         population, rng = self.data
-        changed = (
-            population.permuted(rng) if self.augment == "permute" else population.rescaled(rng)
-        )
-        self.inputs = self._prepared([stack for _, stack in change(rng).depth_blocks()])
+        change = population.permuted if self.augment == "permute" else population.rescaled
+        self._take(change(rng))
 
     def forget(self) -> None:
         """Drop the training networks."""
@@ -96,9 +90,12 @@ class Reading(OnPositions):
         return self.metanet(inputs[members.to(inputs.device)])
 
 
-def _few(stack: Stack) -> tuple[Tensor, ...]:
-    """Rows of a stack, a few networks at a time."""
-    return torch.arange(len(stack)).split(64)
+def _prepared(metanet: Any, stack: Stack) -> Stack | Tensor:
+    """Return what the metanetwork is called with, computed for a few networks at a time."""
+    if not hasattr(metanet, "prepare"):
+        return stack
+    few = torch.arange(len(stack)).split(64)
+    return torch.cat([metanet.prepare(stack.select(rows)) for rows in few])
 
 
 class Refresh(Callback):

@@ -11,7 +11,8 @@ import safetensors
 from skmeta.estimators.weight_space_classifier import WeightSpaceClassifier
 from skmeta.estimators.weight_space_files import FORMAT, read_estimator, write_estimator
 from skmeta.estimators.weight_space_regressor import WeightSpaceRegressor
-from skmeta.population import Population
+from skmeta.population import Population, storage
+from skmeta.population._filecheck import expect
 
 ESTIMATORS = {kind.__name__: kind for kind in (WeightSpaceRegressor, WeightSpaceClassifier)}
 
@@ -81,7 +82,8 @@ def load(path: str | Path) -> Any:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = json.loads(str((file.metadata() or {}).get("skmeta")))
-            if header["format"] == FORMAT:
+            if header["format"] != storage.FORMAT:
+                expect(header["format"] == FORMAT, "its format is unknown")
                 return read_estimator(file, header, ESTIMATORS)
     except Exception as error:
         # Whatever a hostile file makes fail, it fails with one error.

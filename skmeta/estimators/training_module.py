@@ -33,6 +33,10 @@ class OnPositions(nn.Module):
         super().__init__()
         self.metanet = metanet
         self.data: tuple | None = None
+        self.place(groups)
+
+    def place(self, groups: Sequence[np.ndarray]) -> None:
+        """Remember where the network of each position stands."""
         self.where = torch.empty(sum(map(len, groups)), 2, dtype=torch.long)
         for number, positions in enumerate(groups):
             index = torch.as_tensor(positions)

@@ -118,12 +118,15 @@ def read_estimator(file: Any, header: Any, kinds: Mapping[str, type]) -> Any:
 def _read_metanet(file: Any, estimator: Any) -> nn.Module:
     with torch.device("meta"):  # no memory for what a file only claims
         claimed = build_reader(estimator, estimator.architectures_, estimator._n_outputs)
-    shapes = {name: tuple(value.shape) for name, value in claimed.state_dict().items()}
-    expect(set(file.keys()) == set(shapes), "weights are missing or too many")
-    for name, shape in shapes.items():
-        expect(tuple(file.get_slice(name).get_shape()) == shape, f"'{name}' has a wrong shape")
-    state: dict[str, Tensor] = {name: file.get_tensor(name) for name in shapes}
-    expect(all(bool(v.isfinite().all()) for v in state.values()), "a weight is NaN or infinite")
+    claimed_state = claimed.state_dict()
+    expect(set(file.keys()) == set(claimed_state), "weights are missing or too many")
+    for name, value in claimed_state.items():
+        shape = tuple(file.get_slice(name).get_shape())
+        expect(shape == tuple(value.shape), f"'{name}' has a wrong shape")
+    state: dict[str, Tensor] = {name: file.get_tensor(name) for name in claimed_state}
+    for name, value in state.items():
+        good = value.dtype == claimed_state[name].dtype and bool(value.isfinite().all())
+        expect(good, f"'{name}' has a wrong type or is NaN or infinite")
     metanet = build_reader(estimator, estimator.architectures_, estimator._n_outputs)
     metanet.load_state_dict(state)
     return metanet.eval()
