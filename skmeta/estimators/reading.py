@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,22 +21,39 @@ from skmeta.estimators.training_module import OnPositions
 from skmeta.metanets import READERS
 from skmeta.population import Architecture, Population, Stack
 
+_CALIBRATION_NETWORKS = 512
+
 AUGMENTATIONS = ("none", "permute", "rescale")
 
 
 def build_reader(
-    estimator: Any, architectures: Sequence[Architecture], n_outputs: int, seed: int = 0
+    estimator: Any, population: Population, n_outputs: int, seed: int = 0
 ) -> nn.Module:
-    """Build a metanetwork that maps stacks of such networks to ``(n, n_outputs)``."""
+    """Build a metanetwork that maps stacks of networks like the given ones to ``(n, n_outputs)``.
+
+    It sees all kinds of networks, but not more of each depth than it needs to standardise.
+    """
     owner = type(estimator).__name__
     check_option("metanet", estimator.metanet, list(READERS), owner=owner)
+    stacks = []
+    for _, stack in population.depth_blocks():
+        kinds = {template(a): row for row, a in enumerate(stack.architectures)}
+        some = np.linspace(0, len(stack) - 1, _CALIBRATION_NETWORKS).astype(int)
+        stacks.append(stack.select(sorted({*kinds.values(), *some.tolist()})))
     with seeded(seed):
-        return READERS[estimator.metanet].for_architectures(
-            architectures,
+        return READERS[estimator.metanet](
+            stacks,
             n_outputs,
             hidden_channels=estimator.hidden_channels,
             n_layers=estimator.n_layers,
         )
+
+
+def template(architecture: Architecture) -> Architecture:
+    """Return what decides how a metanetwork is built: all but hidden widths, skips and dropout."""
+    *hidden, last = (replace(x, skips=(), dropout=0.0) for x in architecture.layers)
+    layers = [*(replace(layer, width=1) for layer in hidden), last]
+    return replace(architecture, layers=tuple(layers))
 
 
 class Reading(OnPositions):
@@ -45,8 +63,7 @@ class Reading(OnPositions):
     ----------
     metanet : Module
         Maps a stack to ``(n, n_outputs)``. If it has ``prepare``, that is called once per
-        network, and its result in place of the stack; if it has ``calibrate``, that sees all
-        training networks before training.
+        network, and its result in place of the stack.
     population : Population
         Training networks.
     augment : {"none", "permute", "rescale"}
@@ -61,8 +78,6 @@ class Reading(OnPositions):
         self.data = (population, np.random.default_rng(seed))
         self.inputs: list[Any] = []
         self._take(population)
-        if hasattr(metanet, "calibrate"):
-            metanet.calibrate(self.inputs)
 
     def _take(self, population: Population) -> None:
         blocks = population.depth_blocks()
@@ -134,9 +149,9 @@ def train_reader(
     Parameters
     ----------
     estimator : WeightSpaceRegressor or WeightSpaceClassifier
-        With its parameters, ``architectures_`` and ``device_``.
+        With its parameters and ``device_``.
     population : Population
-        Training networks as float32 on the device.
+        Training networks as float32.
     targets : ndarray
         What ``criterion`` compares the outputs ``(n, n_outputs)`` with.
     n_outputs : int
@@ -151,8 +166,9 @@ def train_reader(
     tuple of (NeuralNet, Module)
         The skorch net and its metanetwork.
     """
-    metanet = build_reader(estimator, estimator.architectures_, n_outputs, seeds[0])
-    module = Reading(metanet.to(estimator.device_), population, estimator.augment, seeds[1])
+    metanet = build_reader(estimator, population, n_outputs, seeds[0]).to(estimator.device_)
+    population = population.to(estimator.device_)
+    module = Reading(metanet, population, estimator.augment, seeds[1])
     callbacks = [] if estimator.augment == "none" else [("refresh", Refresh())]
     net = build_net(estimator, module, seed=seeds[2], criterion=criterion, callbacks=callbacks)
     with seeded(seeds[2]):  # dropout of the metanetwork

@@ -15,7 +15,7 @@ from torch import nn
 from skmeta._validation import check_option, check_rng
 from skmeta.estimators.checks import check_device, check_training_params
 from skmeta.estimators.inputs import check_targets, read_networks
-from skmeta.estimators.reading import AUGMENTATIONS, read_population, train_reader
+from skmeta.estimators.reading import AUGMENTATIONS, read_population, template, train_reader
 from skmeta.estimators.weight_space_files import write_estimator
 from skmeta.population import Architecture, Population
 
@@ -26,7 +26,7 @@ class WeightSpaceEstimator(BaseEstimator, ABC):
     __metadata_request__fit = {"task": True}
     # What a file keeps: the type of each attribute and whether it may be missing.
     _saved: ClassVar[dict[str, tuple[Any, bool]]] = {
-        "architectures_": (tuple, False),
+        "templates_": (tuple, False),
         "architecture_": (Architecture | None, False),
         "n_features_in_": (int, True),
         "feature_names_in_": (np.ndarray, True),
@@ -38,7 +38,7 @@ class WeightSpaceEstimator(BaseEstimator, ABC):
         metanet: str = "nfn-hnp",
         quasi: bool = False,
         augment: str = "none",
-        hidden_channels: int = 64,
+        hidden_channels: int = 16,
         n_layers: int = 3,
         architecture: Architecture | None = None,
         net: Any = None,
@@ -82,11 +82,11 @@ class WeightSpaceEstimator(BaseEstimator, ABC):
         self.device_ = check_device(self.device, owner)
 
     def _read(self, networks: Any, y: Any, *, numeric: bool) -> tuple[Population, np.ndarray]:
-        """Return training networks on the device, and their targets."""
+        """Return training networks and their targets."""
         self._check_params()
         population = read_networks(self, networks, fitting=True)
         y = check_targets(self, population, y, numeric=numeric)
-        return population.to(self.device_, torch.float32), y
+        return population.to(dtype=torch.float32), y
 
     def _train(
         self,
@@ -95,7 +95,7 @@ class WeightSpaceEstimator(BaseEstimator, ABC):
         criterion: type[nn.Module],
     ) -> None:
         seeds = check_rng(self.random_state).integers(2**62, size=3).tolist()
-        self.architectures_ = tuple(dict.fromkeys(population.architectures))
+        self.templates_ = tuple(dict.fromkeys(map(template, population.architectures)))
         self.net_, self.metanet_ = train_reader(
             self, population, targets, self._n_outputs, criterion, seeds
         )

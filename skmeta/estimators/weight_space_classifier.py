@@ -24,7 +24,7 @@ class WeightSpaceClassifier(ClassifierMixin, WeightSpaceEstimator):
     ----------
     classes_ : ndarray of shape (n_classes,)
         The labels.
-    net_, metanet_, architectures_, architecture_, n_features_in_, feature_names_in_
+    net_, metanet_, templates_, architecture_, n_features_in_, feature_names_in_
         As of :class:`WeightSpaceRegressor`.
 
     Examples

@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from skmeta.estimators.reading import build_reader
-from skmeta.population import Architecture
-from skmeta.population._filecheck import MAX_LAYERS, architecture, expect, fields_of
+from skmeta.estimators.reading import build_reader, template
+from skmeta.population import Architecture, Population, Record
+from skmeta.population._filecheck import architecture, expect, fields_of
 from skmeta.population._table_files import DTYPES
 from skmeta.population._writing import write_tensors
 
 FORMAT = "skmeta estimator"
 VERSION = 1
+
+_MAX_NUMBERS = 10**7
 
 # What belongs to training and to a machine, not to what was learned.
 _LEFT_OUT = {"net": None, "callbacks": None, "device": "cpu"}
@@ -101,7 +102,6 @@ def read_estimator(file: Any, header: Any, kinds: Mapping[str, type]) -> Any:
     estimator.set_params(**{name: _decode(value) for name, value in params.items()})
     expect({n: getattr(estimator, n) for n in _LEFT_OUT} == _LEFT_OUT, "it asks for code")
     estimator._check_params()
-    expect(estimator.n_layers <= MAX_LAYERS, "the metanetwork has too many layers")
     expect(set(fitted) <= set(estimator._saved), "what was learned has the wrong fields")
     for name, value in fitted.items():
         setattr(estimator, name, _decode(value))
@@ -109,25 +109,28 @@ def read_estimator(file: Any, header: Any, kinds: Mapping[str, type]) -> Any:
         there = hasattr(estimator, name)
         good = isinstance(getattr(estimator, name), wanted) if there else optional
         expect(good, f"'{name}' is missing or of the wrong type")
-    specs = estimator.architectures_
-    expect(len(specs) > 0 and all(isinstance(a, Architecture) for a in specs), "no architectures")
+    expect(estimator.n_layers <= len(file.keys()), "the metanetwork has too many layers")
     estimator.metanet_ = _read_metanet(file, estimator)
     return estimator
 
 
 def _read_metanet(file: Any, estimator: Any) -> nn.Module:
-    with torch.device("meta"):  # no memory for what a file only claims
-        claimed = build_reader(estimator, estimator.architectures_, estimator._n_outputs)
-    claimed_state = claimed.state_dict()
-    expect(set(file.keys()) == set(claimed_state), "weights are missing or too many")
-    for name, value in claimed_state.items():
-        shape = tuple(file.get_slice(name).get_shape())
-        expect(shape == tuple(value.shape), f"'{name}' has a wrong shape")
-    state: dict[str, Tensor] = {name: file.get_tensor(name) for name in claimed_state}
+    state: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}
+    # What a file claims must not need much more memory than the file.
+    widest = max((max(value.shape, default=0) for value in state.values()), default=0)
+    expect(estimator.hidden_channels <= widest, "the metanetwork has too many channels")
+    specs = estimator.templates_
+    good = len(specs) > 0 and all(isinstance(a, Architecture) for a in specs)
+    expect(good and all(template(a) == a for a in specs), "there are no templates")
+    expect(sum(a.n_parameters for a in specs) <= _MAX_NUMBERS, "the templates are too large")
+    blank = Population.from_records([Record.blank(a) for a in specs])
+    metanet = build_reader(estimator, blank, estimator._n_outputs)
+    wanted = metanet.state_dict()
+    expect(set(state) == set(wanted), "weights are missing or too many")
     for name, value in state.items():
-        good = value.dtype == claimed_state[name].dtype and bool(value.isfinite().all())
-        expect(good, f"'{name}' has a wrong type or is NaN or infinite")
-    metanet = build_reader(estimator, estimator.architectures_, estimator._n_outputs)
+        alike = (value.dtype, value.shape) == (wanted[name].dtype, wanted[name].shape)
+        expect(alike, f"'{name}' has a wrong type or shape")
+        expect(bool(value.isfinite().all()), f"'{name}' is NaN or infinite")
     metanet.load_state_dict(state)
     return metanet.eval()
 

@@ -42,7 +42,7 @@ class WeightSpaceRegressor(RegressorMixin, WeightSpaceEstimator):
         Squared error of standardised targets; cross-entropy of targets between 0 and 1, such as
         accuracies; or that of the order of pairs, after which predictions are mapped to the
         targets' scale by least squares.
-    hidden_channels : int, default=64
+    hidden_channels : int, default=16
         Numbers that the metanetwork computes for every weight or neuron.
     n_layers : int, default=3
         Number of its layers.
@@ -75,8 +75,9 @@ class WeightSpaceRegressor(RegressorMixin, WeightSpaceEstimator):
         The trained net; ``net_.history`` has the losses.
     metanet_ : Module
         The trained metanetwork.
-    architectures_ : tuple of Architecture
-        Of the training networks, each once.
+    templates_ : tuple of Architecture
+        What the metanetwork was built for: the architectures of the training networks, with one
+        neuron in each hidden layer.
     architecture_ : Architecture or None
         Of rows, None after a fit on networks.
     offset_, scale_ : float
@@ -118,7 +119,7 @@ class WeightSpaceRegressor(RegressorMixin, WeightSpaceEstimator):
         quasi: bool = False,
         augment: str = "none",
         loss: str = "mse",
-        hidden_channels: int = 64,
+        hidden_channels: int = 16,
         n_layers: int = 3,
         architecture: Architecture | None = None,
         net: Any = None,

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from skmeta.population import Architecture, Stack
+from skmeta._validation import check_in_range
+from skmeta.metanets.reading import ReadingMetanet, activation_shares
+from skmeta.population import Stack
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 STATISTICS = ("mean", "variance", *(f"q{round(100 * q)}" for q in QUANTILES))
@@ -94,22 +96,25 @@ def _statistics(values: Tensor, there: Tensor) -> Tensor:
     return torch.cat([mean, variance, quantiles], 1)
 
 
-class StatNN(nn.Module):
+class StatNN(ReadingMetanet):
     """A multilayer perceptron on standardised weight statistics.
 
     The simple reader that any other must beat: it is invariant to permutations of neurons
-    because it looks at no single weight.
+    because it looks at no single weight. Networks with fewer layers than the deepest of the
+    training networks have the mean where they have nothing.
 
     Parameters
     ----------
-    depth : int
-        Largest number of layers of the networks to be read.
-    n_outputs : int
-        Numbers to return per network.
-    hidden_channels : int, default=64
-        Width of the hidden layers.
+    stacks : sequence of Stack
+        Training networks, one stack per depth; their statistics are kept in buffers.
+    n_outputs : int, default=1
+        Numbers per network.
+    hidden_channels : int, default=16
+        Width of the layers in front of the features.
     n_layers : int, default=3
-        Number of hidden layers.
+        Number of these layers, the features included.
+    head_channels : int, default=128
+        Width of the features and the head.
 
     References
     ----------
@@ -122,62 +127,61 @@ class StatNN(nn.Module):
     >>> from skmeta.metanets import StatNN
     >>> from skmeta.population import Architecture
     >>> population = Population.initialize(Architecture.mlp((3, 4, 2)), 5, random_state=0)
-    >>> metanet = StatNN.for_architectures(population.architectures, 1)
-    >>> stack = population.blocks[0][1]
-    >>> metanet.calibrate([stack])
-    >>> metanet(stack).shape
+    >>> stacks = [stack for _, stack in population.depth_blocks()]
+    >>> StatNN(stacks)(stacks[0]).shape
     torch.Size([5, 1])
     """
 
     mean: Tensor
-    scale: Tensor
+    spread: Tensor
 
     def __init__(
-        self, depth: int, n_outputs: int, *, hidden_channels: int = 64, n_layers: int = 3
+        self,
+        stacks: Sequence[Stack],
+        n_outputs: int = 1,
+        *,
+        hidden_channels: int = 16,
+        n_layers: int = 3,
+        head_channels: int = 128,
     ) -> None:
-        super().__init__()
-        self.depth = depth
-        n_columns = len(statistic_names(depth))
-        self.register_buffer("mean", torch.zeros(n_columns))
-        self.register_buffer("scale", torch.ones(n_columns))
-        widths = [n_columns, *[hidden_channels] * n_layers]
+        super().__init__(stacks, n_outputs, head_channels=head_channels)
+        for name, value in (("hidden_channels", hidden_channels), ("n_layers", n_layers)):
+            check_in_range(name, value, owner="StatNN", low=1, kind="int")
+        self.depth = max(stack.depth for stack in stacks)
+        mean, spread = _moments(torch.cat([weight_statistics(s, self.depth) for s in stacks]))
+        self.register_buffer("mean", mean)
+        self.register_buffer("spread", spread)
+        widths = [len(mean), *[hidden_channels] * (n_layers - 1), head_channels]
         layers: list[nn.Module] = []
         for width, following in zip(widths, widths[1:], strict=False):
             layers += [nn.Linear(width, following), nn.ReLU()]
-        self.head = nn.Sequential(*layers, nn.Linear(hidden_channels, n_outputs))
-
-    @classmethod
-    def for_architectures(
-        cls,
-        architectures: Sequence[Architecture],
-        n_outputs: int,
-        *,
-        hidden_channels: int = 64,
-        n_layers: int = 3,
-    ) -> StatNN:
-        """Build one for networks like the given ones."""
-        depth = max(architecture.depth for architecture in architectures)
-        return cls(depth, n_outputs, hidden_channels=hidden_channels, n_layers=n_layers)
+        self.body = nn.Sequential(*layers)
 
     def prepare(self, stack: Stack) -> Tensor:
         """Return what :meth:`forward` also takes in place of a stack, to compute it only once."""
-        return weight_statistics(stack, self.depth)
+        return torch.cat([weight_statistics(stack, self.depth), activation_shares(stack)], 1)
 
-    def calibrate(self, stacks: Sequence[Stack | Tensor]) -> None:
-        """Take mean and standard deviation of the statistics from training networks."""
-        table = torch.cat([x if isinstance(x, Tensor) else self.prepare(x) for x in stacks])
-        there = table.isfinite()
-        count = there.sum(0).clamp_min(1)
-        mean = table.where(there, 0.0).sum(0) / count
-        variance = (table - mean).where(there, 0.0).square().sum(0) / count
-        scale = variance.sqrt()
-        # What hardly varies in training may be anything later.
-        scale = scale.where(scale > 1e-6 * (1e-6 + mean.abs()), 1.0)
-        self.mean.copy_(mean)
-        self.scale.copy_(scale)
+    def features(self, stack: Stack) -> Tensor:
+        """Return ``(B, head_channels)`` features of the networks."""
+        return self._features(weight_statistics(stack, self.depth))
 
-    def forward(self, networks: Stack | Tensor) -> Tensor:
-        """Map networks to ``(n, n_outputs)``; what a network does not have counts as the mean."""
-        table = networks if isinstance(networks, Tensor) else self.prepare(networks)
-        standard = ((table - self.mean) / self.scale).clamp(-_MAX_DEVIATION, _MAX_DEVIATION)
-        return self.head(standard.nan_to_num(0.0))
+    def forward(self, stack: Stack | Tensor) -> Tensor:
+        """Return ``(B, n_outputs)`` for the networks of a stack."""
+        prepared = stack if isinstance(stack, Tensor) else self.prepare(stack)
+        statistics, shares = prepared.tensor_split([len(self.mean)], 1)
+        return self.head(torch.cat([self._features(statistics), shares], 1))
+
+    def _features(self, statistics: Tensor) -> Tensor:
+        standard = ((statistics - self.mean) / self.spread).nan_to_num(0.0)
+        return self.body(standard.clamp(-_MAX_DEVIATION, _MAX_DEVIATION))
+
+
+def _moments(table: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the columns over the networks that have them."""
+    table = table.to(torch.get_default_dtype())
+    there = table.isfinite()
+    count = there.sum(0).clamp_min(1)
+    mean = table.where(there, 0.0).sum(0) / count
+    spread = ((table - mean).where(there, 0.0).square().sum(0) / count).sqrt()
+    # What does not vary in training may be anything later.
+    return mean, spread.where(spread > 1e-6 * (1e-6 + mean.abs()), 1.0)

@@ -44,7 +44,7 @@ def test_regressor(model, zoo, tmp_path):
     loaded = skmeta.load(tmp_path / "model")
     assert type(loaded) is WeightSpaceRegressor
     assert loaded.get_params() == model.get_params()
-    assert loaded.architectures_ == model.architectures_
+    assert loaded.templates_ == model.templates_
     assert np.array_equal(loaded.predict(zoo[0]), model.predict(zoo[0]))
     loaded.save(tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == (tmp_path / "model").read_bytes()
@@ -130,7 +130,11 @@ HOSTILE = {
     "parameter": (put("params", "lr", value=-1.0), EstimatorFileError, "'lr' parameter"),
     "metanet": (put("params", "metanet", value="eval"), EstimatorFileError, "'metanet' parameter"),
     "net": (put("params", "net", value="code"), EstimatorFileError, "asks for code"),
-    "huge": (put("params", "hidden_channels", value=10**7), EstimatorFileError, "wrong shape"),
+    "huge": (
+        put("params", "hidden_channels", value=10**7),
+        EstimatorFileError,
+        "too many channels",
+    ),
     "endless": (put("params", "n_layers", value=10**9), EstimatorFileError, "too many layers"),
     "attribute": (put("fitted", "metanet_", value=1), EstimatorFileError, "wrong fields"),
     "missing": (lambda h: h["fitted"].pop("scale_"), EstimatorFileError, "'scale_' is missing"),
@@ -143,12 +147,12 @@ HOSTILE = {
         "no known kind",
     ),
     "no architectures": (
-        put("fitted", "architectures_", value={"tuple": []}),
+        put("fitted", "templates_", value={"tuple": []}),
         EstimatorFileError,
-        "no architectures",
+        "no templates",
     ),
     "strange architectures": (
-        put("fitted", "architectures_", value={"tuple": [{"architecture": {}}]}),
+        put("fitted", "templates_", value={"tuple": [{"architecture": {}}]}),
         EstimatorFileError,
         "wrong fields",
     ),
@@ -172,9 +176,9 @@ def test_hostile_headers(model, tmp_path, change, error, words):
     "change, words",
     [
         (lambda t: t.pop("mean"), "missing or too many"),
-        (lambda t: t.update(mean=t["mean"][:3].clone()), "'mean' has a wrong shape"),
-        (lambda t: t["mean"].fill_(torch.nan), "NaN or infinite"),
-        (lambda t: t.update(mean=t["mean"].double()), "'mean' has a wrong type"),
+        (lambda t: t.update(mean=t["mean"][:3].clone()), "'mean' has a wrong type or shape"),
+        (lambda t: t["mean"].fill_(torch.nan), "is NaN or infinite"),
+        (lambda t: t.update(mean=t["mean"].double()), "'mean' has a wrong type or shape"),
     ],
     ids=["missing", "shape", "nan", "type"],
 )
