@@ -7,6 +7,7 @@ from skmeta.metanets.editing import EditingMetanet
 from skmeta.metanets.graph import GraphMetanet
 from skmeta.metanets.inputs import WeightGraph
 from skmeta.metanets.invariant import InvariantPool, IOEncoding
+from skmeta.metanets.message_readers import GraphReader, NeuronReader
 from skmeta.metanets.monomial import MonomialLayer
 from skmeta.metanets.neuron import NeuronMetanet
 from skmeta.metanets.nf_layer import NFLayer
@@ -22,6 +23,8 @@ READERS: dict[str, Callable[..., ReadingMetanet]] = {
     "nfn-np": partial(NFN, symmetry="np"),
     "nfn-pointwise": partial(NFN, symmetry="pointwise"),
     "monomial": partial(NFN, symmetry="monomial"),
+    "graph": GraphReader,
+    "neuron": NeuronReader,
     "statistics": StatNN,
 }
 """Builders of metanetworks that read networks, by name.
@@ -36,11 +39,13 @@ __all__ = [
     "READERS",
     "EditingMetanet",
     "GraphMetanet",
+    "GraphReader",
     "IOEncoding",
     "InvariantPool",
     "MonomialLayer",
     "NFLayer",
     "NeuronMetanet",
+    "NeuronReader",
     "ReadingMetanet",
     "StatNN",
     "WeightGraph",

@@ -12,10 +12,12 @@ from skmeta.metanets.invariant import ENCODINGS, SYMMETRIES, IOEncoding, pool
 from skmeta.metanets.layout import hide_padding, layout_of
 from skmeta.metanets.monomial import MonomialMap, with_path_norms
 from skmeta.metanets.nf_layer import MAPS
-from skmeta.metanets.reading import ReadingMetanet
+from skmeta.metanets.reading import ReadingMetanet, Standardize
 from skmeta.metanets.stack_channels import StackChannels, is_normalised, kernels_of, masks_of
 from skmeta.population import Stack
 from skmeta.population.symmetries import HOMOGENEOUS
+
+_CALIBRATE = 256  # networks
 
 ODD = ("identity", "tanh")
 """Activations with f(-x) = -f(x)."""
@@ -87,6 +89,7 @@ class NFN(ReadingMetanet):
         widths = [hidden_channels] * n_layers
         self.trunks = nn.ModuleDict()
         for stack in stacks:
+            stack = stack.to("cpu", torch.get_default_dtype())
             trunk = _Trunk(stack, symmetry, group, encoding, normalised, widths, head_channels)
             self.trunks[_key(stack)] = trunk
 
@@ -150,16 +153,22 @@ class _Trunk(nn.Module):
             else:
                 self.layers.append(MonomialMap(self.layout, previous, new, group))
             previous = new
+        with torch.no_grad():
+            pooled = self._pooled(stack.select(range(min(len(stack), _CALIBRATE))))
+        self.standardize = Standardize(pooled)
         self.project = nn.Linear(sum(previous), n_features)
 
     def forward(self, stack: Stack) -> Tensor:
         """Return ``(B, n_features)``."""
         self._check(stack)
+        return torch.relu(self.project(self.standardize(self._pooled(stack))))
+
+    def _pooled(self, stack: Stack) -> Tensor:
         masks, features = masks_of(stack), self._inputs(stack)
         activation = torch.tanh if self.group == "sign" else torch.relu
         for layer in self.layers:
             features = [activation(x) for x in layer(features, masks)]
-        return torch.relu(self.project(pool(self.layout, features, masks, self.group)))
+        return pool(self.layout, features, masks, self.group)
 
     def _inputs(self, stack: Stack) -> list[Tensor]:
         """Folded inputs of the first layer."""

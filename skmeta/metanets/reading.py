@@ -72,3 +72,30 @@ def activation_shares(stack: Stack) -> Tensor:
             rows.append([hidden.count(a) / max(1, len(hidden)) for a in ACTIVATIONS])
         stack._cache[key] = torch.tensor(rows)
     return stack._cache[key].to(stack.device, stack.dtype)
+
+
+class Standardize(nn.Module):
+    """Subtract the mean and divide by the standard deviation that features start with.
+
+    Pooled features of fresh layers hardly differ between networks beside what they have in
+    common; a head would learn slowly from them.
+
+    Parameters
+    ----------
+    features : Tensor of shape (B, c)
+        Features of training networks.
+    """
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, features: Tensor) -> None:
+        super().__init__()
+        spread = features.std(0, correction=0)
+        self.register_buffer("mean", features.mean(0))
+        # What does not vary stays as small as it is.
+        self.register_buffer("spread", torch.where(spread > 1e-6, spread, 1.0))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return standardised features."""
+        return (features - self.mean) / self.spread
