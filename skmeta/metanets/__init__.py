@@ -1,5 +1,6 @@
 """Equivariant networks over weights (pure torch)."""
 
+from collections.abc import Callable
 from functools import partial
 
 from skmeta.metanets.editing import EditingMetanet
@@ -11,18 +12,21 @@ from skmeta.metanets.monomial import MonomialLayer
 from skmeta.metanets.neuron import NeuronMetanet
 from skmeta.metanets.nf_layer import NFLayer
 from skmeta.metanets.nfn import NFN
+from skmeta.metanets.quasi import Quasi, QuasiScaling
 from skmeta.metanets.reading import ReadingMetanet
+from skmeta.metanets.statistics import StatNN, statistic_names, weight_statistics
 
 METANETS = {"graph": GraphMetanet, "neuron": NeuronMetanet}
 """Metanetworks that edit networks, by name."""
 
-READERS = {
+READERS: dict[str, Callable[..., ReadingMetanet]] = {
     "nfn-hnp": partial(NFN, symmetry="hnp"),
     "nfn-np": partial(NFN, symmetry="np"),
     "nfn-pointwise": partial(NFN, symmetry="pointwise"),
     "monomial": partial(NFN, symmetry="monomial"),
     "graph": GraphReader,
     "neuron": NeuronReader,
+    "statistics": StatNN,
 }
 """Builders of metanetworks that read networks, by name.
 
@@ -43,6 +47,11 @@ __all__ = [
     "NFLayer",
     "NeuronMetanet",
     "NeuronReader",
+    "Quasi",
+    "QuasiScaling",
     "ReadingMetanet",
+    "StatNN",
     "WeightGraph",
+    "statistic_names",
+    "weight_statistics",
 ]
