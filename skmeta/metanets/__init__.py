@@ -12,6 +12,7 @@ from skmeta.metanets.monomial import MonomialLayer
 from skmeta.metanets.neuron import NeuronMetanet
 from skmeta.metanets.nf_layer import NFLayer
 from skmeta.metanets.nfn import NFN
+from skmeta.metanets.quasi import Quasi, QuasiScaling
 from skmeta.metanets.reading import ReadingMetanet
 from skmeta.metanets.statistics import StatNN, statistic_names, weight_statistics
 
@@ -46,6 +47,8 @@ __all__ = [
     "NFLayer",
     "NeuronMetanet",
     "NeuronReader",
+    "Quasi",
+    "QuasiScaling",
     "ReadingMetanet",
     "StatNN",
     "WeightGraph",

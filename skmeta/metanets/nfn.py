@@ -13,7 +13,13 @@ from skmeta.metanets.layout import hide_padding, layout_of
 from skmeta.metanets.monomial import MonomialMap, with_path_norms
 from skmeta.metanets.nf_layer import MAPS
 from skmeta.metanets.reading import ReadingMetanet, Standardize
-from skmeta.metanets.stack_channels import StackChannels, is_normalised, kernels_of, masks_of
+from skmeta.metanets.stack_channels import (
+    StackChannels,
+    is_normalised,
+    kernels_of,
+    key_of,
+    masks_of,
+)
 from skmeta.population import Stack
 from skmeta.population.symmetries import HOMOGENEOUS
 
@@ -91,20 +97,16 @@ class NFN(ReadingMetanet):
         for stack in stacks:
             stack = stack.to("cpu", torch.get_default_dtype())
             trunk = _Trunk(stack, symmetry, group, encoding, normalised, widths, head_channels)
-            self.trunks[_key(stack)] = trunk
+            self.trunks[key_of(stack)] = trunk
 
     def features(self, stack: Stack) -> Tensor:
         """Return ``(B, head_channels)`` features of the networks."""
-        if _key(stack) not in self.trunks:
+        if key_of(stack) not in self.trunks:
             raise ValueError(
-                f"NFN knows networks with layers {', '.join(self.trunks)}. Got {_key(stack)} "
+                f"NFN knows networks with layers {', '.join(self.trunks)}. Got {key_of(stack)} "
                 "(one word per layer). Build it with stacks that hold networks of every depth."
             )
-        return self.trunks[_key(stack)](stack)
-
-
-def _key(stack: Stack) -> str:
-    return "-".join("x".join(map(str, kernel)) or "dense" for kernel in kernels_of(stack))
+        return self.trunks[key_of(stack)](stack)
 
 
 def _group(stacks: Sequence[Stack], normalised: bool) -> str:

@@ -22,6 +22,11 @@ def kernels_of(stack: Stack) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(w.shape[3:]) for w in stack.params.weight)
 
 
+def key_of(stack: Stack) -> str:
+    """Return a name for depth and filter shapes, for instance ``3x3-3x3-dense``."""
+    return "-".join("x".join(map(str, kernel)) or "dense" for kernel in kernels_of(stack))
+
+
 def is_normalised(stacks: Sequence[Stack]) -> bool:
     """Whether any network of some stacks has a normalisation."""
     layers = (x for stack in stacks for a in stack.architectures for x in a.layers)
