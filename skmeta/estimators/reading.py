@@ -18,7 +18,7 @@ from skmeta.estimators.checks import check_finite_training
 from skmeta.estimators.fitting import build_net, seeded
 from skmeta.estimators.inputs import depth_chunks
 from skmeta.estimators.training_module import OnPositions
-from skmeta.metanets import READERS
+from skmeta.metanets import READERS, Quasi
 from skmeta.population import Architecture, Population, Stack
 
 _CALIBRATION_NETWORKS = 512
@@ -41,12 +41,13 @@ def build_reader(
         some = np.linspace(0, len(stack) - 1, _CALIBRATION_NETWORKS).astype(int)
         stacks.append(stack.select(sorted({*kinds.values(), *some.tolist()})))
     with seeded(seed):
-        return READERS[estimator.metanet](
+        metanet = READERS[estimator.metanet](
             stacks,
             n_outputs,
             hidden_channels=estimator.hidden_channels,
             n_layers=estimator.n_layers,
         )
+        return Quasi(metanet, stacks) if estimator.quasi else metanet
 
 
 def template(architecture: Architecture) -> Architecture:

@@ -18,6 +18,7 @@ from skmeta.metanets.stack_channels import (
     is_normalised,
     kernels_of,
     key_of,
+    known_key,
     masks_of,
 )
 from skmeta.population import Stack
@@ -101,12 +102,7 @@ class NFN(ReadingMetanet):
 
     def features(self, stack: Stack) -> Tensor:
         """Return ``(B, head_channels)`` features of the networks."""
-        if key_of(stack) not in self.trunks:
-            raise ValueError(
-                f"NFN knows networks with layers {', '.join(self.trunks)}. Got {key_of(stack)} "
-                "(one word per layer). Build it with stacks that hold networks of every depth."
-            )
-        return self.trunks[key_of(stack)](stack)
+        return self.trunks[known_key(stack, self.trunks, "NFN")](stack)
 
 
 def _group(stacks: Sequence[Stack], normalised: bool) -> str:

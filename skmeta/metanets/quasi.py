@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from skmeta._validation import check_in_range
 from skmeta.metanets.reading import Standardize
-from skmeta.metanets.stack_channels import key_of
+from skmeta.metanets.stack_channels import key_of, known_key
 from skmeta.metanets.statistics import weight_statistics
 from skmeta.population import Stack
 from skmeta.population.symmetries import HOMOGENEOUS
@@ -103,7 +103,7 @@ class QuasiScaling(nn.Module):
 
     def factors(self, stack: Stack) -> list[Tensor]:
         """Return a positive factor per neuron, ``(B, width)`` per state; ones at both ends."""
-        key = key_of(stack)
+        key = known_key(stack, self.statistics, "QuasiScaling")
         statistics = self.statistics[key](_statistics(stack)).clamp(-_FAR, _FAR)
         alpha = self.alpha.clamp(-_MAX_ALPHA, _MAX_ALPHA)
         ones = [stack.params.weight[0].new_ones(len(stack), width) for width in stack.widths]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,16 @@ def kernels_of(stack: Stack) -> tuple[tuple[int, ...], ...]:
 def key_of(stack: Stack) -> str:
     """Return a name for depth and filter shapes, for instance ``3x3-3x3-dense``."""
     return "-".join("x".join(map(str, kernel)) or "dense" for kernel in kernels_of(stack))
+
+
+def known_key(stack: Stack, known: Iterable[str], owner: str) -> str:
+    """Return the name of :func:`key_of` if it is among the known ones."""
+    if (key := key_of(stack)) in (known := list(known)):
+        return key
+    raise ValueError(
+        f"{owner} knows networks with layers {', '.join(known)}. Got {key} (one word per layer). "
+        "Build it with stacks that hold networks of every depth."
+    )
 
 
 def is_normalised(stacks: Sequence[Stack]) -> bool:

@@ -21,10 +21,12 @@ def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
+@pytest.mark.parametrize("quasi", [False, True])
 @pytest.mark.parametrize("metanet", READERS)
-def test_every_metanet(metanet, tmp_path):
+def test_every_metanet(metanet, quasi, tmp_path):
     population, y, labels = reading_zoo(24, DEPTHS)
-    model = WeightSpaceRegressor(metanet=metanet, **TINY).fit(population[:16], y[:16])
+    model = WeightSpaceRegressor(metanet=metanet, quasi=quasi, **TINY)
+    model.fit(population[:16], y[:16])
     predicted = model.predict(population)
     assert np.ptp(predicted) > 1e-4
     alone = [model.predict(population[[i]])[0] for i in (0, 1)]
@@ -33,7 +35,7 @@ def test_every_metanet(metanet, tmp_path):
     np.testing.assert_allclose(model.predict(permuted), predicted, rtol=1e-3, atol=1e-4)
     model.save(tmp_path / "model")
     assert np.array_equal(skmeta.load(tmp_path / "model").predict(population), predicted)
-    classifier = WeightSpaceClassifier(metanet=metanet, **TINY).fit(population, labels)
+    classifier = WeightSpaceClassifier(metanet=metanet, quasi=quasi, **TINY).fit(population, labels)
     assert classifier.predict_proba(population[:3]).shape == (3, 2)
 
 
@@ -46,3 +48,16 @@ def test_a_monomial_reader_ignores_scales_and_a_permutation_reader_does_not():
         return np.abs(model.predict(rescaled) - model.predict(population)).max()
 
     assert change("monomial") < 1e-4 < 1e-2 < change("nfn-hnp")
+
+
+@pytest.mark.parametrize("quasi", [False, True])
+@pytest.mark.parametrize("metanet", READERS)
+def test_unknown_depths_are_refused_or_read(metanet, quasi):
+    population, y, _ = reading_zoo(16, DEPTHS)
+    shallow, deep = population[::2], population[1::2]
+    model = WeightSpaceRegressor(metanet=metanet, quasi=quasi, **TINY).fit(shallow, y[::2])
+    if metanet in ("graph", "neuron") and not quasi:
+        assert np.isfinite(model.predict(deep)).all()
+    else:
+        with pytest.raises(ValueError, match="dense-dense-dense|with up to 2 layers"):
+            model.predict(deep)
