@@ -100,7 +100,7 @@ class WeightStatistics(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         networks : Population, sequence of networks, or array-like of shape (n, n_numbers)
-            Networks that are no deeper than those of ``fit``, or rows.
+            Networks or rows. Hidden layers beyond those of ``fit`` are left out.
 
         Returns
         -------

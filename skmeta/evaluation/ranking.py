@@ -1,20 +1,38 @@
-"""How well predictions order networks: :data:`kendall_tau`."""
+"""How well predictions order networks: :func:`kendall_tau`."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.stats import kendalltau
-from sklearn.metrics import make_scorer
 
 
-def _tau(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    """Kendall's tau-b; 0 where it is undefined, since constant predictions order nothing."""
-    return float(np.nan_to_num(kendalltau(y_true, y_pred).statistic))
+def kendall_tau(estimator: Any, networks: Any, y: Any) -> float:
+    """Score the order of predictions: Kendall's rank correlation (tau-b), from -1 to 1.
 
+    It is a scorer, the ``scoring`` of ``cross_val_score`` or ``GridSearchCV``.
 
-kendall_tau = make_scorer(_tau)
-"""Kendall's rank correlation (tau-b) of targets and predictions, from -1 to 1.
+    Parameters
+    ----------
+    estimator : fitted estimator
+        With ``predict``.
+    networks : Population, sequence of networks, or array-like
+        What it predicts from.
+    y : array-like of shape (n,)
+        Targets.
 
-A scorer, for instance ``cross_val_score(estimator, networks, y, scoring=kendall_tau)``.
-Constant predictions score 0.
-"""
+    Returns
+    -------
+    float
+        0 for constant predictions, which order nothing.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from skmeta.evaluation import kendall_tau
+    >>> X, y = [[0.0], [1.0], [2.0]], [0.0, 1.0, 5.0]
+    >>> kendall_tau(LinearRegression().fit(X, y), X, y)
+    1.0
+    """
+    return float(np.nan_to_num(kendalltau(y, estimator.predict(networks)).statistic))

@@ -27,9 +27,9 @@ def weight_statistics(stack: Stack, depth: int | None = None) -> Tensor:
     stack : Stack
         Networks of one depth; padding does not count, filter positions are weights.
     depth : int, optional
-        Make room for networks of up to so many layers: hidden layers are counted from the
-        first, and the output layer comes last whatever the depth. The default is the depth
-        of the stack.
+        Make room for so many layers: hidden layers are counted from the first, and the output
+        layer comes last whatever the depth; further hidden layers are left out. The default
+        is the depth of the stack.
 
     Returns
     -------
@@ -52,11 +52,6 @@ def weight_statistics(stack: Stack, depth: int | None = None) -> Tensor:
     torch.Size([5, 28])
     """
     depth = stack.depth if depth is None else depth
-    if stack.depth > depth:
-        raise ValueError(
-            f"These statistics are of networks with up to {depth} layers. Got networks with "
-            f"{stack.depth}. Fit on networks as deep as those to be read."
-        )
     masks, parts = stack.trainable(), []
     for index in range(stack.depth):
         for values, mask in (
@@ -65,9 +60,10 @@ def weight_statistics(stack: Stack, depth: int | None = None) -> Tensor:
         ):
             mask = mask.reshape(*mask.shape, *[1] * (values.ndim - mask.ndim))
             parts.append(_statistics(values.flatten(1), mask.expand_as(values).flatten(1) > 0))
-    missing = torch.full_like(parts[0], torch.nan)
-    gap = [missing] * (2 * (depth - stack.depth))
-    return torch.cat([*parts[:-2], *gap, *parts[-2:]], 1)
+    *hidden, weight, bias = parts
+    room = 2 * (depth - 1)
+    gap = [torch.full_like(bias, torch.nan)] * (room - len(hidden))
+    return torch.cat([*hidden[:room], *gap, weight, bias], 1)
 
 
 def statistic_names(depth: int) -> list[str]:
@@ -101,7 +97,7 @@ class StatNN(ReadingMetanet):
 
     The simple reader that any other must beat: it is invariant to permutations of neurons
     because it looks at no single weight. Networks with fewer layers than the deepest of the
-    training networks have the mean where they have nothing.
+    training networks have the mean where they have nothing; further hidden layers are left out.
 
     Parameters
     ----------

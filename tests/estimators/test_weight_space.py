@@ -17,7 +17,7 @@ from torch import nn
 
 from skmeta import Population, Task, WeightSpaceClassifier, WeightSpaceRegressor
 from skmeta.evaluation import kendall_tau
-from skmeta.population import Architecture, from_rows, to_rows
+from skmeta.population import from_rows, to_rows
 
 from .reading_zoo import ARCHITECTURES, reading_zoo
 
@@ -270,6 +270,3 @@ def test_bad_data(zoo, fitted):
         fitted.predict(np.zeros((3, 44)))
     with pytest.raises(ValueError, match="must have 44 numbers"):
         WeightSpaceRegressor(architecture=ARCHITECTURES[0], **STATS).fit(np.zeros((9, 5)), y[:9])
-    deep = Population.initialize(Architecture.mlp((4, 3, 3, 3, 2)), 2, random_state=0)
-    with pytest.raises(ValueError, match="up to 3 layers. Got networks with 4"):
-        fitted.predict(deep)

@@ -35,6 +35,13 @@ def test_a_frame_of_mixed_depths():
     np.testing.assert_allclose(frame["output_weight_q100"], largest, rtol=1e-6)
 
 
+def test_further_hidden_layers_are_left_out():
+    population, _, _ = reading_zoo(6)
+    shallow, deep = population[:2], population[2:3]
+    table = WeightStatistics().fit(shallow).transform(deep)
+    assert table.shape == (1, 2 * 14) and np.isfinite(table).all()
+
+
 def test_gradient_boosting_on_a_population():
     population, y, _ = reading_zoo()
     model = make_pipeline(WeightStatistics(), HistGradientBoostingRegressor(random_state=0))
@@ -69,10 +76,7 @@ def test_lists_of_modules_pickle_and_routing():
 
 def test_errors():
     population, _, _ = reading_zoo(6)
-    shallow, deep = population[:2], population[2:3]
-    fitted = WeightStatistics().fit(shallow)
-    with pytest.raises(ValueError, match="up to 2 layers. Got networks with 3"):
-        fitted.transform(deep)
+    fitted = WeightStatistics().fit(population)
     with pytest.raises(ValueError, match="was fitted on networks. Got rows"):
         fitted.transform(np.zeros((2, 3)))
     with pytest.raises(TypeError, match="'architecture' parameter of WeightStatistics"):
