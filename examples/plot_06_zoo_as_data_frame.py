@@ -15,6 +15,7 @@ a population, too.
 # network does not have is NaN.
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.inspection import permutation_importance
@@ -28,8 +29,9 @@ from skmeta.population import Architecture, to_rows
 from skmeta.zoo import MLPSearchSpace
 
 bunch = make_biased_classification(4000, random_state=0)
-task, _, test_task = split_tasks(bunch, "group", random_state=0)
-zoo = make_zoo(task, 150, epochs=5, progress=False, random_state=0)
+task, _, _ = split_tasks(bunch, "group", random_state=0)
+unnormalised = MLPSearchSpace(norms=("none",))
+zoo = make_zoo(task, 150, search_space=unnormalised, epochs=5, progress=False, random_state=0)
 frame = WeightStatistics().set_output(transform="pandas").fit_transform(zoo)
 print(frame.iloc[:5, [0, 1, 14, 15, -14, -13]].round(3).to_string())
 
@@ -37,10 +39,11 @@ print(frame.iloc[:5, [0, 1, 14, 15, -14, -13]].round(3).to_string())
 # A pipeline
 # ----------
 #
-# ``WeightStatistics`` is a transformer like any other. The search splits by ``run``: checkpoints of
-# one run in two folds would make the score too good.
+# With which learning rate was a network trained? ``WeightStatistics`` is a transformer like any
+# other. The search splits by ``run``: checkpoints of one run in two folds would make the score too
+# good.
 
-confidence = zoo.predict_proba(test_task.X).max(-1).mean(1)
+log_rate = np.log10(zoo.metadata["learning_rate"].to_numpy())
 runs = zoo.metadata["run"]
 split = GroupShuffleSplit(1, test_size=0.3, random_state=0)
 [(train, test)] = split.split(zoo, groups=runs)
@@ -50,32 +53,32 @@ search = GridSearchCV(
     cv=GroupKFold(3),
     scoring=kendall_tau,
 )
-search.fit(zoo[train], confidence[train], groups=runs.iloc[train])
+search.fit(zoo[train], log_rate[train], groups=runs.iloc[train])
 print(search.best_params_)
-print(f"Kendall tau on new runs: {search.score(zoo[test], confidence[test]):.2f}")
+print(f"Kendall tau on new runs: {search.score(zoo[test], log_rate[test]):.2f}")
 
 # %%
-# Which statistics say how confident a network is? Those of its output layer are close to the
-# probabilities, and come first.
+# Which statistics tell it? A column counts by what the score loses when its values are shuffled.
 
 model = search.best_estimator_[-1]
 columns = search.best_estimator_[:-1].get_feature_names_out()
 table = search.best_estimator_[:-1].transform(zoo[test])
 importance = permutation_importance(
-    model, table, confidence[test], n_repeats=5, random_state=0
+    model, table, log_rate[test], n_repeats=5, random_state=0
 ).importances_mean
 largest = pd.Series(importance, columns).nlargest(8)[::-1]
 figure, ax = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
 ax.barh(largest.index, largest, color="#0072b2")
-ax.set(xlabel="loss of R² when the column is shuffled", title="How confident is the network?")
+ax.set(xlabel="loss of R² when the column is shuffled", title="What tells the learning rate")
 
 # %%
+# The extremes of the first layer: large steps leave large weights behind.
+#
 # Rows of weights
 # ---------------
 #
 # Zoos are often stored as tables with a row of weights per network. With the architecture of the
-# rows, an estimator knows which numbers are a neuron. Here it reads off the weights whether a
-# network was trained with a large learning rate.
+# rows, an estimator knows which numbers are a neuron. The same question, as two classes:
 
 architecture = Architecture.mlp((task.n_features, 16, 2))
 space = MLPSearchSpace(architecture=architecture, dropout=(0.0,))
@@ -84,7 +87,7 @@ plain = make_zoo(
 )
 weights = pd.DataFrame(to_rows(plain))
 label = plain.metadata["learning_rate"].gt(1e-2).map({True: "large", False: "small"})
-print(weights.shape, dict(label.value_counts()))
+print(weights.shape, label.value_counts().to_dict())
 
 classifier = WeightSpaceClassifier(
     architecture=architecture, hidden_channels=8, max_epochs=20, lr=3e-3, random_state=0
