@@ -19,6 +19,7 @@ from skmeta.metanets.stack_channels import (
     kernels_of,
     key_of,
     masks_of,
+    part_for,
 )
 from skmeta.population import Stack
 from skmeta.population.symmetries import HOMOGENEOUS
@@ -101,12 +102,7 @@ class NFN(ReadingMetanet):
 
     def features(self, stack: Stack) -> Tensor:
         """Return ``(B, head_channels)`` features of the networks."""
-        if key_of(stack) not in self.trunks:
-            raise ValueError(
-                f"NFN knows networks with layers {', '.join(self.trunks)}. Got {key_of(stack)} "
-                "(one word per layer). Build it with stacks that hold networks of every depth."
-            )
-        return self.trunks[key_of(stack)](stack)
+        return part_for(self.trunks, stack, "NFN")(stack)
 
 
 def _group(stacks: Sequence[Stack], normalised: bool) -> str:
@@ -146,7 +142,8 @@ class _Trunk(nn.Module):
         self.channels = StackChannels(stack, normalised, centred=group == "none")
         encoded = symmetry in ("np", "pointwise")
         self.encode = IOEncoding(*self.ends, encoding) if encoded else None
-        previous = [x.shape[1] for x in self._inputs(stack)]
+        some = stack.select(range(min(len(stack), _CALIBRATE)))
+        previous = [x.shape[1] for x in self._inputs(some)]
         self.layers = nn.ModuleList()
         for c in widths:
             new = [c * fold for fold in self.layout.folds]
@@ -156,8 +153,7 @@ class _Trunk(nn.Module):
                 self.layers.append(MonomialMap(self.layout, previous, new, group))
             previous = new
         with torch.no_grad():
-            pooled = self._pooled(stack.select(range(min(len(stack), _CALIBRATE))))
-        self.standardize = Standardize(pooled)
+            self.standardize = Standardize(self._pooled(some))
         self.project = nn.Linear(sum(previous), n_features)
 
     def forward(self, stack: Stack) -> Tensor:

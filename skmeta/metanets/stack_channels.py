@@ -27,6 +27,17 @@ def key_of(stack: Stack) -> str:
     return "-".join("x".join(map(str, kernel)) or "dense" for kernel in kernels_of(stack))
 
 
+def part_for(parts: nn.ModuleDict, stack: Stack, owner: str) -> nn.Module:
+    """Return the part of a metanetwork for the depth and filter shapes of a stack."""
+    key = key_of(stack)
+    if key not in parts:
+        raise ValueError(
+            f"{owner} knows networks with layers {', '.join(parts)}. Got {key} (one word per "
+            "layer). Build it with stacks that hold networks of every depth."
+        )
+    return parts[key]
+
+
 def is_normalised(stacks: Sequence[Stack]) -> bool:
     """Whether any network of some stacks has a normalisation."""
     layers = (x for stack in stacks for a in stack.architectures for x in a.layers)
@@ -62,9 +73,8 @@ class StackChannels(nn.Module):
         for name, values in zip(masks, self._raw(stack), strict=True):
             moments = [_moments(x, m, centred) for x, m in zip(values, masks[name], strict=True)]
             for moment, tensors in zip(("mean", "spread"), zip(*moments, strict=True), strict=True):
-                # (L, channels)
-                values = torch.stack(tensors).to(torch.get_default_dtype())
-                self.register_buffer(f"{name}_{moment}", values)
+                table = torch.stack(tensors).to(torch.get_default_dtype())  # (L, channels)
+                self.register_buffer(f"{name}_{moment}", table)
 
     def forward(self, stack: Stack) -> tuple[list[Tensor], list[Tensor]]:
         """Return ``(B, 1, n_out, n_in, *kernel)`` and ``(B, c, n_out)``; padding is not zero."""
