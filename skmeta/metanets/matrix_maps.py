@@ -45,7 +45,7 @@ def broadcast_product(
     matrix : Tensor of shape (d, c)
         Map of the channels.
     rows, columns : Tensor of shape (B, d, n) and (B, d, m), optional
-        What is added to all entries of a row and of a column.
+        What is added to all entries of a row and of a column; columns only beside rows.
 
     Returns
     -------
@@ -90,11 +90,12 @@ class _BroadcastProduct(torch.autograd.Function):
         y = x.new_empty(len(x), len(matrix), *x.shape[2:])
         for part in _chunks(y):
             here = y[part]
-            _multiply(matrix, x[part], here)
-            if rows is not None:
-                here.add_(rows[part, ..., None])
-            if columns is not None:
-                here.add_(columns[part, :, None])
+            # The product is added to what was filled in: one pass over the result less.
+            if rows is not None and columns is not None:
+                torch.add(rows[part, ..., None], columns[part, :, None], out=here)
+            elif rows is not None:
+                here.copy_(rows[part, ..., None].expand_as(here))
+            _multiply(matrix, x[part], here, add=rows is not None)
         ctx.save_for_backward(x, matrix)
         return y
 
@@ -124,10 +125,10 @@ class _BroadcastProduct(torch.autograd.Function):
         return g_x, g_matrix, g_rows, g_columns
 
 
-def _multiply(matrix: Tensor, x: Tensor, out: Tensor) -> None:
-    """``out[b] = matrix @ x[b]`` over the channels."""
+def _multiply(matrix: Tensor, x: Tensor, out: Tensor, *, add: bool = False) -> None:
+    """``out[b] = matrix @ x[b]`` over the channels, or ``+=``."""
     x, out = x.flatten(2), out.view(len(x), len(matrix), -1)
     if len(x) == 1:
-        torch.mm(matrix, x[0], out=out[0])
+        out[0].addmm_(matrix, x[0], beta=int(add))
     else:
-        torch.bmm(matrix.expand(len(x), -1, -1), x, out=out)
+        out.baddbmm_(matrix.expand(len(x), -1, -1), x, beta=int(add))

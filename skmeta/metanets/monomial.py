@@ -51,14 +51,11 @@ class MonomialMap(nn.Module):
         for t, states in enumerate(layout.states):
             alike.setdefault((states, _factors(t, states, group)), []).append(t)
         self._alike = list(alike.values())
-        self.maps = nn.ModuleList(
-            nn.Linear(
-                *(sum(widths[t] for t in tensors) for widths in (in_widths, out_widths)),
-                # A constant stays what it is only where there are no factors.
-                bias=not layout.states[tensors[0]],
-            )
-            for tensors in self._alike
-        )
+        self.maps = nn.ModuleList()
+        for tensors in self._alike:
+            n_in, n_out = (sum(widths[t] for t in tensors) for widths in (in_widths, out_widths))
+            # A constant stays what it is only where there are no factors.
+            self.maps.append(nn.Linear(n_in, n_out, bias=not layout.states[tensors[0]]))
 
     def forward(self, features: Sequence[Tensor], masks: Masks | None = None) -> list[Tensor]:
         """Map folded features, which are zero at padding before and after."""
@@ -117,8 +114,10 @@ class MonomialLayer(nn.Module):
         super().__init__()
         check_option("group", group, GROUPS, owner="MonomialLayer")
         self.layout = layout_of(sizes, "monomial", kernels)
-        widths = ([c * fold for fold in self.layout.folds] for c in (in_channels, out_channels))
-        self.map = MonomialMap(self.layout, *widths, group)
+        before, after = (
+            [c * fold for fold in self.layout.folds] for c in (in_channels, out_channels)
+        )
+        self.map = MonomialMap(self.layout, before, after, group)
 
     def forward(
         self, weights: Sequence[Tensor], biases: Sequence[Tensor], masks: Masks | None = None

@@ -40,8 +40,8 @@ class EquivariantMap(nn.Module):
             for s in sorted(layout.free)
         }
         for state, tensors in self._tensors_at.items():
-            sizes = (sum(widths[t] for t in tensors) for widths in (in_widths, out_widths))
-            self.from_state[str(state)] = nn.Linear(*sizes, bias=False)
+            n_in, n_out = (sum(widths[t] for t in tensors) for widths in (in_widths, out_widths))
+            self.from_state[str(state)] = nn.Linear(n_in, n_out, bias=False)
         for t, states in enumerate(layout.states):
             if len(states) == 2:
                 self.products[str(t)] = nn.Parameter(torch.empty(out_widths[t], in_widths[t]))

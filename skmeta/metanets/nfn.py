@@ -18,8 +18,8 @@ from skmeta.metanets.stack_channels import (
     is_normalised,
     kernels_of,
     key_of,
-    known_key,
     masks_of,
+    part_for,
 )
 from skmeta.population import Stack
 from skmeta.population.symmetries import HOMOGENEOUS
@@ -102,7 +102,7 @@ class NFN(ReadingMetanet):
 
     def features(self, stack: Stack) -> Tensor:
         """Return ``(B, head_channels)`` features of the networks."""
-        return self.trunks[known_key(stack, self.trunks, "NFN")](stack)
+        return part_for(self.trunks, stack, "NFN")(stack)
 
 
 def _group(stacks: Sequence[Stack], normalised: bool) -> str:
@@ -142,7 +142,8 @@ class _Trunk(nn.Module):
         self.channels = StackChannels(stack, normalised, centred=group == "none")
         encoded = symmetry in ("np", "pointwise")
         self.encode = IOEncoding(*self.ends, encoding) if encoded else None
-        previous = [x.shape[1] for x in self._inputs(stack)]
+        some = stack.select(range(min(len(stack), _CALIBRATE)))
+        previous = [x.shape[1] for x in self._inputs(some)]
         self.layers = nn.ModuleList()
         for c in widths:
             new = [c * fold for fold in self.layout.folds]
@@ -152,8 +153,7 @@ class _Trunk(nn.Module):
                 self.layers.append(MonomialMap(self.layout, previous, new, group))
             previous = new
         with torch.no_grad():
-            pooled = self._pooled(stack.select(range(min(len(stack), _CALIBRATE))))
-        self.standardize = Standardize(pooled)
+            self.standardize = Standardize(self._pooled(some))
         self.project = nn.Linear(sum(previous), n_features)
 
     def forward(self, stack: Stack) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from skmeta._validation import check_in_range
 from skmeta.metanets.reading import Standardize
-from skmeta.metanets.stack_channels import key_of, known_key
+from skmeta.metanets.stack_channels import key_of, part_for
 from skmeta.metanets.statistics import weight_statistics
 from skmeta.population import Stack
 from skmeta.population.symmetries import HOMOGENEOUS
@@ -90,29 +90,20 @@ class QuasiScaling(nn.Module):
         super().__init__()
         check_in_range("hidden_channels", hidden_channels, owner="QuasiScaling", low=1, kind="int")
         self.alpha = nn.Parameter(torch.tensor(0.01))
-        self.statistics, self.own, self.mlps = (nn.ModuleDict() for _ in range(3))
+        self.angles = nn.ModuleDict()
         for stack in stacks:
             stack = stack.to("cpu", torch.get_default_dtype())
-            key, table = key_of(stack), _statistics(stack)
-            self.statistics[key] = Standardize(table)
-            own = [_own_features(stack, i)[stack._ones_mask(i + 1) > 0] for i in range(stack.depth)]
-            self.own[key] = nn.ModuleList(Standardize(rows) for rows in own[:-1])
-            self.mlps[key] = nn.ModuleList(
-                _GatedMLP(table.shape[1], _N_OWN, hidden_channels) for _ in own[:-1]
-            )
+            self.angles[key_of(stack)] = _Angles(stack, hidden_channels)
 
     def factors(self, stack: Stack) -> list[Tensor]:
         """Return a positive factor per neuron, ``(B, width)`` per state; ones at both ends."""
-        key = known_key(stack, self.statistics, "QuasiScaling")
-        statistics = self.statistics[key](_statistics(stack)).clamp(-_FAR, _FAR)
-        alpha = self.alpha.clamp(-_MAX_ALPHA, _MAX_ALPHA)
-        ones = [stack.params.weight[0].new_ones(len(stack), width) for width in stack.widths]
-        factors = [ones[0]]
-        free = _scalable(stack)
-        for i, mlp in enumerate(self.mlps[key]):
-            own = self.own[key][i](_own_features(stack, i)).clamp(-_FAR, _FAR)
-            factors.append(1 + alpha * torch.sin(mlp(statistics, own)) * free[:, i, None])
-        return [*factors, ones[-1]]
+        angles = part_for(self.angles, stack, "QuasiScaling")(stack)
+        alpha, free = self.alpha.clamp(-_MAX_ALPHA, _MAX_ALPHA), _scalable(stack)
+        first, last = (
+            stack.params.weight[0].new_ones(len(stack), stack.widths[i]) for i in (0, -1)
+        )
+        hidden = [1 + alpha * a.sin() * free[:, i, None] for i, a in enumerate(angles)]
+        return [first, *hidden, last]
 
     def forward(self, stack: Stack) -> Stack:
         """Return networks of the same functions."""
@@ -160,19 +151,32 @@ class Quasi(nn.Module):
         return self.metanet(self.scaling(stack))
 
 
-class _GatedMLP(nn.Module):
-    """``(B, n_common)`` and ``(B, width, n_own)`` to ``(B, width)``."""
+class _Angles(nn.Module):
+    """Gated MLPs, one per hidden layer of networks of one depth, and what they see."""
 
-    def __init__(self, n_common: int, n_own: int, hidden_channels: int) -> None:
+    def __init__(self, stack: Stack, hidden_channels: int) -> None:
         super().__init__()
-        self.common = nn.Linear(n_common, 2 * hidden_channels)
-        self.own = nn.Linear(n_own, 2 * hidden_channels, bias=False)
-        self.out = nn.Linear(hidden_channels, 1)
+        table, hidden = _statistics(stack), range(stack.depth - 1)
+        self.statistics = Standardize(table)
+        self.own = nn.ModuleList(
+            Standardize(_own_features(stack, i)[stack._ones_mask(i + 1) > 0]) for i in hidden
+        )
+        self.from_statistics = nn.ModuleList(
+            nn.Linear(table.shape[1], 2 * hidden_channels) for _ in hidden
+        )
+        self.from_own = nn.ModuleList(
+            nn.Linear(_N_OWN, 2 * hidden_channels, bias=False) for _ in hidden
+        )
+        self.out = nn.ModuleList(nn.Linear(hidden_channels, 1) for _ in hidden)
 
-    def forward(self, common: Tensor, own: Tensor) -> Tensor:
-        """Return one number per neuron."""
-        value, gate = (self.common(common)[:, None] + self.own(own)).chunk(2, -1)
-        return self.out(value * torch.sigmoid(gate))[..., 0]
+    def forward(self, stack: Stack) -> list[Tensor]:
+        """Return a number per neuron, ``(B, width)`` per hidden state."""
+        statistics, angles = self.statistics(_statistics(stack)).clamp(-_FAR, _FAR), []
+        for i, out in enumerate(self.out):
+            own = self.own[i](_own_features(stack, i)).clamp(-_FAR, _FAR)
+            both = self.from_statistics[i](statistics)[:, None] + self.from_own[i](own)
+            angles.append(out(nn.functional.glu(both))[..., 0])
+        return angles
 
 
 def _statistics(stack: Stack) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -27,14 +27,15 @@ def key_of(stack: Stack) -> str:
     return "-".join("x".join(map(str, kernel)) or "dense" for kernel in kernels_of(stack))
 
 
-def known_key(stack: Stack, known: Iterable[str], owner: str) -> str:
-    """Return the name of :func:`key_of` if it is among the known ones."""
-    if (key := key_of(stack)) in (known := list(known)):
-        return key
-    raise ValueError(
-        f"{owner} knows networks with layers {', '.join(known)}. Got {key} (one word per layer). "
-        "Build it with stacks that hold networks of every depth."
-    )
+def part_for(parts: nn.ModuleDict, stack: Stack, owner: str) -> nn.Module:
+    """Return the part of a metanetwork for the depth and filter shapes of a stack."""
+    key = key_of(stack)
+    if key not in parts:
+        raise ValueError(
+            f"{owner} knows networks with layers {', '.join(parts)}. Got {key} (one word per "
+            "layer). Build it with stacks that hold networks of every depth."
+        )
+    return parts[key]
 
 
 def is_normalised(stacks: Sequence[Stack]) -> bool:
@@ -72,9 +73,8 @@ class StackChannels(nn.Module):
         for name, values in zip(masks, self._raw(stack), strict=True):
             moments = [_moments(x, m, centred) for x, m in zip(values, masks[name], strict=True)]
             for moment, tensors in zip(("mean", "spread"), zip(*moments, strict=True), strict=True):
-                # (L, channels)
-                values = torch.stack(tensors).to(torch.get_default_dtype())
-                self.register_buffer(f"{name}_{moment}", values)
+                table = torch.stack(tensors).to(torch.get_default_dtype())  # (L, channels)
+                self.register_buffer(f"{name}_{moment}", table)
 
     def forward(self, stack: Stack) -> tuple[list[Tensor], list[Tensor]]:
         """Return ``(B, 1, n_out, n_in, *kernel)`` and ``(B, c, n_out)``; padding is not zero."""

@@ -219,9 +219,10 @@ def test_padding_and_neighbours_change_nothing(name, symmetry):
     assert gap([[t[3:] for t in ts] for ts in out], layer(*large)) < TOLERANCE
 
 
+@pytest.mark.parametrize("added", [0, 1, 2])
 @pytest.mark.parametrize("chunk", [1, 50, 1 << 18])
 @pytest.mark.parametrize("shape", [(3, 4, 5, 6), (5, 1, 1, 3), (2, 3, 4, 1)])
-def test_the_fast_product_and_its_gradients(monkeypatch, chunk, shape):
+def test_the_fast_product_and_its_gradients(monkeypatch, chunk, shape, added):
     monkeypatch.setattr(module, "_CHUNK", chunk)
     g = torch.Generator().manual_seed(0)
     b, c, n, m = shape
@@ -229,12 +230,12 @@ def test_the_fast_product_and_its_gradients(monkeypatch, chunk, shape):
     def draw(*size):
         return torch.randn(*size, dtype=torch.float64, generator=g).requires_grad_()
 
-    x, matrix, rows, columns = draw(*shape), draw(2, c), draw(b, 2, n), draw(b, 2, m)
-    args, weights = [x, matrix, rows, columns], draw(b, 2, n, m).detach()
+    x, matrix, lines = draw(*shape), draw(2, c), [draw(b, 2, n), draw(b, 2, m)][:added]
+    args, weights = [x, matrix, *lines], draw(b, 2, n, m).detach()
     line_weights = [draw(b, c, n).detach(), draw(b, c, m).detach()]
     kept, row_sums, column_sums = line_sums(x)
-    fast = broadcast_product(kept, matrix, rows, columns)
-    slow = broadcast_product_reference(x, matrix, rows, columns)
+    fast = broadcast_product(kept, matrix, *lines)
+    slow = broadcast_product_reference(x, matrix, *lines)
     gradients = []
     for y, sums in ((fast, (row_sums, column_sums)), (slow, (x.sum(-1), x.sum(-2)))):
         total = (y * weights).sum()
