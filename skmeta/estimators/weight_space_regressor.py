@@ -34,7 +34,7 @@ class WeightSpaceRegressor(RegressorMixin, WeightSpaceEstimator):
         "graph", "neuron", or "statistics" (a multilayer perceptron on weight statistics, the
         simple rival).
     quasi : bool, default=False
-        Put quasi-equivariant layers [2]_ in front.
+        Put a quasi-equivariant layer [2]_ in front; "monomial" sees no difference.
     augment : {"none", "permute", "rescale"}, default="none"
         Begin every epoch with fresh functionally equal copies of the training networks: with
         permuted neurons, or with rescaled ones where the activation allows it.
