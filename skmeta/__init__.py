@@ -1,7 +1,15 @@
 """scikit-learn for trained neural networks: every sample is a network."""
 
 from skmeta.datasets import Task
-from skmeta.estimators import ComplianceEditor, EditedClassifier
+from skmeta.estimators import (
+    ComplianceEditor,
+    EditedClassifier,
+    WeightSpaceClassifier,
+    WeightSpaceRegressor,
+    WeightStatistics,
+    load,
+    save,
+)
 from skmeta.evaluation import ParetoFrontDisplay
 from skmeta.population import Population
 from skmeta.zoo import make_zoo
@@ -14,5 +22,10 @@ __all__ = [
     "ParetoFrontDisplay",
     "Population",
     "Task",
+    "WeightSpaceClassifier",
+    "WeightSpaceRegressor",
+    "WeightStatistics",
+    "load",
     "make_zoo",
+    "save",
 ]

@@ -2,5 +2,18 @@
 
 from skmeta.estimators.compliance_editor import ComplianceEditor
 from skmeta.estimators.edited_classifier import EditedClassifier
+from skmeta.estimators.saving import EstimatorFileError, load, save
+from skmeta.estimators.weight_space_classifier import WeightSpaceClassifier
+from skmeta.estimators.weight_space_regressor import WeightSpaceRegressor
+from skmeta.estimators.weight_statistics import WeightStatistics
 
-__all__ = ["ComplianceEditor", "EditedClassifier"]
+__all__ = [
+    "ComplianceEditor",
+    "EditedClassifier",
+    "EstimatorFileError",
+    "WeightSpaceClassifier",
+    "WeightSpaceRegressor",
+    "WeightStatistics",
+    "load",
+    "save",
+]

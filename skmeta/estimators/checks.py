@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from skmeta._validation import check_in_range
 from skmeta.datasets import Task
 from skmeta.population import Parameters
 
@@ -26,6 +27,19 @@ def check_device(device: Any, owner: str) -> torch.device:
             f"The 'device' parameter of {owner} must be a torch device of this machine, for "
             f"instance 'cpu'. Got {device!r} instead."
         ) from error
+
+
+def check_training_params(estimator: Any) -> None:
+    """Check the parameters that all estimators with a metanetwork have."""
+    owner = type(estimator).__name__
+    for name in ("hidden_channels", "n_layers", "max_epochs", "batch_size"):
+        check_in_range(name, getattr(estimator, name), owner=owner, low=1, kind="int")
+    check_in_range("lr", estimator.lr, owner=owner, low=0, closed="neither")
+    if estimator.callbacks is not None and not isinstance(estimator.callbacks, list):
+        raise TypeError(
+            f"The 'callbacks' parameter of {owner} must be a list of skorch callbacks. Got "
+            f"{estimator.callbacks!r} instead."
+        )
 
 
 def check_lam_range(lam_range: Any, lam: float, owner: str) -> tuple[float, float]:

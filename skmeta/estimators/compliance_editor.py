@@ -18,6 +18,7 @@ from skmeta.estimators.checks import (
     check_device,
     check_finite_training,
     check_lam_range,
+    check_training_params,
     warn_of_small_cells,
 )
 from skmeta.estimators.cost import measure_cost
@@ -244,21 +245,9 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
     def _check_params(self) -> None:
         owner = "ComplianceEditor"
         check_option("features", self.features, FEATURES, owner=owner)
-        for name, least in (
-            ("hidden_channels", 1),
-            ("n_layers", 1),
-            ("max_epochs", 1),
-            ("batch_size", 1),
-            ("refine_steps", 0),
-        ):
-            check_in_range(name, getattr(self, name), owner=owner, low=least, kind="int")
-        check_in_range("lr", self.lr, owner=owner, low=0, closed="neither")
+        check_training_params(self)
+        check_in_range("refine_steps", self.refine_steps, owner=owner, low=0, kind="int")
         check_guard(self.guard, owner)
-        if self.callbacks is not None and not isinstance(self.callbacks, list):
-            raise TypeError(
-                "The 'callbacks' parameter of ComplianceEditor must be a list of skorch callbacks. "
-                f"Got {self.callbacks!r} instead."
-            )
 
     def _range_of_lam(self) -> tuple[float, float]:
         if self.lam_range is None:

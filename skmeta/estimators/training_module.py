@@ -1,4 +1,4 @@
-"""What skorch trains: a metanetwork together with the networks it learns to edit."""
+"""What skorch trains to edit: a metanetwork together with the networks it learns from."""
 
 from __future__ import annotations
 
@@ -14,12 +14,51 @@ from skmeta.requirements import Cells, Objective
 from skmeta.training import StratifiedRows
 
 
-class EditingLoss(nn.Module):
-    """Maps positions of networks to their losses after an edit; the criterion averages them.
+class OnPositions(nn.Module):
+    """A metanetwork and the networks that it is trained on, called with their positions.
 
     skorch sees positions only, so that a plain ``NeuralNet`` with any of its callbacks
-    trains a metanetwork. Graphs and rows are plain attributes: they belong to ``fit`` and
-    are dropped by :meth:`forget`.
+    trains a metanetwork. The networks are in the plain attribute ``data``: they belong to
+    ``fit`` and are dropped by :meth:`forget`.
+
+    Parameters
+    ----------
+    metanet : Module
+        What is trained.
+    groups : sequence of ndarray of int
+        Positions of the networks of each depth.
+    """
+
+    def __init__(self, metanet: nn.Module, groups: Sequence[np.ndarray]) -> None:
+        super().__init__()
+        self.metanet = metanet
+        self.data: tuple | None = None
+        self.place(groups)
+
+    def place(self, groups: Sequence[np.ndarray]) -> None:
+        """Remember where the network of each position stands."""
+        self.where = torch.empty(sum(map(len, groups)), 2, dtype=torch.long)
+        for number, positions in enumerate(groups):
+            index = torch.as_tensor(positions)
+            self.where[index, 0] = number
+            self.where[index, 1] = torch.arange(len(index))
+
+    def forget(self) -> None:
+        """Drop the training networks and rows."""
+        self.data = None
+
+    def by_depth(self) -> list[Tensor]:
+        """Positions of the networks of each depth."""
+        return [(self.where[:, 0] == n).nonzero()[:, 0] for n in self.where[:, 0].unique()]
+
+    def locate(self, positions: Tensor) -> tuple[int, Tensor]:
+        """Return the group of networks of one depth, and where they stand in it."""
+        number, members = self.where[positions.cpu()].T
+        return int(number[0]), members
+
+
+class EditingLoss(OnPositions):
+    """Maps positions of networks to their losses after an edit; the criterion averages them.
 
     Parameters
     ----------
@@ -52,20 +91,9 @@ class EditingLoss(nn.Module):
         lam_range: tuple[float, float],
         generator: torch.Generator,
     ) -> None:
-        super().__init__()
-        self.metanet = metanet
+        super().__init__(metanet, [positions for positions, _ in graphs])
         self.objective, self.lam_range, self.generator = objective, lam_range, generator
-        self.data: tuple | None = (graphs, X, cells, sampler)
-        n = sum(len(positions) for positions, _ in graphs)
-        self.where = torch.empty(n, 2, dtype=torch.long)
-        for number, (positions, graph) in enumerate(graphs):
-            index = torch.as_tensor(positions)
-            self.where[index, 0] = number
-            self.where[index, 1] = torch.arange(len(graph))
-
-    def forget(self) -> None:
-        """Drop the training networks and rows."""
-        self.data = None
+        self.data = (graphs, X, cells, sampler)
 
     def forward(self, positions: Tensor) -> Tensor:
         """Return one loss per network, ``(n,)``; the networks must be of one depth."""
@@ -73,13 +101,9 @@ class EditingLoss(nn.Module):
         graphs, X, cells, sampler = self.data
         rows = next(iter(sampler.epoch([self.generator])))[0]
         rows = rows.to(X.device)
-        number, members = self.where[positions.cpu()].T
-        graph = graphs[int(number[0])][1].select(members)
+        number, members = self.locate(positions)
+        graph = graphs[number][1].select(members)
         return self._losses(graph, X[rows], cells.take(rows))
-
-    def by_depth(self) -> list[Tensor]:
-        """Positions of the networks of each depth."""
-        return [(self.where[:, 0] == n).nonzero()[:, 0] for n in self.where[:, 0].unique()]
 
     def _losses(self, graph: WeightGraph, X: Tensor, cells: Cells) -> Tensor:
         low, high = np.log(self.lam_range)

@@ -1,4 +1,4 @@
-"""Measuring edits, comparing methods and choosing: scores, intervals, fronts and pictures."""
+"""Measuring edits, comparing methods, choosing and ranking: scores, intervals, fronts, pictures."""
 
 from skmeta.evaluation.choosing import least_divergence, least_violation
 from skmeta.evaluation.comparison import compare
@@ -12,6 +12,7 @@ from skmeta.evaluation.intervals import (
     paired_interval,
 )
 from skmeta.evaluation.measures import measure_edits
+from skmeta.evaluation.ranking import kendall_tau
 from skmeta.evaluation.scorers import (
     EditScorer,
     accuracy_change_scorer,
@@ -30,6 +31,7 @@ __all__ = [
     "compare",
     "divergence_scorer",
     "hypervolume",
+    "kendall_tau",
     "least_divergence",
     "least_violation",
     "measure_edits",

@@ -21,6 +21,19 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return (values * mask).sum(1) / mask.sum(1)
 
 
+def encode_neurons(
+    graph: WeightGraph, encode: nn.Module, input_code: Tensor, output_code: Tensor
+) -> list[Tensor]:
+    """Return first states of all neurons, ``(n, width, c)`` per state.
+
+    Codes ``(width, c)`` of the inputs and outputs tell these apart.
+    """
+    states = [encode(x) for x in graph.node_inputs()]
+    for index, code in ((0, input_code), (-1, output_code)):
+        states[index] = states[index] + code[: states[index].shape[1]]
+    return [h * m for h, m in zip(states, graph.neuron_masks(), strict=True)]
+
+
 class EditingMetanet(nn.Module):
     """Base of metanetworks that map weights to edits of them.
 
@@ -121,10 +134,7 @@ class EditingMetanet(nn.Module):
         wanted = lam[:, None] * graph.reach
         logs = [torch.log10(lam)[:, None], wanted.clamp(1e-4, 1e4).log10()]
         context = self.encode_context(torch.cat([graph.context, lam[:, None], *logs], -1))
-        states = [self.encode(x) for x in graph.node_inputs()]
-        states[0] = states[0] + self.input_code
-        states[-1] = states[-1] + self.output_code
-        states = [h * m for h, m in zip(states, masks, strict=True)]
+        states = encode_neurons(graph, self.encode, self.input_code, self.output_code)
         states, context, forms = self.process(graph, states, context, masks)
         strength = 1 - 1 / (1 + wanted)
         layers = []

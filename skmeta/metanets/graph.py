@@ -40,7 +40,7 @@ class GraphMetanet(EditingMetanet):
         super().__init__(*sizes, hidden_channels=hidden_channels)
         c = hidden_channels
         self.encode_edge = nn.Linear(1 + self.n_steps, c)
-        self.rounds = nn.ModuleList(_Round(c) for _ in range(n_layers))
+        self.rounds = nn.ModuleList(GraphRound(c) for _ in range(n_layers))
         self.decode_edge = nn.Linear(c, self.n_forms)
         shrink(self.decode_edge)
 
@@ -60,15 +60,36 @@ class GraphMetanet(EditingMetanet):
         self, graph: WeightGraph, states: list[Tensor], context: Tensor, masks: list[Tensor]
     ) -> tuple[list[Tensor], Tensor, list[list[Tensor]]]:
         """Exchange messages between neurons and weights; see the base class."""
-        edges = [self.encode_edge(torch.stack(e, -1)) for e in graph.edges]
-        trainable = graph.stack.trainable().weight
-        edge_masks = [None if mask.all() else mask for mask in trainable]
-        for message_round in self.rounds:
-            states, edges, context = message_round(graph, states, edges, context, masks, edge_masks)
+        states, edges, context = exchange(
+            self.rounds, self.encode_edge, graph, states, context, masks
+        )
         return states, context, [list(self.decode_edge(e).unbind(-1)) for e in edges]
 
 
-class _Round(nn.Module):
+def exchange(
+    rounds: nn.ModuleList,
+    encode_edge: nn.Linear,
+    graph: WeightGraph,
+    states: list[Tensor],
+    context: Tensor,
+    masks: list[Tensor],
+) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    """Run rounds of messages; return states of neurons and weights, and the context.
+
+    A layer with fewer edge channels than ``encode_edge`` has inputs uses the first ones.
+    """
+    edges = []
+    for channels in graph.edges:
+        weight = encode_edge.weight[:, : len(channels)]
+        edges.append(nn.functional.linear(torch.stack(channels, -1), weight, encode_edge.bias))
+    edge_masks = [graph.edge_mask(i) for i in range(graph.stack.depth)]
+    present = [None if mask.all() else mask for mask in edge_masks]
+    for message_round in rounds:
+        states, edges, context = message_round(graph, states, edges, context, masks, present)
+    return states, edges, context
+
+
+class GraphRound(nn.Module):
     """One layer: update weights, then neurons, then the context."""
 
     def __init__(self, c: int) -> None:

@@ -53,6 +53,14 @@ class WeightGraph:
     outputs: Tensor | None = None
     masks: tuple[Tensor, ...] | None = None
 
+    @classmethod
+    def of(cls, stack: Stack) -> WeightGraph:
+        """Return the graph of networks without anything beside their weights."""
+        first = stack.params.weight[0]
+        nothing = first.new_zeros(len(stack), 0)
+        nodes = tuple(first.new_zeros(len(stack), width, 0) for width in stack.widths)
+        return cls(stack, nodes, (), nothing, nothing)
+
     def __len__(self) -> int:
         return len(self.stack)
 
@@ -124,20 +132,31 @@ class WeightGraph:
     def weight_scales(self) -> list[Tensor]:
         """Root mean square of the weights of each layer, ``(n, 1, 1)``."""
         return [
-            rms(w, m)
-            for w, m in zip(self.stack.params.weight, self.stack.trainable().weight, strict=True)
+            rms(self.filters(i), self.edge_mask(i)[..., None])[..., 0]
+            for i in range(self.stack.depth)
         ]
+
+    def filters(self, index: int) -> Tensor:
+        """Weights of a layer, filter positions at the end, ``(n, out, in, positions)``."""
+        weight = self.stack.params.weight[index]
+        return weight.flatten(3) if weight.ndim > 3 else weight[..., None]
+
+    def edge_mask(self, index: int) -> Tensor:
+        """Ones at true weights, ``(n, out, in)``."""
+        return self.stack._ones_mask(index + 1)[:, :, None] * self.stack._ones_mask(index)[:, None]
 
     @cached_property
     def edges(self) -> list[list[Tensor]]:
-        """Weights and steps of each layer with unit root mean square, ``(n, out, in)`` each."""
+        """Weights and steps of each layer with unit root mean square, ``(n, out, in)`` each.
+
+        Each filter position of a convolution is a channel.
+        """
         layers = []
-        masks = self.stack.trainable().weight
-        for index, weight in enumerate(self.stack.params.weight):
-            channels = [weight / self.weight_scales[index]]
+        for index, scale in enumerate(self.weight_scales):
+            channels = list((self.filters(index) / scale[..., None]).unbind(3))
             for step in self.steps:
                 value = step.weight[index]
-                channels.append(value / rms(value, masks[index]))
+                channels.append(value / rms(value, self.edge_mask(index)))
             layers.append(channels)
         return layers
 
@@ -162,16 +181,16 @@ class WeightGraph:
             return mask.new_zeros(*mask.shape[:2], N_OWN_FEATURES + len(self.steps))
         i = state - 1
         scale = self.weight_scales[i][:, 0]  # (n, 1)
-        weight = stack.params.weight[i] / self.weight_scales[i]
-        fan_in = stack.trainable().weight[i].sum(2).clamp_min(1)
+        weight = self.filters(i) / self.weight_scales[i][..., None]
+        fan_in = (self.edge_mask(i).sum(2) * weight.shape[3]).clamp_min(1)
         columns = [
             stack.params.bias[i] / scale,
             stack.params.scale[i] - 1,
             stack.params.shift[i],
             stack.buffers.mean[i] / scale,
             stack.buffers.var[i].clamp_min(1e-6).log(),
-            weight.sum(2) / fan_in.sqrt(),
-            (weight.square().sum(2) / fan_in).clamp_min(1e-6).log(),
+            weight.sum((2, 3)) / fan_in.sqrt(),
+            (weight.square().sum((2, 3)) / fan_in).clamp_min(1e-6).log(),
         ]
         for step in self.steps:
             columns.append(step.bias[i] / rms(step.bias[i], mask[..., 0]))

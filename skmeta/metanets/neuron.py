@@ -42,7 +42,7 @@ class NeuronMetanet(EditingMetanet):
         super().__init__(*sizes, hidden_channels=hidden_channels)
         c, self.rank = hidden_channels, rank
         self.rounds = nn.ModuleList(
-            _Round(c, message_channels, 1 + self.n_steps) for _ in range(n_layers)
+            NeuronRound(c, message_channels, 1 + self.n_steps) for _ in range(n_layers)
         )
         self.left = nn.Linear(c, self.n_forms * rank)
         self.right = nn.Linear(c, self.n_forms * rank)
@@ -52,15 +52,7 @@ class NeuronMetanet(EditingMetanet):
         self, graph: WeightGraph, states: list[Tensor], context: Tensor, masks: list[Tensor]
     ) -> tuple[list[Tensor], Tensor, list[list[Tensor]]]:
         """Exchange messages through the weights; see the base class."""
-        # Sums over n incoming weights of unit size grow like the root of n (the true number).
-        sizes = [m.sum(1, keepdim=True).rsqrt() for m in masks]
-        upward = [torch.cat(e, 2) * size for e, size in zip(graph.edges, sizes, strict=False)]
-        downward = [
-            torch.cat([c.transpose(1, 2) for c in e], 2) * size
-            for e, size in zip(graph.edges, sizes[1:], strict=True)
-        ]
-        for message_round in self.rounds:
-            states, context = message_round(graph, states, context, masks, upward, downward)
+        states, context = exchange(self.rounds, graph, states, context, masks)
         forms = [self._forms(s, t) for s, t in zip(states, states[1:], strict=False)]
         return states, context, forms
 
@@ -73,8 +65,31 @@ class NeuronMetanet(EditingMetanet):
         return list((left @ right.transpose(2, 3) / self.rank**0.5).unbind(0))
 
 
-class _Round(nn.Module):
-    """One round of messages in both directions."""
+def exchange(
+    rounds: nn.ModuleList,
+    graph: WeightGraph,
+    states: list[Tensor],
+    context: Tensor,
+    masks: list[Tensor],
+) -> tuple[list[Tensor], Tensor]:
+    """Run rounds of messages; return states of neurons and the context."""
+    # Sums over n incoming weights of unit size grow like the root of n (the true number).
+    sizes = [m.sum(1, keepdim=True).rsqrt() for m in masks]
+    upward = [torch.cat(e, 2) * size for e, size in zip(graph.edges, sizes, strict=False)]
+    downward = [
+        torch.cat([c.transpose(1, 2) for c in e], 2) * size
+        for e, size in zip(graph.edges, sizes[1:], strict=True)
+    ]
+    for message_round in rounds:
+        states, context = message_round(graph, states, context, masks, upward, downward)
+    return states, context
+
+
+class NeuronRound(nn.Module):
+    """One round of messages in both directions.
+
+    A layer with fewer than ``n_edges`` edge channels uses the first messages of a neuron.
+    """
 
     def __init__(self, channels: int, message_channels: int, n_edges: int) -> None:
         super().__init__()
@@ -103,8 +118,8 @@ class _Round(nn.Module):
         zero = [h.new_zeros(*h.shape[:2], self.m) for h in states]
         below, above = list(zero), list(zero)
         for i, (up, down) in enumerate(zip(upward, downward, strict=True)):
-            below[i + 1] = up @ self._stacked(self.up(normed[i]))
-            above[i] = down @ self._stacked(self.down(normed[i + 1]))
+            below[i + 1] = up @ self._stacked(self.up(normed[i]))[:, : up.shape[2]]
+            above[i] = down @ self._stacked(self.down(normed[i + 1]))[:, : down.shape[2]]
         skip_up = [self.skip_up(h) for h in normed]
         skip_down = [self.skip_down(h) for h in normed]
         skip_messages(graph, skip_up, skip_down, below, above)

@@ -6,6 +6,7 @@ from skmeta.population.forward import Tape, forward
 from skmeta.population.initialization import initial_records
 from skmeta.population.modules import MLP, to_module
 from skmeta.population.population import Population
+from skmeta.population.rows import from_rows, to_rows
 from skmeta.population.running import run_stack
 from skmeta.population.shrinking import Shrunk, shrink
 from skmeta.population.stack import Buffers, Parameters, Record, Stack
@@ -29,9 +30,11 @@ __all__ = [
     "UnsupportedNetworkError",
     "apply_permutations",
     "forward",
+    "from_rows",
     "initial_records",
     "random_permutations",
     "run_stack",
     "shrink",
     "to_module",
+    "to_rows",
 ]

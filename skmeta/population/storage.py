@@ -9,8 +9,6 @@ ever run, and a file is believed only after its claims were checked against each
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from skmeta.population import _estimator_files, _filecheck, _table_files, adapters
 from skmeta.population._filecheck import PopulationFileError, expect, fields_of, integers
+from skmeta.population._writing import write_tensors
 from skmeta.population.architecture import Architecture
 from skmeta.population.stack import Buffers, Parameters, Record, Stack
 
@@ -47,21 +45,8 @@ def save(population: Population, path: str | Path) -> None:
     path : str or Path
         An existing file is replaced.
     """
-    path = Path(path)
-    if path.is_dir() or not path.parent.is_dir():
-        problem = "is a folder" if path.is_dir() else f"is in {path.parent}, which is no folder"
-        raise FileNotFoundError(f"A population cannot be saved: {path} {problem}.")
     header, tensors = _describe(population)
-    data = safetensors.torch.save(tensors, {"skmeta": json.dumps(header)})
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_tensors(path, header, tensors, "A population")
 
 
 def _describe(population: Population) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -80,7 +65,7 @@ def _describe(population: Population) -> tuple[dict[str, Any], dict[str, Tensor]
         "architectures": [spec.to_dict() for spec in specs],
         "metadata": columns,
     }
-    return header, {name: tensor.contiguous() for name, tensor in tensors.items()}
+    return header, tensors
 
 
 def _describe_stacks(

@@ -142,7 +142,7 @@ def test_a_failing_write_leaves_the_old_file(tmp_path, monkeypatch):
     def fail(descriptor):
         raise OSError("disk full")
 
-    monkeypatch.setattr("skmeta.population.storage.os.fsync", fail)
+    monkeypatch.setattr("skmeta.population._writing.os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         Population([torch.nn.Linear(3, 3)]).save(path)
     assert os.listdir(tmp_path) == ["file"] and path.read_bytes() == before

@@ -1,0 +1,121 @@
+"""What estimators that read networks take: networks, or rows of numbers that are networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_X_y, validate_data
+from skorch import NeuralNet
+from torch import nn
+
+from skmeta.baselines.checks import check_population
+from skmeta.population import Architecture, Layer, Population, from_rows
+from skmeta.population.blocks import Block
+
+# Numbers of a metanetwork's state for the networks that it reads at once, 64 MB as float32.
+_CHUNK_NUMBERS = 2**24
+
+
+def are_rows(networks: Any) -> bool:
+    """Whether the input is a table of numbers rather than networks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from torch import nn
+    >>> are_rows(np.zeros((2, 3))), are_rows([nn.Linear(1, 1)])
+    (True, False)
+    """
+    if isinstance(networks, Population | nn.Module | BaseEstimator | NeuralNet):
+        return False
+    if isinstance(networks, np.ndarray | pd.Series):
+        networks = networks.tolist() if networks.ndim == 1 and networks.dtype == object else None
+    if not isinstance(networks, Sequence):
+        return True
+    return bool(len(networks)) and not isinstance(
+        networks[0], nn.Module | BaseEstimator | NeuralNet
+    )
+
+
+def read_networks(estimator: Any, networks: Any, *, fitting: bool) -> Population:
+    """Return networks or rows as a Population, in ``fit`` or later.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With a parameter ``architecture``; rows give it scikit-learn's ``n_features_in_`` and
+        the attribute ``architecture_``, which is None after a fit on networks.
+    networks : Population, sequence of networks, or array-like of shape (n, n_numbers)
+        Rows are flattened networks of ``architecture``, in the order of
+        :func:`~skmeta.population.to_rows`. Without an architecture a row counts as the
+        weights of one linear map to one output: no hidden neurons, no symmetry. Rows are
+        computed on in float64, like tables elsewhere in scikit-learn.
+    fitting : bool
+        Whether to learn what rows look like rather than to compare.
+    """
+    owner, given = type(estimator).__name__, estimator.architecture
+    if given is not None and not isinstance(given, Architecture):
+        raise TypeError(
+            f"The 'architecture' parameter of {owner} must be an Architecture or None. Got "
+            f"{given!r}. Widths make one: Architecture.mlp((3, 4, 2))."
+        )
+    if not are_rows(networks):
+        if fitting:
+            _forget_rows(estimator)
+        return check_population(networks, owner)
+    if not fitting and estimator.architecture_ is None:
+        raise ValueError(
+            f"This {owner} was fitted on networks. Got rows of numbers. Pass networks, made of "
+            "rows with skmeta.population.from_rows(rows, architecture)."
+        )
+    rows = validate_data(estimator, networks, reset=fitting, dtype=np.float64)
+    if fitting:
+        linear = Architecture(rows.shape[1], (Layer(1, bias=False),), "values")
+        estimator.architecture_ = linear if given is None else given
+    population = check_population(from_rows(rows, estimator.architecture_), owner)
+    return population.to(dtype=torch.float64)
+
+
+def _forget_rows(estimator: Any) -> None:
+    estimator.architecture_ = None
+    for name in ("n_features_in_", "feature_names_in_"):
+        if hasattr(estimator, name):
+            delattr(estimator, name)
+
+
+def check_targets(estimator: Any, population: Population, y: Any, *, numeric: bool) -> np.ndarray:
+    """Return one target per network."""
+    positions = np.arange(len(population))[:, None]
+    return check_X_y(positions, y, y_numeric=numeric, estimator=type(estimator).__name__)[1]
+
+
+def depth_chunks(population: Population, channels: int = 1) -> Iterator[Block]:
+    """Cut a population of any size into stacks of one depth that fit into memory.
+
+    Parameters
+    ----------
+    population : Population
+        Networks.
+    channels : int, default=1
+        How many numbers are computed for every weight.
+
+    Yields
+    ------
+    tuple of (positions, Stack)
+        Some networks and where they stand.
+    """
+    depths, sizes = np.empty((2, len(population)), dtype=np.int64)
+    for positions, stack in population.blocks:
+        depths[positions] = stack.depth
+        sizes[positions] = sum(t[0].numel() for t in stack.params.tensors())
+    order = np.lexsort((sizes, depths))
+    at_once = max(_CHUNK_NUMBERS // int(channels * sizes.max()), 1)
+    for start in range(0, len(order), at_once):
+        chunk = order[start : start + at_once]
+        for positions, stack in population[chunk].depth_blocks():
+            yield chunk[positions], stack

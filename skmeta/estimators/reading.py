@@ -1,0 +1,202 @@
+"""Building, training and running metanetworks that read networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from torch import Tensor, nn
+
+from skmeta._validation import check_option
+from skmeta.estimators.checks import check_finite_training
+from skmeta.estimators.fitting import build_net, seeded
+from skmeta.estimators.inputs import depth_chunks
+from skmeta.estimators.training_module import OnPositions
+from skmeta.metanets import READERS, Quasi
+from skmeta.population import Architecture, Population, Stack
+
+_CALIBRATION_NETWORKS = 512
+
+AUGMENTATIONS = ("none", "permute", "rescale")
+
+
+def build_reader(
+    estimator: Any, population: Population, n_outputs: int, seed: int = 0
+) -> nn.Module:
+    """Build a metanetwork that maps stacks of networks like the given ones to ``(n, n_outputs)``.
+
+    It sees all kinds of networks, but not more of each depth than it needs to standardise.
+    """
+    owner = type(estimator).__name__
+    check_option("metanet", estimator.metanet, list(READERS), owner=owner)
+    stacks = []
+    for _, stack in population.depth_blocks():
+        kinds = {template(a): row for row, a in enumerate(stack.architectures)}
+        some = np.linspace(0, len(stack) - 1, _CALIBRATION_NETWORKS).astype(int)
+        stacks.append(stack.select(sorted({*kinds.values(), *some.tolist()})))
+    with seeded(seed):
+        metanet = READERS[estimator.metanet](
+            stacks,
+            n_outputs,
+            hidden_channels=estimator.hidden_channels,
+            n_layers=estimator.n_layers,
+        )
+        return Quasi(metanet, stacks) if estimator.quasi else metanet
+
+
+def template(architecture: Architecture) -> Architecture:
+    """Return what decides how a metanetwork is built: all but hidden widths, skips and dropout."""
+    *hidden, last = (replace(x, skips=(), dropout=0.0) for x in architecture.layers)
+    layers = [*(replace(layer, width=1) for layer in hidden), last]
+    return replace(architecture, layers=tuple(layers))
+
+
+class Reading(OnPositions):
+    """Maps positions of training networks to what the metanetwork says about them.
+
+    Parameters
+    ----------
+    metanet : Module
+        Maps a stack to ``(n, n_outputs)``. If it has ``prepare``, that is called once per
+        network, and its result in place of the stack.
+    population : Population
+        Training networks.
+    augment : {"none", "permute", "rescale"}
+        How :meth:`refresh` changes them.
+    seed : int
+        Draws the changes.
+    """
+
+    def __init__(self, metanet: Any, population: Population, augment: str, seed: int) -> None:
+        super().__init__(metanet, [])
+        self.augment = augment
+        self.data = (population, np.random.default_rng(seed))
+        self.inputs: list[Any] = []
+        self._take(population)
+
+    def _take(self, population: Population) -> None:
+        blocks = population.depth_blocks()
+        self.place([positions for positions, _ in blocks])
+        self.inputs = [_prepared(self.metanet, stack) for _, stack in blocks]
+
+    def refresh(self) -> None:
+        """Replace the training networks by functionally equal ones."""
+        assert self.data is not None
+        population, rng = self.data
+        change = population.permuted if self.augment == "permute" else population.rescaled
+        self._take(change(rng))
+
+    def forget(self) -> None:
+        """Drop the training networks."""
+        super().forget()
+        self.inputs = []
+
+    def forward(self, positions: Tensor) -> Tensor:
+        """Return the outputs for networks of one depth, ``(n, n_outputs)``."""
+        number, members = self.locate(positions)
+        inputs = self.inputs[number]
+        if isinstance(inputs, Stack):
+            return self.metanet(inputs.select(members))
+        return self.metanet(inputs[members.to(inputs.device)])
+
+
+def _prepared(metanet: Any, stack: Stack) -> Stack | Tensor:
+    """Return what the metanetwork is called with, computed for a few networks at a time."""
+    if not hasattr(metanet, "prepare"):
+        return stack
+    few = torch.arange(len(stack)).split(64)
+    return torch.cat([metanet.prepare(stack.select(rows)) for rows in few])
+
+
+class Refresh(Callback):
+    """Begins every epoch with other networks that compute the same."""
+
+    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Draw them."""
+        net.module_.refresh()
+
+
+class RankingLoss(nn.Module):
+    """Mean over all pairs of a batch of ``softplus(-(s_i - s_j))``, where ``y_i > y_j``.
+
+    References
+    ----------
+    .. [1] Burges et al., "Learning to rank using gradient descent", 2005.
+    """
+
+    def forward(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Compare scores with targets, both ``(n, 1)``; a batch without a pair has loss 0."""
+        ordered = targets > targets.T
+        losses = nn.functional.softplus(scores.T - scores).where(ordered, 0.0)
+        return losses.sum() / ordered.sum().clamp_min(1)
+
+
+def train_reader(
+    estimator: Any,
+    population: Population,
+    targets: np.ndarray,
+    n_outputs: int,
+    criterion: type[nn.Module],
+    seeds: Sequence[int],
+) -> tuple[NeuralNet, nn.Module]:
+    """Train a metanetwork.
+
+    Parameters
+    ----------
+    estimator : WeightSpaceRegressor or WeightSpaceClassifier
+        With its parameters and ``device_``.
+    population : Population
+        Training networks as float32.
+    targets : ndarray
+        What ``criterion`` compares the outputs ``(n, n_outputs)`` with.
+    n_outputs : int
+        Numbers per network.
+    criterion : Module class
+        The loss.
+    seeds : sequence of int
+        Three seeds: of the metanetwork, of augmentation, of the batches.
+
+    Returns
+    -------
+    tuple of (NeuralNet, Module)
+        The skorch net and its metanetwork.
+    """
+    metanet = build_reader(estimator, population, n_outputs, seeds[0]).to(estimator.device_)
+    population = population.to(estimator.device_)
+    module = Reading(metanet, population, estimator.augment, seeds[1])
+    callbacks = [] if estimator.augment == "none" else [("refresh", Refresh())]
+    net = build_net(estimator, module, seed=seeds[2], criterion=criterion, callbacks=callbacks)
+    with seeded(seeds[2]):  # dropout of the metanetwork
+        net.fit(np.arange(len(population)), targets)
+    module.forget()
+    check_finite_training(metanet)
+    return net, metanet.eval()
+
+
+def read_population(metanet: nn.Module, population: Population, channels: int) -> np.ndarray:
+    """Return the outputs of a metanetwork for each network, ``(n, n_outputs)`` as float64.
+
+    Parameters
+    ----------
+    metanet : Module
+        Trained.
+    population : Population
+        Any number of networks on the metanetwork's device; the result is computed in their
+        floating type.
+    channels : int
+        Numbers that the metanetwork computes for every weight; bounds the memory.
+    """
+    order, parts = [], []
+    if population.dtype != torch.float32:
+        metanet = deepcopy(metanet).to(population.dtype)
+    with torch.no_grad():
+        for positions, stack in depth_chunks(population, channels):
+            order.append(positions)
+            parts.append(metanet(stack).double().cpu().numpy())
+    return np.concatenate(parts)[np.argsort(np.concatenate(order))]

@@ -1,0 +1,108 @@
+"""What the estimators that read a property off the weights share: :class:`WeightSpaceEstimator`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from skmeta._validation import check_option, check_rng
+from skmeta.estimators.checks import check_device, check_training_params
+from skmeta.estimators.inputs import check_targets, read_networks
+from skmeta.estimators.reading import AUGMENTATIONS, read_population, template, train_reader
+from skmeta.estimators.weight_space_files import write_estimator
+from skmeta.population import Architecture, Population
+
+
+class WeightSpaceEstimator(BaseEstimator, ABC):
+    """Trains a metanetwork to map networks to numbers; the parameters are in the subclasses."""
+
+    __metadata_request__fit = {"task": True}
+    # What a file keeps: the type of each attribute and whether it may be missing.
+    _saved: ClassVar[dict[str, tuple[Any, bool]]] = {
+        "templates_": (tuple, False),
+        "architecture_": (Architecture | None, False),
+        "n_features_in_": (int, True),
+        "feature_names_in_": (np.ndarray, True),
+    }
+
+    def __init__(
+        self,
+        *,
+        metanet: str = "nfn-hnp",
+        quasi: bool = False,
+        augment: str = "none",
+        hidden_channels: int = 16,
+        n_layers: int = 3,
+        architecture: Architecture | None = None,
+        net: Any = None,
+        max_epochs: int = 60,
+        lr: float = 1e-3,
+        batch_size: int = 32,
+        callbacks: list | None = None,
+        device: str = "cpu",
+        verbose: int = 0,
+        random_state: Any = None,
+    ) -> None:
+        self.metanet = metanet
+        self.quasi = quasi
+        self.augment = augment
+        self.hidden_channels = hidden_channels
+        self.n_layers = n_layers
+        self.architecture = architecture
+        self.net = net
+        self.max_epochs = max_epochs
+        self.lr = lr
+        self.batch_size = batch_size
+        self.callbacks = callbacks
+        self.device = device
+        self.verbose = verbose
+        self.random_state = random_state
+
+    @property
+    @abstractmethod
+    def _n_outputs(self) -> int:
+        """Numbers that the metanetwork returns per network."""
+
+    def save(self, path: str | Path) -> None:
+        """Write what was learned to a file for :func:`skmeta.load`; see :func:`skmeta.save`."""
+        write_estimator(self, path)
+
+    def _check_params(self) -> None:
+        owner = type(self).__name__
+        check_training_params(self)
+        check_option("quasi", self.quasi, [False, True], owner=owner)
+        check_option("augment", self.augment, AUGMENTATIONS, owner=owner)
+        self.device_ = check_device(self.device, owner)
+
+    def _read(self, networks: Any, y: Any, *, numeric: bool) -> tuple[Population, np.ndarray]:
+        """Return training networks and their targets."""
+        self._check_params()
+        population = read_networks(self, networks, fitting=True)
+        y = check_targets(self, population, y, numeric=numeric)
+        return population.to(dtype=torch.float32), y
+
+    def _train(
+        self,
+        population: Population,
+        targets: np.ndarray,
+        criterion: type[nn.Module],
+    ) -> None:
+        seeds = check_rng(self.random_state).integers(2**62, size=3).tolist()
+        self.templates_ = tuple(dict.fromkeys(map(template, population.architectures)))
+        self.net_, self.metanet_ = train_reader(
+            self, population, targets, self._n_outputs, criterion, seeds
+        )
+
+    def _outputs(self, networks: Any) -> np.ndarray:
+        """Return what the metanetwork says, ``(n, n_outputs)``."""
+        check_is_fitted(self)
+        population = read_networks(self, networks, fitting=False)
+        population = population.to(self.device_)
+        return read_population(self.metanet_, population, self.hidden_channels)

@@ -1,0 +1,168 @@
+"""From equivariant features to invariant ones: :class:`InvariantPool`; :class:`IOEncoding`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import pi
+
+import torch
+from torch import Tensor, nn
+
+from skmeta._validation import check_option
+from skmeta.metanets.layout import Layout, Masks, hide_padding, layout_of, true_counts
+
+SYMMETRIES = ("np", "hnp", "pointwise", "monomial")
+ENCODINGS = ("learned", "sinusoidal")
+
+
+class InvariantPool(nn.Module):
+    """Means over all free axes of weights and biases.
+
+    With all neurons free this is P of paper 002 (section 2.3), with the hidden ones free
+    P-tilde (equation 20) without the three means that the others determine. Under scalings
+    the channels of each entry are first divided by their norm, under signs the absolute
+    values are taken (Monomial-NFN).
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Widths n_0, ..., n_L of the states.
+    symmetry : {"np", "hnp", "pointwise", "monomial"}, default="np"
+        "np" and "pointwise" average over all neurons, "hnp" and "monomial" over hidden ones.
+    kernels : sequence of tuple of int, optional
+        Filter shape of each layer, ``()`` for a dense one; all dense by default.
+    group : {"scale", "sign"}, default="scale"
+        Factors of hidden neurons, for "monomial".
+
+    Attributes
+    ----------
+    n_features : int
+        Numbers per channel: ``2 L`` for "np" and dense layers.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmeta.metanets import InvariantPool
+    >>> pool = InvariantPool((2, 8, 3), "hnp")
+    >>> weights = [torch.randn(5, 4, 8, 2), torch.randn(5, 4, 3, 8)]
+    >>> pool(weights, [torch.randn(5, 4, 8), torch.randn(5, 4, 3)]).shape, pool.n_features
+    (torch.Size([5, 36]), 9)
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        symmetry: str = "np",
+        *,
+        kernels: Sequence[Sequence[int]] | None = None,
+        group: str = "scale",
+    ) -> None:
+        super().__init__()
+        check_option("symmetry", symmetry, SYMMETRIES, owner="InvariantPool")
+        self.layout = layout_of(sizes, symmetry, kernels)
+        self.n_features = sum(self.layout.folds)
+        self.group = group if symmetry == "monomial" else "none"
+
+    def forward(
+        self, weights: Sequence[Tensor], biases: Sequence[Tensor], masks: Masks | None = None
+    ) -> Tensor:
+        """Return ``(B, C * n_features)``; shapes as in :class:`NFLayer`."""
+        return pool(self.layout, self.layout.fold(weights, biases), masks, self.group)
+
+
+def pool(
+    layout: Layout, features: Sequence[Tensor], masks: Masks | None, group: str = "none"
+) -> Tensor:
+    """Mean of folded features over their free axes, ``(B, sum of channels)``."""
+    counts, means = true_counts(layout, features, masks), []
+    for x, states in zip(features, layout.states, strict=True):
+        if states and group == "scale":
+            x = nn.functional.normalize(x, dim=1, eps=torch.finfo(x.dtype).tiny ** 0.5)
+        elif states and group == "sign":
+            x = x.abs()
+        for state in reversed(states):
+            x = x.sum(-1)
+            count = counts[state]
+            x = x / (count if isinstance(count, int) else count.view(-1, *[1] * (x.ndim - 1)))
+        means.append(x)
+    return torch.cat(means, 1)
+
+
+class IOEncoding(nn.Module):
+    """Channels that tell inputs and outputs apart for layers that would permute them.
+
+    Codes of the inputs join the weights of the first layer, codes of the outputs the weights
+    and biases of the last (paper 002, section 2.2, "IO-encoding").
+
+    Parameters
+    ----------
+    n_inputs, n_outputs : int
+        Largest numbers of inputs and outputs.
+    kind : {"learned", "sinusoidal"}, default="sinusoidal"
+        "learned": a table; "sinusoidal": the position, from -1 to 1, and the sines and cosines
+        of 6 multiples of it, with a maximum frequency of 10 (appendix D.3).
+    n_channels : int, default=13
+        Channels of learned codes; sinusoidal ones have 13.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmeta.metanets import IOEncoding
+    >>> encode = IOEncoding(2, 3)
+    >>> weights, biases = encode([torch.randn(5, 1, 8, 2), torch.randn(5, 1, 3, 8)],
+    ...                          [torch.randn(5, 1, 8), torch.randn(5, 1, 3)])
+    >>> weights[0].shape, biases[0].shape
+    (torch.Size([5, 14, 8, 2]), torch.Size([5, 1, 8]))
+    """
+
+    inputs: Tensor
+    outputs: Tensor
+
+    def __init__(
+        self, n_inputs: int, n_outputs: int, kind: str = "sinusoidal", *, n_channels: int = 13
+    ) -> None:
+        super().__init__()
+        check_option("kind", kind, ENCODINGS, owner="IOEncoding")
+        for name, n in (("inputs", n_inputs), ("outputs", n_outputs)):
+            if kind == "learned":
+                self.register_parameter(name, nn.Parameter(0.3 * torch.randn(n_channels, n)))
+            else:
+                self.register_buffer(name, _waves(n))
+
+    def forward(
+        self, weights: Sequence[Tensor], biases: Sequence[Tensor], masks: Masks | None = None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return features with further channels in the first and the last layer.
+
+        Parameters
+        ----------
+        weights, biases : sequence of Tensor
+            ``(B, c, n_out, n_in)``, filter positions among the channels, and ``(B, c, n_out)``.
+        masks : sequence of Tensor or None, optional
+            Ones at true neurons, ``(B, width)`` per state.
+
+        Returns
+        -------
+        weights, biases : list of Tensor
+            With the codes at the end of the channels; codes of the inputs come first.
+        """
+        weights, biases, depth = list(weights), list(biases), len(weights)
+        n_in, n_out = weights[0].shape[3], biases[-1].shape[2]
+        inputs, outputs = self.inputs[:, :n_in], self.outputs[:, :n_out]
+        weights[0] = _append(weights[0], inputs[:, None], (1, 0), masks)
+        weights[-1] = _append(weights[-1], outputs[:, :, None], (depth, depth - 1), masks)
+        biases[-1] = _append(biases[-1], outputs, (depth,), masks)
+        return weights, biases
+
+
+def _append(x: Tensor, code: Tensor, states: tuple[int, ...], masks: Masks | None) -> Tensor:
+    """Append channels that are the same for all networks, zero at padding."""
+    code = code.to(x.dtype).expand(len(x), -1, *x.shape[2:])
+    return torch.cat([x, hide_padding(code, states, masks)], 1)
+
+
+def _waves(n: int, n_bands: int = 6, max_frequency: float = 10.0) -> Tensor:
+    """Return codes of n positions, ``(2 * n_bands + 1, n)``."""
+    positions = torch.linspace(-1, 1, n)
+    angles = pi * torch.linspace(1, max_frequency / 2, n_bands)[:, None] * positions
+    return torch.cat([angles.sin(), angles.cos(), positions[None]])

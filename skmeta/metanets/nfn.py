@@ -1,0 +1,200 @@
+"""Neural functional networks: :class:`NFN`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from skmeta._validation import check_in_range, check_option
+from skmeta.metanets.invariant import ENCODINGS, SYMMETRIES, IOEncoding, pool
+from skmeta.metanets.layout import hide_padding, layout_of
+from skmeta.metanets.monomial import MonomialMap, with_path_norms
+from skmeta.metanets.nf_layer import MAPS
+from skmeta.metanets.reading import ReadingMetanet, Standardize
+from skmeta.metanets.stack_channels import (
+    StackChannels,
+    is_normalised,
+    kernels_of,
+    key_of,
+    masks_of,
+    part_for,
+)
+from skmeta.population import Stack
+from skmeta.population.symmetries import HOMOGENEOUS
+
+_CALIBRATE = 256  # networks
+
+ODD = ("identity", "tanh")
+"""Activations with f(-x) = -f(x)."""
+
+
+class NFN(ReadingMetanet):
+    """Neural functional network: NF-layers, invariant pooling and a head (paper 002 [1]_).
+
+    Weights and biases, standardised layer by layer with the statistics of the training
+    networks, go through equivariant layers with a ReLU behind each and an invariant pooling.
+    If any training network is normalised, the scale, shift, mean and log variance of each
+    neuron are further channels of its bias. There is a trunk of layers for each depth (and
+    choice of filter shapes) of the training networks; all share the head.
+
+    Parameters
+    ----------
+    stacks : sequence of Stack
+        Training networks, one stack per depth.
+    n_outputs : int, default=1
+        Numbers per network.
+    symmetry : {"np", "hnp", "pointwise", "monomial"}, default="hnp"
+        "np", "hnp", "pointwise": see :class:`NFLayer`. "monomial" is invariant under scalings
+        of hidden neurons too: all activations must be positively homogeneous (relu,
+        leaky_relu, identity), or all odd (tanh, identity), then under changes of sign. Under
+        scalings, the path norms of the neurons are further channels, so that what remains
+        when scales are divided out is not the sign alone.
+    encoding : {"sinusoidal", "learned"}, default="sinusoidal"
+        Codes that tell inputs and outputs apart, for "np" and "pointwise".
+    hidden_channels : int, default=16
+        Channels of the features.
+    n_layers : int, default=3
+        Equivariant layers.
+    head_channels : int, default=128
+        Width of the head.
+
+    References
+    ----------
+    .. [1] Zhou et al., "Permutation equivariant neural functionals", 2023.
+
+    Examples
+    --------
+    >>> from skmeta import Population
+    >>> from skmeta.metanets import NFN
+    >>> from skmeta.population import Architecture
+    >>> population = Population.initialize(Architecture.mlp((5, 8, 8, 2)), 4, random_state=0)
+    >>> stacks = [stack for _, stack in population.depth_blocks()]
+    >>> NFN(stacks, symmetry="np")(stacks[0]).shape
+    torch.Size([4, 1])
+    """
+
+    def __init__(
+        self,
+        stacks: Sequence[Stack],
+        n_outputs: int = 1,
+        *,
+        symmetry: str = "hnp",
+        encoding: str = "sinusoidal",
+        hidden_channels: int = 16,
+        n_layers: int = 3,
+        head_channels: int = 128,
+    ) -> None:
+        super().__init__(stacks, n_outputs, head_channels=head_channels)
+        check_option("symmetry", symmetry, SYMMETRIES, owner="NFN")
+        check_option("encoding", encoding, ENCODINGS, owner="NFN")
+        for name, value in (("hidden_channels", hidden_channels), ("n_layers", n_layers)):
+            check_in_range(name, value, owner="NFN", low=1, kind="int")
+        normalised = is_normalised(stacks)
+        group = _group(stacks, normalised) if symmetry == "monomial" else "none"
+        widths = [hidden_channels] * n_layers
+        self.trunks = nn.ModuleDict()
+        for stack in stacks:
+            stack = stack.to("cpu", torch.get_default_dtype())
+            trunk = _Trunk(stack, symmetry, group, encoding, normalised, widths, head_channels)
+            self.trunks[key_of(stack)] = trunk
+
+    def features(self, stack: Stack) -> Tensor:
+        """Return ``(B, head_channels)`` features of the networks."""
+        return part_for(self.trunks, stack, "NFN")(stack)
+
+
+def _group(stacks: Sequence[Stack], normalised: bool) -> str:
+    """Return which factors leave the networks' functions as they are."""
+    layers = [x for stack in stacks for a in stack.architectures for x in a.layers[:-1]]
+    activations = {layer.activation for layer in layers}
+    plain = not normalised and not any(layer.skips for layer in layers)
+    for group, allowed in (("scale", HOMOGENEOUS), ("sign", ODD)):
+        if plain and activations <= set(allowed):
+            return group
+    raise ValueError(
+        "NFN with symmetry='monomial' reads networks without normalisation and skip connections "
+        f"whose hidden activations are all in {HOMOGENEOUS} or all in {ODD}. Got "
+        f"{sorted(activations)}{'' if plain else ' with normalisation or skip connections'}. "
+        "Select such networks or use symmetry='hnp'."
+    )
+
+
+class _Trunk(nn.Module):
+    """Inputs, layers and pooling for the networks of one depth."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        symmetry: str,
+        group: str,
+        encoding: str,
+        normalised: bool,
+        widths: Sequence[int],
+        n_features: int,
+    ) -> None:
+        super().__init__()
+        self.symmetry, self.group = symmetry, group
+        self.ends = (stack.widths[0], stack.widths[-1])
+        self._check(stack)
+        self.layout = layout_of(stack.widths, symmetry, kernels_of(stack))
+        self.channels = StackChannels(stack, normalised, centred=group == "none")
+        encoded = symmetry in ("np", "pointwise")
+        self.encode = IOEncoding(*self.ends, encoding) if encoded else None
+        some = stack.select(range(min(len(stack), _CALIBRATE)))
+        previous = [x.shape[1] for x in self._inputs(some)]
+        self.layers = nn.ModuleList()
+        for c in widths:
+            new = [c * fold for fold in self.layout.folds]
+            if group == "none":
+                self.layers.append(MAPS[symmetry](self.layout, previous, new))
+            else:
+                self.layers.append(MonomialMap(self.layout, previous, new, group))
+            previous = new
+        with torch.no_grad():
+            self.standardize = Standardize(self._pooled(some))
+        self.project = nn.Linear(sum(previous), n_features)
+
+    def forward(self, stack: Stack) -> Tensor:
+        """Return ``(B, n_features)``."""
+        self._check(stack)
+        return torch.relu(self.project(self.standardize(self._pooled(stack))))
+
+    def _pooled(self, stack: Stack) -> Tensor:
+        masks, features = masks_of(stack), self._inputs(stack)
+        activation = torch.tanh if self.group == "sign" else torch.relu
+        for layer in self.layers:
+            features = [activation(x) for x in layer(features, masks)]
+        return pool(self.layout, features, masks, self.group)
+
+    def _inputs(self, stack: Stack) -> list[Tensor]:
+        """Folded inputs of the first layer."""
+        weights, biases = self.channels(stack)
+        if self.group == "scale":
+            weights, biases = with_path_norms(weights, biases)
+        masks = masks_of(stack)
+        features = [
+            hide_padding(x, states, masks)
+            for x, states in zip(self.layout.fold(weights, biases), self.layout.states, strict=True)
+        ]
+        if self.encode is None:
+            return features
+        weights, biases = self.encode(features[::2], features[1::2], masks)
+        return [x for pair in zip(weights, biases, strict=True) for x in pair]
+
+    def _check(self, stack: Stack) -> None:
+        """Refuse numbers of inputs and outputs that the trunk has no parameters for."""
+        found = {(a.widths[0], a.widths[-1]) for a in stack.architectures}
+        exact = self.symmetry in ("hnp", "monomial")
+        if exact:
+            fits = found == {self.ends}
+        else:
+            fits = all(a <= b for pair in found for a, b in zip(pair, self.ends, strict=True))
+        if not fits:
+            way_out = "Use symmetry='np'" if exact else "Build it with stacks that hold them"
+            raise ValueError(
+                f"NFN with symmetry={self.symmetry!r} reads networks of depth {stack.depth} with "
+                f"{'' if exact else 'at most '}{self.ends[0]} inputs and {self.ends[1]} outputs. "
+                f"Got (inputs, outputs) {sorted(found)}. {way_out}."
+            )

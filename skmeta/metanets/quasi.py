@@ -1,0 +1,204 @@
+"""The quasi-equivariant layer: :class:`QuasiScaling`, and :class:`Quasi` around a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from skmeta._validation import check_in_range
+from skmeta.metanets.reading import Standardize
+from skmeta.metanets.stack_channels import key_of, part_for
+from skmeta.metanets.statistics import weight_statistics
+from skmeta.population import Stack
+from skmeta.population.symmetries import HOMOGENEOUS
+
+_MAX_ALPHA = 0.9  # keeps factors positive
+_FAR = 10.0  # standard deviations beyond which features say no more
+_N_OWN = 3
+
+
+def scale_neurons(
+    weights: Sequence[Tensor], biases: Sequence[Tensor], factors: Sequence[Tensor]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Multiply rows and biases of neurons by factors and divide their columns above by them.
+
+    Parameters
+    ----------
+    weights : sequence of Tensor
+        ``(B, n_out, n_in, *kernel)``, or ``(B, C, n_out, n_in, *kernel)`` for features.
+    biases : sequence of Tensor
+        ``(B, n_out)`` or ``(B, C, n_out)``.
+    factors : sequence of Tensor
+        ``(B, width)`` per state, ones at inputs and outputs.
+    """
+    new_weights, new_biases = [], []
+    for weight, bias, below, here in zip(weights, biases, factors, factors[1:], strict=False):
+        if bias.ndim == 3:
+            below, here = below[:, None], here[:, None]
+        ratio = here[..., :, None] / below[..., None, :]
+        n_kernel = weight.ndim - ratio.ndim
+        new_weights.append(weight * ratio.view(*ratio.shape, *[1] * n_kernel))
+        new_biases.append(bias * here)
+    return new_weights, new_biases
+
+
+class QuasiScaling(nn.Module):
+    """A learned rescaling of hidden neurons that keeps each network's function (paper 004 [1]_).
+
+    The factor of a neuron is ``1 + alpha * sin(MLP(...))`` with a gated MLP per layer, and alpha
+    learnable from 0.01 (appendix B.1). The MLP sees the seven statistics (mean, variance,
+    five quantiles) of the weights and biases of all layers. These do not scale as the
+    weights do, so factors are no function of what the network computes; but the result is
+    another network of the same function, which is all that quasi-equivariance asks for.
+
+    Parameters
+    ----------
+    stacks : sequence of Stack
+        Training networks, one stack per depth.
+    hidden_channels : int, default=32
+        Width of the MLPs.
+
+    Notes
+    -----
+    The paper's MLP has one output per *position* in a layer, which only layers invariant
+    under nothing but what keeps positions would forgive: behind it, readers that are
+    invariant under permutations would not be so any more. Here the MLP has one output and
+    sees the mean and root mean square of the neuron's own incoming weights and its bias
+    too, so that a permutation of neurons permutes the factors.
+
+    Factors are one where they would change the function: behind an activation that is not
+    positively homogeneous, in networks with normalisation or skip connections.
+
+    References
+    ----------
+    .. [1] "Quasi-equivariant metanetworks".
+
+    Examples
+    --------
+    >>> from skmeta import Population
+    >>> from skmeta.metanets import QuasiScaling
+    >>> from skmeta.population import Architecture
+    >>> population = Population.initialize(Architecture.mlp((5, 8, 2)), 4, random_state=0)
+    >>> stacks = [stack for _, stack in population.depth_blocks()]
+    >>> QuasiScaling(stacks)(stacks[0]).params.weight[0].shape
+    torch.Size([4, 8, 5])
+    """
+
+    def __init__(self, stacks: Sequence[Stack], *, hidden_channels: int = 32) -> None:
+        super().__init__()
+        check_in_range("hidden_channels", hidden_channels, owner="QuasiScaling", low=1, kind="int")
+        self.alpha = nn.Parameter(torch.tensor(0.01))
+        self.angles = nn.ModuleDict()
+        for stack in stacks:
+            stack = stack.to("cpu", torch.get_default_dtype())
+            self.angles[key_of(stack)] = _Angles(stack, hidden_channels)
+
+    def factors(self, stack: Stack) -> list[Tensor]:
+        """Return a positive factor per neuron, ``(B, width)`` per state; ones at both ends."""
+        angles = part_for(self.angles, stack, "QuasiScaling")(stack)
+        alpha, free = self.alpha.clamp(-_MAX_ALPHA, _MAX_ALPHA), _scalable(stack)
+        first, last = (
+            stack.params.weight[0].new_ones(len(stack), stack.widths[i]) for i in (0, -1)
+        )
+        hidden = [1 + alpha * a.sin() * free[:, i, None] for i, a in enumerate(angles)]
+        return [first, *hidden, last]
+
+    def forward(self, stack: Stack) -> Stack:
+        """Return networks of the same functions."""
+        params = stack.params
+        weights, biases = scale_neurons(params.weight, params.bias, self.factors(stack))
+        return stack.with_params(params._replace(weight=tuple(weights), bias=tuple(biases)))
+
+
+class Quasi(nn.Module):
+    """A reading metanetwork behind a :class:`QuasiScaling`.
+
+    Permutations of neurons change the output as little as that of the reader. A reader that
+    is invariant under scalings ("monomial") gives the same with and without, as it must by
+    proposition 3.3 of paper 004: for invariance, there is nothing to relax.
+
+    Parameters
+    ----------
+    metanet : Module
+        Maps a stack to ``(B, n_outputs)``, for instance one of ``READERS``, "graph" included.
+    stacks : sequence of Stack
+        Training networks, one stack per depth.
+    hidden_channels : int, default=32
+        Width of the scaling's MLPs.
+
+    Examples
+    --------
+    >>> from skmeta import Population
+    >>> from skmeta.metanets import GraphReader, Quasi
+    >>> from skmeta.population import Architecture
+    >>> population = Population.initialize(Architecture.mlp((5, 8, 2)), 4, random_state=0)
+    >>> stacks = [stack for _, stack in population.depth_blocks()]
+    >>> Quasi(GraphReader(stacks), stacks)(stacks[0]).shape
+    torch.Size([4, 1])
+    """
+
+    def __init__(
+        self, metanet: nn.Module, stacks: Sequence[Stack], *, hidden_channels: int = 32
+    ) -> None:
+        super().__init__()
+        self.metanet = metanet
+        self.scaling = QuasiScaling(stacks, hidden_channels=hidden_channels)
+
+    def forward(self, stack: Stack) -> Tensor:
+        """Return ``(B, n_outputs)`` for the networks of a stack."""
+        return self.metanet(self.scaling(stack))
+
+
+class _Angles(nn.Module):
+    """Gated MLPs, one per hidden layer of networks of one depth, and what they see."""
+
+    def __init__(self, stack: Stack, hidden_channels: int) -> None:
+        super().__init__()
+        table, hidden = _statistics(stack), range(stack.depth - 1)
+        self.statistics = Standardize(table)
+        self.own = nn.ModuleList(
+            Standardize(_own_features(stack, i)[stack._ones_mask(i + 1) > 0]) for i in hidden
+        )
+        self.from_statistics = nn.ModuleList(
+            nn.Linear(table.shape[1], 2 * hidden_channels) for _ in hidden
+        )
+        self.from_own = nn.ModuleList(
+            nn.Linear(_N_OWN, 2 * hidden_channels, bias=False) for _ in hidden
+        )
+        self.out = nn.ModuleList(nn.Linear(hidden_channels, 1) for _ in hidden)
+
+    def forward(self, stack: Stack) -> list[Tensor]:
+        """Return a number per neuron, ``(B, width)`` per hidden state."""
+        statistics, angles = self.statistics(_statistics(stack)).clamp(-_FAR, _FAR), []
+        for i, out in enumerate(self.out):
+            own = self.own[i](_own_features(stack, i)).clamp(-_FAR, _FAR)
+            both = self.from_statistics[i](statistics)[:, None] + self.from_own[i](own)
+            angles.append(out(nn.functional.glu(both))[..., 0])
+        return angles
+
+
+def _statistics(stack: Stack) -> Tensor:
+    return weight_statistics(stack).nan_to_num(0.0)
+
+
+def _own_features(stack: Stack, index: int) -> Tensor:
+    """Mean and root mean square of each neuron's incoming weights, and bias, ``(B, width, 3)``."""
+    weight = stack.params.weight[index]
+    count = stack._ones_mask(index).sum(1)[:, None] * weight[0, 0, 0].numel()
+    flat = weight.flatten(2)
+    root = (flat.square().sum(2) / count).sqrt()
+    return torch.stack([flat.sum(2) / count, root, stack.params.bias[index]], -1)
+
+
+def _scalable(stack: Stack) -> Tensor:
+    """Ones where a hidden layer's neurons may be scaled, ``(B, depth - 1)``."""
+    key = ("scalable",)
+    if key not in stack._cache:
+        rows = []
+        for a in stack.architectures:
+            plain = all(layer.norm == "none" and not layer.skips for layer in a.layers)
+            rows.append([float(plain and x.activation in HOMOGENEOUS) for x in a.layers[:-1]])
+        stack._cache[key] = torch.tensor(rows)
+    return stack._cache[key].to(stack.device, stack.dtype)

@@ -1,0 +1,34 @@
+"""Networks whose weights tell a number and a class."""
+
+import numpy as np
+import pandas as pd
+
+from skmeta import Population
+from skmeta.population import Architecture
+
+ARCHITECTURES = (
+    Architecture.mlp((4, 6, 2)),
+    Architecture.mlp((4, 8, 2)),
+    Architecture.mlp((4, 5, 6, 2)),
+)
+
+
+def reading_zoo(n=90, architectures=ARCHITECTURES, random_state=0):
+    """Networks with weights of a scale, the logarithm of the scale, and a label; 3 per run."""
+    rng = np.random.default_rng(random_state)
+    specs = [architectures[i % len(architectures)] for i in range(n)]
+    y = rng.uniform(-1, 1, size=n)
+    metadata = pd.DataFrame({"run": np.arange(n) // 3})
+    population = Population.initialize(specs, random_state=random_state)
+    blocks = []
+    for positions, stack in population.blocks:
+        scale = np.exp(y[positions])
+        blocks.append((positions, stack.with_params(_times(stack.params, scale))))
+    scaled = Population.from_blocks(blocks, metadata=metadata)
+    return scaled, y, np.where(y > 0, "large", "small")
+
+
+def _times(params, factors):
+    factors = params.weight[0].new_tensor(factors)
+    weight = tuple(w * factors[:, None, None] for w in params.weight)
+    return params._replace(weight=weight, bias=tuple(b * factors[:, None] for b in params.bias))

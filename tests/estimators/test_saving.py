@@ -1,0 +1,202 @@
+"""Estimators and populations as files, honest and hostile ones."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import safetensors
+import safetensors.torch
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression
+from skorch.callbacks import EarlyStopping
+
+import skmeta
+from skmeta import WeightSpaceClassifier, WeightSpaceRegressor
+from skmeta.estimators import EstimatorFileError
+from skmeta.population import PopulationFileError, to_rows
+
+from .reading_zoo import ARCHITECTURES, reading_zoo
+
+STATS = {
+    "metanet": "statistics",
+    "max_epochs": 1,
+    "hidden_channels": 8,
+    "n_layers": 1,
+    "random_state": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def zoo():
+    return reading_zoo(12)
+
+
+@pytest.fixture(scope="module")
+def model(zoo):
+    return WeightSpaceRegressor(**STATS).fit(zoo[0], zoo[1])
+
+
+def test_regressor(model, zoo, tmp_path):
+    model.save(tmp_path / "model")
+    loaded = skmeta.load(tmp_path / "model")
+    assert type(loaded) is WeightSpaceRegressor
+    assert loaded.get_params() == model.get_params()
+    assert loaded.templates_ == model.templates_
+    assert np.array_equal(loaded.predict(zoo[0]), model.predict(zoo[0]))
+    loaded.save(tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "model").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [["a", "b", "cc"], [3, 5, 7], [0.5, 1.5, 2.5], np.array(["a", "b", "c"], dtype=object)],
+    ids=["str", "int", "float", "object"],
+)
+def test_classifier(zoo, labels, tmp_path):
+    y = np.asarray(labels)[np.arange(12) % 3]
+    if y.dtype.kind == "f":
+        y = y * 2
+    model = WeightSpaceClassifier(**STATS).fit(zoo[0], y)
+    skmeta.save(model, tmp_path / "model")
+    loaded = skmeta.load(tmp_path / "model")
+    assert loaded.classes_.dtype == model.classes_.dtype
+    assert np.array_equal(loaded.classes_, model.classes_)
+    assert np.array_equal(loaded.predict_proba(zoo[0]), model.predict_proba(zoo[0]))
+
+
+def test_rows_with_names(tmp_path):
+    population, y, _ = reading_zoo(9, ARCHITECTURES[:1])
+    rows = pd.DataFrame(to_rows(population)).add_prefix("w")
+    model = WeightSpaceRegressor(architecture=ARCHITECTURES[0], **STATS).fit(rows, y)
+    skmeta.save(model, tmp_path / "model")
+    loaded = skmeta.load(tmp_path / "model")
+    assert np.array_equal(loaded.predict(rows), model.predict(rows))
+    assert loaded.n_features_in_ == 44 and loaded.feature_names_in_[0] == "w0"
+    with pytest.raises(ValueError, match="feature names should match"):
+        loaded.predict(rows.add_prefix("x"))
+
+
+def test_population(zoo, tmp_path):
+    skmeta.save(zoo[0], tmp_path / "zoo")
+    assert np.array_equal(to_rows(skmeta.load(tmp_path / "zoo")[::3]), to_rows(zoo[0][::3]))
+
+
+def test_what_cannot_be_saved(model, zoo, tmp_path):
+    path = tmp_path / "file"
+    with pytest.raises(TypeError, match="WeightSpaceClassifier. Got LinearRegression: pickle it"):
+        skmeta.save(LinearRegression(), path)
+    with pytest.raises(NotFittedError):
+        WeightSpaceRegressor().save(path)
+    other = clone(model).set_params(callbacks=[EarlyStopping(monitor="train_loss")])
+    other.fit(zoo[0], zoo[1])
+    with pytest.raises(ValueError, match=r"'callbacks' .*set_params\(callbacks=None\)"):
+        other.save(path)
+    other.set_params(callbacks=None).save(path)
+    path.unlink()
+    other.set_params(random_state=np.random.RandomState(0))  # noqa: NPY002
+    with pytest.raises(ValueError, match="'random_state' .* holds a RandomState"):
+        other.save(path)
+    with pytest.raises(FileNotFoundError, match="A WeightSpaceRegressor cannot be saved"):
+        model.save(tmp_path / "nowhere" / "file")
+    assert not list(tmp_path.iterdir())
+
+
+def put(*keys, value):
+    def change(header):
+        for key in keys[:-1]:
+            header = header[key]
+        header[keys[-1]] = value
+
+    return change
+
+
+HOSTILE = {
+    "format": (put("format", value="pickle"), EstimatorFileError, "format is unknown"),
+    "a population": (
+        put("format", value="skmeta population"),
+        PopulationFileError,
+        "the header has the wrong fields",
+    ),
+    "version": (put("version", value=9), EstimatorFileError, "its version is 9"),
+    "class": (put("class", value="os.system"), EstimatorFileError, "class is unknown"),
+    "another class": (
+        put("class", value="WeightSpaceClassifier"),
+        EstimatorFileError,
+        "no parameters of WeightSpaceClassifier",
+    ),
+    "parameter": (put("params", "lr", value=-1.0), EstimatorFileError, "'lr' parameter"),
+    "metanet": (put("params", "metanet", value="eval"), EstimatorFileError, "'metanet' parameter"),
+    "net": (put("params", "net", value="code"), EstimatorFileError, "asks for code"),
+    "huge": (
+        put("params", "hidden_channels", value=10**7),
+        EstimatorFileError,
+        "too many channels",
+    ),
+    "endless": (put("params", "n_layers", value=10**9), EstimatorFileError, "too many layers"),
+    "attribute": (put("fitted", "metanet_", value=1), EstimatorFileError, "wrong fields"),
+    "missing": (lambda h: h["fitted"].pop("scale_"), EstimatorFileError, "'scale_' is missing"),
+    "type": (put("fitted", "scale_", value="1"), EstimatorFileError, "'scale_' is missing or"),
+    "infinite": (put("fitted", "scale_", value=float("inf")), EstimatorFileError, "NaN or"),
+    "list": (put("fitted", "scale_", value=[1]), EstimatorFileError, "no known kind"),
+    "array": (
+        put("fitted", "feature_names_in_", value={"array": ["V9", ["a"]]}),
+        EstimatorFileError,
+        "no known kind",
+    ),
+    "no architectures": (
+        put("fitted", "templates_", value={"tuple": []}),
+        EstimatorFileError,
+        "no templates",
+    ),
+    "strange architectures": (
+        put("fitted", "templates_", value={"tuple": [{"architecture": {}}]}),
+        EstimatorFileError,
+        "wrong fields",
+    ),
+}
+
+
+@pytest.mark.parametrize("change, error, words", HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_headers(model, tmp_path, change, error, words):
+    path = tmp_path / "model"
+    model.save(path)
+    with safetensors.safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["skmeta"])
+    change(header)
+    tensors = safetensors.torch.load_file(path)
+    safetensors.torch.save_file(tensors, path, {"skmeta": json.dumps(header)})
+    with pytest.raises(error, match=words):
+        skmeta.load(path)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda t: t.pop("mean"), "missing or too many"),
+        (lambda t: t.update(mean=t["mean"][:3].clone()), "'mean' has a wrong type or shape"),
+        (lambda t: t["mean"].fill_(torch.nan), "is NaN or infinite"),
+        (lambda t: t.update(mean=t["mean"].double()), "'mean' has a wrong type or shape"),
+    ],
+    ids=["missing", "shape", "nan", "type"],
+)
+def test_hostile_weights(model, tmp_path, change, words):
+    path = tmp_path / "model"
+    model.save(path)
+    with safetensors.safe_open(path, framework="pt") as file:
+        header = file.metadata()
+    tensors = safetensors.torch.load_file(path)
+    change(tensors)
+    safetensors.torch.save_file(tensors, path, header)
+    with pytest.raises(EstimatorFileError, match=words):
+        skmeta.load(path)
+
+
+def test_no_file_and_any_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no file"):
+        skmeta.load(tmp_path / "nothing")
+    (tmp_path / "text").write_text("hello")
+    with pytest.raises(EstimatorFileError, match="text is not an estimator file"):
+        skmeta.load(tmp_path / "text")
