@@ -180,6 +180,15 @@ def test_networks_of_other_inputs_and_outputs_in_one_population(name):
         torch.testing.assert_close(alone[0], out[i], rtol=0, atol=TOLERANCE)
 
 
+def test_learned_codes_are_learned():
+    stacks = stacks_of(population_of(RELU).to(dtype=torch.float32))
+    metanet = READERS["nfn-np"](stacks, encoding="learned")
+    sum(metanet(stack).square().sum() for stack in stacks).backward()
+    codes = [p for name, p in metanet.named_parameters() if ".encode." in name]
+    assert len(codes) == 2 * len(stacks)
+    assert all(float(p.grad.abs().min()) > 0 for p in codes)
+
+
 @pytest.mark.parametrize("name", ["nfn-hnp", "monomial"])
 def test_mixed_inputs_are_refused_by_layers_with_parameters_for_each(name):
     population = population_of([Architecture.mlp((5, 6, 2)), Architecture.mlp((3, 4, 2))])
