@@ -55,11 +55,19 @@ class WeightGraph:
 
     @classmethod
     def of(cls, stack: Stack) -> WeightGraph:
-        """Return the graph of networks without anything beside their weights."""
+        """Return the graph of networks with one extra feature per neuron: its layer's scale.
+
+        That is the log of the root mean square of the layer's weights times the root of
+        their number per neuron; all other features are relative to it.
+        """
         first = stack.params.weight[0]
         nothing = first.new_zeros(len(stack), 0)
-        nodes = tuple(first.new_zeros(len(stack), width, 0) for width in stack.widths)
-        return cls(stack, nodes, (), nothing, nothing)
+        nodes = [first.new_zeros(len(stack), stack.widths[0], 1)]
+        bare = cls(stack, (), (), nothing, nothing)
+        for i, scale in enumerate(bare.weight_scales):
+            fan_in = stack._ones_mask(i).sum(1)[:, None, None] * bare.filters(i).shape[3]
+            nodes.append((scale * fan_in.sqrt()).log().expand(-1, stack.widths[i + 1], -1))
+        return cls(stack, tuple(nodes), (), nothing, nothing)
 
     def __len__(self) -> int:
         return len(self.stack)

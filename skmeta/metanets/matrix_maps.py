@@ -65,7 +65,7 @@ def broadcast_product_reference(
 
 
 def _chunks(like: Tensor) -> Iterator[slice]:
-    size = max(1, _CHUNK // max(1, like[0].numel()))
+    size = max(1, _CHUNK // max(1, like.shape[1:].numel()))
     for start in range(0, len(like), size):
         yield slice(start, start + size)
 

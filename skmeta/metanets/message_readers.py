@@ -57,7 +57,7 @@ class MessageReader(ReadingMetanet):
         c = hidden_channels
         self.n_edges = max(prod(kernel) for stack in stacks for kernel in kernels_of(stack))
         self.ends = tuple(max(stack.widths[end] for stack in stacks) for end in (0, -1))
-        self.encode = mlp(n_node_inputs(0, 0), c, c)
+        self.encode = mlp(n_node_inputs(1, 0), c, c)
         self.input_code = nn.Parameter(0.3 * torch.randn(self.ends[0], c))
         self.output_code = nn.Parameter(0.3 * torch.randn(self.ends[1], c))
         self.context = nn.Parameter(torch.zeros(c))

@@ -129,6 +129,18 @@ def test_an_uncoupled_permutation_is_noticed(name):
     assert gap < TOLERANCE if name == "nfn-pointwise" else gap > 1e-6
 
 
+@pytest.mark.parametrize("name", NAMES_OF_READERS)
+def test_the_scale_of_a_function_is_seen(name):
+    stack = stacks_of(population_of(RELU[:1]))[0]
+    double = [list(field) for field in (stack.params.weight, stack.params.bias)]
+    for field in double:
+        field[-1] = 2 * field[-1]
+    weight, bias = map(tuple, double)
+    louder = stack.with_params(stack.params._replace(weight=weight, bias=bias))
+    metanet = build(name, [stack])
+    assert float((metanet(louder) - metanet(stack)).abs().min()) > 1e-5
+
+
 @pytest.mark.parametrize("state", [0, -1], ids=["inputs", "outputs"])
 @pytest.mark.parametrize("name", NAMES_OF_READERS)
 def test_inputs_and_outputs_are_told_apart(name, state):
@@ -166,6 +178,15 @@ def test_networks_of_other_inputs_and_outputs_in_one_population(name):
     for i in (0, 1):
         alone = in_order(metanet, population[i : i + 1])
         torch.testing.assert_close(alone[0], out[i], rtol=0, atol=TOLERANCE)
+
+
+def test_learned_codes_are_learned():
+    stacks = stacks_of(population_of(RELU).to(dtype=torch.float32))
+    metanet = READERS["nfn-np"](stacks, encoding="learned")
+    sum(metanet(stack).square().sum() for stack in stacks).backward()
+    codes = [p for name, p in metanet.named_parameters() if ".encode." in name]
+    assert len(codes) == 2 * len(stacks)
+    assert all(float(p.grad.abs().min()) > 0 for p in codes)
 
 
 @pytest.mark.parametrize("name", ["nfn-hnp", "monomial"])
