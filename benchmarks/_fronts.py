@@ -70,8 +70,8 @@ class At:
             self.editor.refine_steps = 0
 
 
-def methods(editor: ComplianceEditor, every: bool) -> dict[str, Method]:
-    """All rivals; those that need the group or game the threshold .5 say so.
+def methods(editor: ComplianceEditor, *, slow: bool, with_group: bool) -> dict[str, Method]:
+    """The editor and its rivals; those that need the group or game the threshold .5 say so.
 
     Whoever takes a requirement gets the editor's, but the one that games: it cannot game
     several thresholds.
@@ -92,7 +92,7 @@ def methods(editor: ComplianceEditor, every: bool) -> dict[str, Method]:
             lambda tolerance: LinearPost(tolerance=tolerance, **seed), TOLERANCES, games
         ),
     }
-    if every:
+    if slow:
         blind["random perturbation"] = Method(lambda lam: RandomPerturbation(lam=lam, **same), few)
         blind["layerwise search"] = Method(lambda lam: LayerwiseOptimization(lam=lam, **same), few)
     aware = {
@@ -111,7 +111,7 @@ def methods(editor: ComplianceEditor, every: bool) -> dict[str, Method]:
         ),
         "CalibratedEqOdds": Method(lambda _: CalibratedEqOdds(**seed), once, needs),
     }
-    return {"nothing": Method(lambda _: Nothing(), once), **blind, **aware}
+    return {"nothing": Method(lambda _: Nothing(), once), **blind, **(aware if with_group else {})}
 
 
 def joined(first: Task, second: Task) -> Task:
@@ -164,7 +164,9 @@ def areas(frame: pd.DataFrame, axis: str = AXIS) -> pd.DataFrame:
     """Share of the box below the largest divergence and "nothing" that each front dominates.
 
     A front is the mean over the networks at each setting. Which settings are on it is decided
-    on validation rows, the area is that of the test rows.
+    on validation rows, the area is that of the test rows. ``hypervolume`` counts the settings
+    that were tried alone; ``area`` joins neighbours by straight lines, since settings are
+    continuous, so that it does not depend on where on the front they happen to lie.
     """
     rows = []
     for seed, part in frame.groupby("seed"):
@@ -173,25 +175,37 @@ def areas(frame: pd.DataFrame, axis: str = AXIS) -> pd.DataFrame:
         box = np.array([LARGEST_DIVERGENCE, worst])
         for name in part["method"].unique():
             chosen = pareto_front(means.loc["validation", name])
-            area = hypervolume(means.loc["test", name][chosen], box) / box.prod()
-            rows.append({"seed": seed, "method": name, "area": area})
+            points = means.loc["test", name][chosen].to_numpy()
+            row = {"seed": seed, "method": name, "area": _area_between(points, box) / box.prod()}
+            rows.append(row | {"hypervolume": hypervolume(points, box) / box.prod()})
     return pd.DataFrame(rows)
+
+
+def _area_between(points: np.ndarray, box: np.ndarray) -> float:
+    """Area between a front with straight lines from point to point and the top of a box."""
+    points = np.vstack([[0.0, box[1]], points])
+    points = points[points[:, 0].argsort(kind="stable")]
+    x = np.linspace(0, box[0], 1001)
+    y = np.interp(x, points[:, 0], np.minimum.accumulate(points[:, 1]))
+    return float(np.trapezoid(box[1] - y, x))
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """Area of each method, against the editor's, seed by seed."""
-    by_seed = areas(frame).pivot(index="seed", columns="method", values="area")
-    at_half = areas(frame, "measure").pivot(index="seed", columns="method", values="area")
-    difference = by_seed.rsub(by_seed[OURS], axis=0)
+    by_seed = areas(frame).set_index(["seed", "method"])
+    area = by_seed["area"].unstack()
+    difference = area.rsub(area[OURS], axis=0)
     first = frame.drop_duplicates("method").set_index("method")
     table = pd.DataFrame(
         {
-            "area": by_seed.mean(),
+            "area": area.mean(),
             "editor minus it": difference.mean(),
             "least": difference.min(),
             "most": difference.max(),
-            "editor larger": (difference > 0).mean(),
-            "area at .5": at_half.mean(),
+            "editor larger": (difference > 0).sum(),
+            "seeds": area.count(),
+            "hypervolume": by_seed["hypervolume"].unstack().mean(),
+            "area at .5": areas(frame, "measure").groupby("method")["area"].mean(),
             "ms": 1e3 * frame.groupby("method")["seconds"].mean(),
             "note": first["note"],
         }
