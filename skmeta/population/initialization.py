@@ -22,7 +22,7 @@ def network_seeds(n: int, random_state: Any) -> list[int]:
 def initial_records(
     architectures: Sequence[Architecture], random_state: Any = None, seeds: Sequence[int] = ()
 ) -> list[Record]:
-    """Initialise networks as ``torch.nn.Linear`` does, each from a seed of its own.
+    """Initialise networks as ``torch.nn.Linear`` and ``Conv2d`` do, each from a seed of its own.
 
     Weights and biases are uniform in +-1/sqrt(fan_in); scales are 1, shifts 0.
     """
@@ -36,7 +36,7 @@ def _initial(architecture: Architecture, seed: int) -> Record:
     for layer, weight, bias in zip(
         architecture.layers, record.tensors["weight"], record.tensors["bias"], strict=True
     ):
-        bound = 1.0 / math.sqrt(weight.shape[1])
+        bound = 1.0 / math.sqrt(weight[0].numel())
         weight.uniform_(-bound, bound, generator=generator)
         if layer.bias:
             bias.uniform_(-bound, bound, generator=generator)

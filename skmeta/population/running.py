@@ -15,12 +15,18 @@ from skmeta.population.forward import forward
 from skmeta.population.stack import Stack
 
 _CHUNK_ELEMENTS = 2**21
-"""Numbers per hidden state when many networks run on many rows: bounds the memory."""
+"""Numbers per hidden state, or patches of it, when many networks run on many rows: bounds the
+memory."""
 
 
 def rows_at_once(stack: Stack) -> int:
     """Return how many rows a stack runs on at once so that it fits into memory."""
-    return max(_CHUNK_ELEMENTS // (len(stack) * max(stack.widths)), 1)
+    largest = max(stack.widths)
+    for index, weight in enumerate(stack.params.weight):
+        if (plan := stack.convolution(index)) is not None:
+            size = max(weight[0, 0].numel(), weight.shape[1])
+            largest = max(largest, plan.n_positions * size)
+    return max(_CHUNK_ELEMENTS // (len(stack) * largest), 1)
 
 
 def run_stack(stack: Stack, X: Tensor) -> Tensor:
@@ -54,10 +60,16 @@ def check_rows(X: Any, architectures: Sequence[Architecture], like: Tensor) -> T
             "one task first."
         )
     shape = tuple(X.shape) if isinstance(X, Tensor) else np.shape(X)
+    images = {a.input_shape for a in architectures if a.input_shape is not None}
+    if len(shape) == 4 and shape[1:] in images:
+        X = X.flatten(1) if isinstance(X, Tensor) else np.reshape(X, (len(X), -1))
+        shape = tuple(X.shape)
     if len(shape) != 2 or (inputs and shape[1] != inputs[0]):
         raise ValueError(
             f"X must have shape (n_samples, {inputs[0] if inputs else 'n_inputs'}), one "
-            f"column per input of the networks. Got shape {shape}."
+            "column per input of the networks"
+            f"{''.join(f', or be images of {image}' for image in sorted(images))}. "
+            f"Got shape {shape}."
         )
     if not isinstance(X, Tensor):
         try:
@@ -68,6 +80,16 @@ def check_rows(X: Any, architectures: Sequence[Architecture], like: Tensor) -> T
                 f"X must hold numbers: {error}. Encode it as the networks' task is encoded."
             ) from error
     return X.to(like)
+
+
+def check_no_images(architectures: Sequence[Architecture], owner: str) -> None:
+    """Refuse convolutional networks."""
+    for i, architecture in enumerate(architectures):
+        if architecture.input_shape is not None:
+            raise ValueError(
+                f"{owner} needs networks of linear layers. Network {i} has convolutions, on "
+                f"images of {architecture.input_shape}. Leave it out."
+            )
 
 
 def check_classifiers(architectures: Sequence[Architecture], caller: str) -> bool:
