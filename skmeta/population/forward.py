@@ -119,9 +119,7 @@ def forward(
     states = {0: h}  # the last one, and those that skip connections come back to
     for index, (weight, bias) in enumerate(zip(params.weight, params.bias, strict=True)):
         plan = stack.convolution(index)
-        if plan is not None:
-            h, weight = plan.patches(h), plan.matrix(weight)
-        z = StackedLinear.apply(h, weight, bias)
+        z = (plan or StackedLinear.apply)(h, weight, bias)
         z = tape.preactivation(index, z)
         inner = _add_skips(None, z, stack, index, states)
         h = _finish_all(index, z, inner, stack, params, tape)

@@ -219,7 +219,7 @@ class Backprop:
             weight, bias, scale, shift = (field[index] for field in self.params)
             incoming = self.states[-1]
             if convolution is not None:
-                incoming, weight = convolution.unfold(incoming), convolution.matrix(weight)
+                incoming, weight = convolution.patches(incoming), convolution.matrix(weight)
             z = torch.baddbmm(bias[:, None], incoming, weight.transpose(1, 2))
             normal = plan.normalise(z, scale, shift)
             inputs = [] if plan.trivial else plan.activate(z)
@@ -259,10 +259,8 @@ class Backprop:
     def _linear_backward(self, index: int, g: Tensor, arrived: list[Tensor | None]) -> None:
         h, weight = self.traces[index].incoming, self.params.weight[index]
         convolution = self.convolutions[index]
-        if convolution is not None:
-            weight = convolution.matrix(weight)
         torch.sum(g, 1, out=self.gradients.bias[index])
-        if weight.shape[1] > weight.shape[2]:
+        if g.shape[2] > h.shape[2]:
             # With few inputs the transposed product is up to six times faster.
             product = torch.bmm(h.transpose(1, 2), g).transpose(1, 2)
         else:
@@ -272,7 +270,7 @@ class Backprop:
         # Faster than a product that writes into a slice.
         self.gradients.weight[index].copy_(product)
         if index and convolution is not None:
-            arrived[index] = convolution.fold(torch.bmm(g, weight))
+            arrived[index] = convolution.patches_backward(g, weight)
         elif index and (before := arrived[index]) is not None:
             before.baddbmm_(g, weight)
         elif index:

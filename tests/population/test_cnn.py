@@ -20,6 +20,7 @@ from skmeta.population import (
     shrink,
     to_module,
 )
+from skmeta.population.architecture import Convolution
 from skmeta.population.convolution import ConvolutionPlan
 
 from .cnns import ARCHITECTURES, CASES, IMAGES, N_INPUTS, ROWS, SHAPE, population, sequential
@@ -78,12 +79,43 @@ def test_rows_of_their_own_and_gradients():
                 torch.testing.assert_close(gradient[:out, :inp], linear.weight.grad)
 
 
-def test_patches_have_gradients_of_gradients():
-    convolution = ARCHITECTURES[-1].layers[0].convolution
-    plan = ConvolutionPlan(convolution, (3, 4))
-    h = torch.randn(2, 2 * 12, 2, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(plan.patches, h)
-    assert torch.autograd.gradgradcheck(plan.patches, h)
+SIZES = [(kernel, stride, padding) for kernel in (1, 2, 3, 5) for stride in (1, 2, 3, 4)
+         for padding in (0, 1, 3)]  # fmt: skip
+
+
+@pytest.mark.parametrize("kernel, stride, padding", SIZES)
+def test_every_convolution_equals_torch(kernel, stride, padding):
+    convolution = Convolution((kernel, 2), (stride, 2), (padding, 1), False)
+    plan, shape = ConvolutionPlan(convolution, (7, 5)), (2, 3, 7, 5)
+    generator = torch.Generator().manual_seed(0)
+    images, weight, bias = (
+        torch.randn(*size, dtype=torch.float64, generator=generator, requires_grad=True)
+        for size in ((2, *shape), (2, 4, 3, kernel, 2), (2, 4))
+    )
+    outputs = plan(images.permute(0, 1, 3, 4, 2).flatten(1, 3), weight, bias)
+    expected = torch.stack(
+        [
+            torch.nn.functional.conv2d(*one, (stride, 2), (padding, 1))
+            for one in zip(images, weight, bias, strict=True)
+        ]
+    )
+    torch.testing.assert_close(outputs, expected.permute(0, 1, 3, 4, 2).flatten(1, 3), **EXACT)
+    inputs, weights = (images, weight, bias), torch.randn(outputs.shape, generator=generator)
+    found = torch.autograd.grad((outputs * weights).sum(), inputs)
+    weights = weights.view(*expected.movedim(2, -1).shape).movedim(-1, 2)
+    wanted = torch.autograd.grad((expected * weights).sum(), inputs)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-11)
+
+
+def test_convolutions_have_gradients_of_gradients():
+    plan = ConvolutionPlan(Convolution((3, 2), (2, 1), (1, 0), True), (3, 3))
+    generator = torch.Generator().manual_seed(0)
+    inputs = [
+        torch.randn(*size, dtype=torch.float64, generator=generator, requires_grad=True)
+        for size in ((2, 2 * 9, 2), (2, 3, 2, 3, 2), (2, 3))
+    ]
+    assert torch.autograd.gradgradcheck(lambda *args: plan(*args).tanh(), inputs)
 
 
 def test_padding_changes_nothing():
