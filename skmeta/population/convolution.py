@@ -69,7 +69,7 @@ class ConvolutionPlan:
 
         Rows that all networks share are unfolded once.
         """
-        if h.stride(0) == 0:
+        if len(h) > 1 and h.stride(0) == 0:
             return self.patches(h[:1]).expand(len(h), -1, -1)
         kernel, stride, (py, px), _ = self.convolution
         images = F.pad(h.unflatten(1, (-1, *self.size)), (0, 0, px, px, py, py))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,15 +19,22 @@ _CHUNK_ELEMENTS = 2**21
 """Numbers per hidden state, or patches of it, when many networks run on many rows: bounds the
 memory."""
 
+_FEWEST_ROWS = 32
+
+
+def numbers_per_row(architecture: Architecture, widths: Sequence[int]) -> int:
+    """Return how large the largest state is, or its patches, at the given widths."""
+    largest = max(widths)
+    for index, size in enumerate(architecture.image_sizes[1:]):
+        patch = widths[index] * math.prod(architecture.layers[index].kernel_shape)
+        largest = max(largest, math.prod(size) * max(patch, widths[index + 1]))
+    return largest
+
 
 def rows_at_once(stack: Stack) -> int:
     """Return how many rows a stack runs on at once so that it fits into memory."""
-    largest = max(stack.widths)
-    for index, weight in enumerate(stack.params.weight):
-        if (plan := stack.convolution(index)) is not None:
-            size = max(weight[0, 0].numel(), weight.shape[1])
-            largest = max(largest, plan.n_positions * size)
-    return max(_CHUNK_ELEMENTS // (len(stack) * largest), 1)
+    numbers = numbers_per_row(stack.architectures[0], stack.widths)
+    return max(_CHUNK_ELEMENTS // (len(stack) * numbers), 1)
 
 
 def run_stack(stack: Stack, X: Tensor) -> Tensor:
@@ -34,8 +42,13 @@ def run_stack(stack: Stack, X: Tensor) -> Tensor:
 
     ``X`` is ``(n_samples, n_inputs)``, or has rows of its own for each network.
     """
+    n, n_rows = len(stack), rows_at_once(stack)
+    if n_rows < _FEWEST_ROWS and n_rows < X.shape[-2] and n > 1:
+        # Weights that are read anew for every few rows cost more than the rows.
+        halves = torch.arange(n).split(-(-n // 2))
+        return torch.cat([run_stack(stack.select(h), X if X.ndim == 2 else X[h]) for h in halves])
     with torch.no_grad():
-        parts = X.split(rows_at_once(stack), -2)
+        parts = X.split(n_rows, -2)
         return torch.cat([forward(stack, part) for part in parts], dim=1)
 
 

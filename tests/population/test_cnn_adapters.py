@@ -43,6 +43,7 @@ def modules():
     return {
         **{name: (module, IMAGES) for name, module in zip("abcdef", plain, strict=True)},
         "unflatten": (nn.Sequential(nn.Unflatten(1, SHAPE), *copy.deepcopy(plain[0])), ROWS),
+        "skmeta": (population(n_each=1, dtype=torch.float32)[0], ROWS),
         "written": (Written().eval(), ROWS),
         "functional": (Functional().eval(), IMAGES),
         "double": (Functional().double().eval(), IMAGES),

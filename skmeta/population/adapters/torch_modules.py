@@ -32,7 +32,7 @@ def handles(network: Any) -> bool:
 def topology_of(module: nn.Module, *, values: bool = False) -> Topology:
     """Return what a module computes; an :class:`MLP` or a :class:`CNN` knows it itself."""
     if (spec := _own_spec(module)) is not None:
-        return Topology(spec.n_inputs, spec.layers, tensor_names(spec), "none", spec.input_shape)
+        return Topology(spec.widths[0], spec.layers, tensor_names(spec), "none", spec.input_shape)
     return read_topology(module, values=values)
 
 
