@@ -44,12 +44,13 @@ def plan_groups(runs: Sequence[Run]) -> list[list[int]]:
     for (batch_size, *_), by_widths in sorted(by_program.items()):
         for members in _merge(sorted(by_widths.items()), batch_size):
             members.sort(key=lambda i: (run_key(runs[i].architecture), i))
-            size = _group_size(runs[members[0]])
+            size = group_size(runs[members[0]])
             groups += [members[start : start + size] for start in range(0, len(members), size)]
     return groups
 
 
-def _group_size(run: Run) -> int:
+def group_size(run: Run) -> int:
+    """Return how many networks like that of a run are trained at once."""
     architecture = run.architecture
     if architecture.input_shape is None:
         return _MAX_NETWORKS
