@@ -16,10 +16,13 @@ from skmeta.population.forward import forward
 from skmeta.population.stack import Stack
 
 _CHUNK_ELEMENTS = 2**21
-"""Numbers per hidden state, or patches of it, when many networks run on many rows: bounds the
-memory."""
+"""Numbers per hidden state when many networks run on many rows: bounds the memory."""
+
+_CHUNK_PATCHES = 2**20
+"""Numbers in the patches of a convolution: more leave the cache."""
 
 _FEWEST_ROWS = 32
+"""Networks are split before fewer rows run at once: all weights are read for them."""
 
 
 def numbers_per_row(architecture: Architecture, widths: Sequence[int]) -> int:
@@ -34,7 +37,8 @@ def numbers_per_row(architecture: Architecture, widths: Sequence[int]) -> int:
 def rows_at_once(stack: Stack) -> int:
     """Return how many rows a stack runs on at once so that it fits into memory."""
     numbers = numbers_per_row(stack.architectures[0], stack.widths)
-    return max(_CHUNK_ELEMENTS // (len(stack) * numbers), 1)
+    limit = _CHUNK_ELEMENTS if stack.convolution(0) is None else _CHUNK_PATCHES
+    return max(limit // (len(stack) * numbers), 1)
 
 
 def run_stack(stack: Stack, X: Tensor) -> Tensor:
@@ -44,7 +48,6 @@ def run_stack(stack: Stack, X: Tensor) -> Tensor:
     """
     n, n_rows = len(stack), rows_at_once(stack)
     if n_rows < _FEWEST_ROWS and n_rows < X.shape[-2] and n > 1:
-        # Weights that are read anew for every few rows cost more than the rows.
         halves = torch.arange(n).split(-(-n // 2))
         return torch.cat([run_stack(stack.select(h), X if X.ndim == 2 else X[h]) for h in halves])
     with torch.no_grad():

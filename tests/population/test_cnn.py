@@ -7,13 +7,15 @@ import pytest
 import torch
 from torch import nn
 
+from skmeta.baselines import FineTune
+from skmeta.datasets import Task
+from skmeta.estimators import ComplianceEditor
 from skmeta.gradients import Recording
 from skmeta.population import (
     CNN,
     Architecture,
     Layer,
     Population,
-    Stack,
     apply_permutations,
     forward,
     random_permutations,
@@ -245,15 +247,16 @@ def test_layers_that_are_refused(options, words):
 
 
 def test_what_needs_linear_layers_says_so():
-    networks = population(ARCHITECTURES[:1], 1)
+    networks, task = population(ARCHITECTURES[:1], 1), Task(ROWS.numpy(), np.arange(7) % 3)
     ((_, stack),) = networks.blocks
-    for owner, call in (("shrink", lambda: shrink(networks)), ("Recording", recording(stack))):
-        with pytest.raises(ValueError, match=f"{owner} needs networks of linear layers"):
+    for owner, call in (
+        ("shrink", lambda: shrink(networks)),
+        ("Recording", lambda: Recording(stack, ROWS)),
+        ("FineTune", lambda: FineTune().fit(networks, task=task)),
+        ("ComplianceEditor", lambda: ComplianceEditor("pruning").fit(networks, task=task)),
+    ):
+        with pytest.raises(ValueError, match=f"{owner} needs networks of linear layers. Network 0"):
             call()
-
-
-def recording(stack: Stack):
-    return lambda: Recording(stack, ROWS)
 
 
 def test_images_of_another_shape():
