@@ -247,7 +247,8 @@ def test_layers_that_are_refused(options, words):
 
 
 def test_what_needs_linear_layers_says_so():
-    networks, task = population(ARCHITECTURES[:1], 1), Task(ROWS.numpy(), np.arange(7) % 3)
+    networks = population(ARCHITECTURES[:1], 1)
+    task = Task(ROWS.numpy(), np.arange(7) % 3, sensitive_features=np.arange(7) % 2)
     ((_, stack),) = networks.blocks
     for owner, call in (
         ("shrink", lambda: shrink(networks)),
