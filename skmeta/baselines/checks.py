@@ -9,7 +9,6 @@ import torch
 
 from skmeta.datasets import Task
 from skmeta.population import Architecture, Population
-from skmeta.population.running import check_no_images
 
 
 def check_population(networks: Any, owner: str) -> Population:
@@ -50,8 +49,7 @@ def check_task(task: Any, owner: str) -> Task:
 
 
 def check_classifiers(population: Population, task: Task, owner: str) -> None:
-    """Check that the networks are classifiers of the task, without convolutions."""
-    check_no_images(population.architectures, owner)
+    """Check that the networks are classifiers of the task."""
     for i, (architecture, classes) in enumerate(
         zip(population.architectures, population.classes, strict=True)
     ):

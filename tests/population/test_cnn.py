@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from skmeta.baselines import FineTune
+from skmeta.baselines import Prune
 from skmeta.datasets import Task
 from skmeta.estimators import ComplianceEditor
 from skmeta.gradients import Recording
@@ -253,7 +253,7 @@ def test_what_needs_linear_layers_says_so():
     for owner, call in (
         ("shrink", lambda: shrink(networks)),
         ("Recording", lambda: Recording(stack, ROWS)),
-        ("FineTune", lambda: FineTune().fit(networks, task=task)),
+        ("Prune", lambda: Prune().fit(networks, task=task).transform(networks)),
         ("ComplianceEditor", lambda: ComplianceEditor("pruning").fit(networks, task=task)),
     ):
         with pytest.raises(ValueError, match=f"{owner} needs networks of linear layers. Network 0"):
