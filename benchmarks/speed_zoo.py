@@ -1,4 +1,4 @@
-"""How fast is a zoo trained? Against scikit-learn, skorch and a plain torch loop.
+"""How fast is a zoo trained? Against scikit-learn, skorch and plain torch loops.
 
     python benchmarks/speed_zoo.py            # under a minute
     python benchmarks/speed_zoo.py --full     # also 500 runs x 10 epochs on Adult
@@ -26,10 +26,13 @@ from skmeta.population import Architecture, Stack
 from skmeta.population.initialization import initial_records
 from skmeta.training import CrossEntropy, ShuffledRows, StackTrainer
 from skmeta.zoo import MLPSearchSpace, make_zoo
-from skmeta.zoo.grouping import plan_groups
+from skmeta.zoo.grouping import group_size, plan_groups
+from skmeta.zoo.search_space import Run
 
 BATCH, WIDTHS = 128, (14, 64, 64, 2)
 PLAIN = Architecture.mlp(WIDTHS)
+IMAGE = (1, 16, 16)
+SMALL_CNN = Architecture.cnn(IMAGE, (16, 16, 16), 10, stride=2)
 
 
 def rows(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -92,13 +95,21 @@ def skorch_fit(X, y):
     return run
 
 
-def torch_loop(X, y):
+def small_cnn_module() -> nn.Sequential:
+    return nn.Sequential(
+        *(nn.Conv2d(1, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 16, 3, 2, 1), nn.ReLU()),
+        *(nn.Conv2d(16, 16, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        nn.Linear(16, 10),
+    )
+
+
+def torch_loop(X, y, make=plain_module, *, batch_size=BATCH, fused=False):
     X, y = torch.from_numpy(X), torch.from_numpy(y)
 
     def run():
-        module = plain_module()
-        optimizer = torch.optim.Adam(module.parameters(), lr=1e-3)
-        for rows in torch.randperm(len(X)).split(BATCH):
+        module = make()
+        optimizer = torch.optim.Adam(module.parameters(), lr=1e-3, fused=fused)
+        for rows in torch.randperm(len(X)).split(batch_size):
             optimizer.zero_grad()
             nn.functional.cross_entropy(module(X[rows]), y[rows]).backward()
             optimizer.step()
@@ -138,6 +149,34 @@ def against_peers(rounds: int) -> None:
             (name, value, flops(PLAIN, BATCH) * value / rate, *(value / steps[p] for p in peers))
             for name, value in steps.items()
         ],
+    )
+
+
+def convolutional(rounds: int) -> None:
+    """Compare small CNNs, in groups as the zoo makes them, with torch loops over modules."""
+    n_steps, lines = 16, []
+    rng = np.random.default_rng(0)
+    for batch_size in (32, 64, 128):
+        X = rng.normal(size=(batch_size * n_steps, *IMAGE)).astype(np.float32)
+        y = rng.integers(10, size=len(X))
+        n = group_size(Run(SMALL_CNN, batch_size, 1e-3, 1e-4, 0))
+        stacked = Stacked(
+            [SMALL_CNN] * n, X.reshape(len(X), -1), y, batch_size=batch_size, n_steps=1
+        )
+        seconds = interleaved(
+            {
+                "torch": torch_loop(X, y, small_cnn_module, batch_size=batch_size),
+                "fused": torch_loop(X, y, small_cnn_module, batch_size=batch_size, fused=True),
+                "skmeta": stacked,
+            },
+            rounds=rounds,
+        )
+        rates = [n_steps / seconds["torch"], n_steps / seconds["fused"], n / seconds["skmeta"]]
+        lines.append((f"{batch_size}", n, *rates, rates[2] / rates[0], rates[2] / rates[1]))
+    print_table(
+        "Small CNNs (4970 parameters, 3 x 16 channels) on grey 16 x 16 images, Adam; model-steps/s",
+        ("batch", "at once", "torch loop", "fused Adam", "skmeta", "x torch", "x fused"),
+        lines,
     )
 
 
@@ -213,6 +252,7 @@ def main() -> None:
     parser.add_argument("--data-home", help="folder of the UCI files ($SKMETA_DATA_HOME)")
     arguments = parser.parse_args()
     against_peers(arguments.rounds)
+    convolutional(arguments.rounds)
     mixed(max(arguments.rounds // 2, 1), arguments.runs)
     if arguments.full:
         full(arguments.data_home)

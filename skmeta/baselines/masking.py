@@ -15,6 +15,7 @@ from skmeta.baselines.finetune import seeds_of
 from skmeta.datasets import Task
 from skmeta.population import Population, Stack
 from skmeta.population.blocks import Block
+from skmeta.population.running import check_no_images
 from skmeta.requirements.masks import MaskRequirement, Masks, keep_largest, masked
 
 
@@ -61,6 +62,7 @@ class MaskEditor(WeightEditor):
 
     def _edit(self, population: Population) -> Population:
         owner, requirement = type(self).__name__, self.requirement()
+        check_no_images(population.architectures, owner)
         check_fit_together(check_population(population, owner), self.task_, owner)
         all_seeds = seeds_of(population, self._seed)
         blocks: list[Block] = []

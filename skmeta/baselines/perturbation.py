@@ -14,6 +14,7 @@ from skmeta.baselines.base import WeightEditor, check_fit_together
 from skmeta.baselines.group_search import reference_objective
 from skmeta.datasets import Task
 from skmeta.population import Parameters, Population, Stack, run_stack
+from skmeta.population.running import check_no_images
 from skmeta.requirements import Cells
 
 _CANDIDATES_AT_ONCE = 256
@@ -47,6 +48,7 @@ class _PerturbationSearch(WeightEditor):
         self._seed = int(rng.integers(2**31))
 
     def _edit(self, population: Population) -> Population:
+        check_no_images(population.architectures, type(self).__name__)
         check_fit_together(population, self.task_, type(self).__name__)
         n_networks = max(_CANDIDATES_AT_ONCE // (self.n_candidates + 1), 1)
         blocks = []

@@ -1,8 +1,17 @@
-"""Tasks: the tabular data that networks live on, and where to get some."""
+"""Tasks: the data that networks live on, and where to get some."""
 
 from skmeta.datasets.biased import make_biased_classification
+from skmeta.datasets.images import fetch_cifar10, fetch_mnist
 from skmeta.datasets.split import split_tasks
 from skmeta.datasets.task import Task
 from skmeta.datasets.uci import fetch_adult, fetch_bank
 
-__all__ = ["Task", "fetch_adult", "fetch_bank", "make_biased_classification", "split_tasks"]
+__all__ = [
+    "Task",
+    "fetch_adult",
+    "fetch_bank",
+    "fetch_cifar10",
+    "fetch_mnist",
+    "make_biased_classification",
+    "split_tasks",
+]

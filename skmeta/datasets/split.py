@@ -1,4 +1,4 @@
-"""From a raw table to the three tasks of an experiment."""
+"""From a raw table, or from images, to the three tasks of an experiment."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,17 +21,20 @@ def split_tasks(
     drop_sensitive: bool = False,
     random_state: Any = 0,
 ) -> tuple[Task, Task, Task]:
-    """Split a table into a train, a reference and a test task.
+    """Split a table, or images, into a train, a reference and a test task.
 
     Networks are trained on *train*, editors look at *reference*, and *test* is for measuring.
     Rows are stratified by label and group. Categories become ordinal codes, and all features
-    are standardised with the mean and the deviation of the train rows.
+    are standardised with the mean and the deviation of the train rows. An image becomes a row
+    of its pixels, channel by channel; one mean and deviation hold for all pixels of a channel.
 
     Parameters
     ----------
     bunch : Bunch
         With `data`, `target` and `sensitive_features`, as :func:`fetch_adult`,
-        :func:`fetch_bank` and :func:`make_biased_classification` return it.
+        :func:`fetch_bank` and :func:`make_biased_classification` return it; or with `data` of
+        shape (n_samples, channels, height, width) and `target`, as :func:`fetch_mnist` and
+        :func:`fetch_cifar10` do. Without `sensitive_features` the tasks have no groups.
     sensitive : str or list of str, optional
         Columns of ``bunch.sensitive_features``; several make intersectional groups. The
         default is "sex" if there is such a column, else the only one.
@@ -56,46 +59,77 @@ def split_tasks(
     Task(n_samples=400, n_features=10, classes=['no', 'yes'], groups=['A', 'B'])
     """
     _check_bunch(bunch)
-    columns = _check_columns(sensitive, list(bunch.sensitive_features.columns))
     sizes = _check_sizes(sizes)
-    groups = bunch.sensitive_features[columns]
+    columns: list[str] = []
+    groups: pd.DataFrame | None = None
+    if "sensitive_features" in bunch:
+        columns = _check_columns(sensitive, list(bunch.sensitive_features.columns))
+        groups = bunch.sensitive_features[columns]
+    elif sensitive is not None or drop_sensitive:
+        raise ValueError(
+            "The 'sensitive' and 'drop_sensitive' parameters of split_tasks need a bunch with "
+            f"'sensitive_features'. Got {sensitive!r} and {drop_sensitive} without. Leave them out."
+        )
     rows = _stratified_rows(_cells(bunch.target, groups, sizes), sizes, random_state)
-
-    X = bunch.data.drop(columns=columns, errors="ignore") if drop_sensitive else bunch.data.copy()
-    categories = X.select_dtypes(exclude="number").columns
-    if len(categories):
-        X[categories] = OrdinalEncoder().fit_transform(X[categories])
-    scaler = StandardScaler().fit(X.iloc[rows[0]])
-    X = pd.DataFrame(scaler.transform(X), columns=X.columns)
+    X: np.ndarray | pd.DataFrame
+    if isinstance(bunch.data, np.ndarray):
+        X = _standardised_images(bunch.data, rows[0])
+    else:
+        X = _standardised_table(bunch, columns if drop_sensitive else [], rows[0])
     whole = Task(X, bunch.target, sensitive_features=groups)
     train, reference, test = (whole.subset(part) for part in rows)
     return train, reference, test
 
 
+def _standardised_images(images: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Return images as rows."""
+    mean, deviation = (
+        function(images[train], axis=(0, 2, 3), keepdims=True) for function in (np.mean, np.std)
+    )
+    return ((images - mean) / np.where(deviation > 0, deviation, 1)).reshape(len(images), -1)
+
+
+def _standardised_table(bunch: Bunch, dropped: list[str], train: np.ndarray) -> pd.DataFrame:
+    """Return the features of a table as numbers."""
+    X = bunch.data.drop(columns=dropped, errors="ignore")
+    categories = X.select_dtypes(exclude="number").columns
+    if len(categories):
+        X[categories] = OrdinalEncoder().fit_transform(X[categories])
+    scaler = StandardScaler().fit(X.iloc[train])
+    return pd.DataFrame(scaler.transform(X), columns=X.columns)
+
+
 def _check_bunch(bunch: Any) -> None:
     way_out = "Pass Bunch(data=X, target=y, sensitive_features=frame), from sklearn.utils."
-    for name, kinds in (
-        ("data", pd.DataFrame),
-        ("target", (pd.Series, np.ndarray, list)),
-        ("sensitive_features", pd.DataFrame),
-    ):
+    kinds: dict[str, tuple[type, ...]] = {
+        "data": (pd.DataFrame, np.ndarray),
+        "target": (pd.Series, np.ndarray, list),
+    }
+    if isinstance(bunch, Mapping) and "sensitive_features" in bunch:
+        kinds["sensitive_features"] = (pd.DataFrame,)
+    for name, types in kinds.items():
         if not isinstance(bunch, Mapping) or name not in bunch:
             raise TypeError(
-                "The 'bunch' parameter of split_tasks must be a Bunch with 'data', 'target' and "
-                f"'sensitive_features'. Got {type(bunch).__name__} without {name!r}. {way_out}"
+                "The 'bunch' parameter of split_tasks must be a Bunch with 'data', 'target' and, "
+                "for tasks with groups, 'sensitive_features'. Got "
+                f"{type(bunch).__name__} without {name!r}. {way_out}"
             )
-        if not isinstance(bunch[name], kinds):
+        table = not (name == "data" and isinstance(bunch[name], np.ndarray))
+        if not isinstance(bunch[name], types) or not (table or bunch[name].ndim == 4):
             raise TypeError(
-                f"The {name!r} of a bunch in split_tasks must be a pandas table or column. Got "
-                f"{type(bunch[name]).__name__}. {way_out}"
+                f"The {name!r} of a bunch in split_tasks must be a pandas table or column; its "
+                "'data' may be images of shape (n_samples, channels, height, width). Got "
+                f"{type(bunch[name]).__name__} of shape {np.shape(bunch[name])}. {way_out}"
             )
-    lengths = [len(bunch[name]) for name in ("data", "target", "sensitive_features")]
+    lengths = [len(bunch[name]) for name in kinds]
     if len(set(lengths)) > 1:
         raise ValueError(
-            "The 'data', 'target' and 'sensitive_features' of a bunch in split_tasks must have "
+            f"The {', '.join(map(repr, kinds))} of a bunch in split_tasks must have "
             f"the same rows. Got {', '.join(map(str, lengths))} rows."
         )
-    missing = bunch.sensitive_features.isna().any(axis=1) | pd.isna(np.asarray(bunch.target))
+    missing = pd.isna(np.asarray(bunch.target))
+    if "sensitive_features" in kinds:
+        missing = missing | bunch.sensitive_features.isna().any(axis=1)
     if missing.any():
         raise ValueError(
             "split_tasks needs a label and sensitive features in every row. Got missing values "
@@ -137,9 +171,10 @@ def _check_sizes(sizes: Any) -> tuple[float, float, float]:
     return train, reference, test
 
 
-def _cells(target: pd.Series, groups: pd.DataFrame, sizes: tuple[float, ...]) -> np.ndarray:
+def _cells(target: pd.Series, groups: pd.DataFrame | None, sizes: tuple[float, ...]) -> np.ndarray:
     """Number the label-by-group cells; each must be large enough for all three splits."""
-    frame = pd.concat([pd.Series(np.asarray(target), index=groups.index), groups], axis=1)
+    frame = pd.DataFrame({0: np.asarray(target)}, index=None if groups is None else groups.index)
+    frame = frame if groups is None else pd.concat([frame, groups], axis=1)
     frame.columns = range(frame.shape[1])  # the target may bear no name, or that of a group
     by = frame.groupby(list(frame.columns), observed=True)
     counts = by.size()

@@ -1,14 +1,13 @@
 """Real tasks: the original files of the UCI Machine Learning Repository."""
 
-import gzip
 import hashlib
 import io
-import os
-import zlib
 from pathlib import Path
 
 import pandas as pd
 from sklearn.utils import Bunch
+
+from skmeta.datasets._files import find_file, homes, import_pooch, read_unpacked
 
 _ARCHIVE = "https://archive.ics.uci.edu/ml/machine-learning-databases"
 _DOWNLOADS = {
@@ -131,10 +130,7 @@ def _bunch(frame, sensitive_features, description):
 
 def _read_lines(name, folder, data_home, download_if_missing, owner):
     """Find (or download), unpack and verify a file; return its lines without the blank ones."""
-    homes = _homes(data_home)
-    places = [place for home in homes for place in (home, home / folder)]
-    candidates = [place / file for place in places for file in (name, f"{name}.gz")]
-    path = next((path for path in candidates if path.is_file()), None)
+    path, places = find_file((name, f"{name}.gz"), folder, data_home)
     if path is None:
         if not download_if_missing:
             raise FileNotFoundError(
@@ -142,12 +138,8 @@ def _read_lines(name, folder, data_home, download_if_missing, owner):
                 f"{', '.join(map(str, places))}. Put it there, name its folder in data_home or "
                 "$SKMETA_DATA_HOME, or pass download_if_missing=True."
             )
-        path = _download(name, homes[0] / folder, owner)
-    try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if path.suffix == ".gz" else content
-    except (OSError, EOFError, zlib.error) as error:
-        raise OSError(f"{owner} cannot read {path}: {error}. Replace or delete it.") from error
+        path = _download(name, homes(data_home)[0] / folder, owner)
+    content = read_unpacked(path, owner)
     lines = [line for line in content.splitlines() if line.strip()]
     digest = hashlib.sha256(b"\n".join(lines)).hexdigest()
     if digest != _SHA256[name]:
@@ -158,17 +150,6 @@ def _read_lines(name, folder, data_home, download_if_missing, owner):
     return lines
 
 
-def _homes(data_home):
-    """Folders to look in; a download goes into the first."""
-    if data_home is not None:
-        return [Path(data_home).expanduser()]
-    cache = Path.home() / ".cache" / "skmeta"
-    if (pooch := _import_pooch()) is not None:
-        cache = Path(pooch.os_cache("skmeta"))
-    environment = os.environ.get("SKMETA_DATA_HOME")
-    return [*([Path(environment).expanduser()] if environment else []), cache]
-
-
 def _download(name, folder, owner):
     """Download a file into `folder`, unpack it if it comes in an archive, return its path."""
     url = f"{_ARCHIVE}/{_DOWNLOADS[name]}"
@@ -176,7 +157,7 @@ def _download(name, folder, owner):
         f"Put the original file {name}, plain or gzipped, into a folder and name that in data_home "
         "or $SKMETA_DATA_HOME."
     )
-    if (pooch := _import_pooch()) is None:
+    if (pooch := import_pooch()) is None:
         raise ImportError(
             f"{owner} needs pooch to download {url}. Got no such package. Install skmeta[data]. "
             f"Or: {way_out}"
@@ -191,11 +172,3 @@ def _download(name, folder, owner):
             f"{owner} could not download {url} to {folder}: {error}. {way_out}"
         ) from error
     return folder / name
-
-
-def _import_pooch():
-    try:
-        import pooch
-    except ImportError:
-        return None
-    return pooch

@@ -29,6 +29,7 @@ from skmeta.estimators.masked_graphs import MaskedGraphBuilder
 from skmeta.estimators.measuring import MeasuredEdits
 from skmeta.estimators.passes import edit_population
 from skmeta.population import Population
+from skmeta.population.running import check_no_images
 from skmeta.requirements import Objective, split_requirements
 from skmeta.training import keep_freed_memory
 
@@ -204,6 +205,7 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
         requirement, mask = self.plan_.requirement, self.plan_.mask
         self.requirement_ = mask if requirement is None else requirement
         self.lam_range_ = self._range_of_lam()
+        check_no_images(population.architectures, owner)
         check_classifiers(population, task, owner)
         if requirement is not None and requirement.needs_sensitive:
             task.require_sensitive(owner)

@@ -18,6 +18,7 @@ from skmeta.estimators.card import model_card
 from skmeta.estimators.reporting import edit_report
 from skmeta.evaluation import measure_edits
 from skmeta.population import Population
+from skmeta.population.running import check_no_images
 from skmeta.requirements import Objective
 from skmeta.requirements.base import Cells
 
@@ -37,6 +38,7 @@ class MeasuredEdits(ABC):
         """Return checked networks as float32 on the device of the editor."""
         check_is_fitted(self)
         population = check_population(networks, "ComplianceEditor")
+        check_no_images(population.architectures, "ComplianceEditor")
         check_classifiers(population, self.task_, "ComplianceEditor")
         return population.to(self.device_, torch.float32)
 

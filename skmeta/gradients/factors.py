@@ -17,6 +17,7 @@ from torch import Tensor
 from skmeta.population import Stack
 from skmeta.population.direction import Direction
 from skmeta.population.forward import Tape, forward
+from skmeta.population.running import check_no_images
 
 
 class Recording(Tape):
@@ -45,6 +46,7 @@ class Recording(Tape):
     """
 
     def __init__(self, stack: Stack, X: Tensor) -> None:
+        check_no_images(stack.architectures, "Recording")
         self.stack = stack
         self.states: list[Tensor] = []
         self.preactivations: list[Tensor] = []

@@ -3,8 +3,8 @@
 from skmeta.population.adapters import UnsupportedNetworkError
 from skmeta.population.architecture import ACTIVATIONS, NORMS, Architecture, Layer
 from skmeta.population.forward import Tape, forward
-from skmeta.population.initialization import initial_records
-from skmeta.population.modules import MLP, to_module
+from skmeta.population.initialization import INITIALIZATIONS, initial_records
+from skmeta.population.modules import CNN, MLP, to_module
 from skmeta.population.population import Population
 from skmeta.population.rows import from_rows, to_rows
 from skmeta.population.running import run_stack
@@ -15,6 +15,8 @@ from skmeta.population.symmetries import apply_permutations, random_permutations
 
 __all__ = [
     "ACTIVATIONS",
+    "CNN",
+    "INITIALIZATIONS",
     "MLP",
     "NORMS",
     "Architecture",

@@ -46,17 +46,23 @@ def integers(value: Any, what: str, *, low: int, high: float = math.inf) -> list
 
 def architecture(spec: Any) -> Architecture:
     """Return an architecture from a description that may hold anything."""
-    n_inputs, layers, output = fields_of(
-        spec, "an architecture", n_inputs=int, layers=list, output=str
-    )
+    convolutional = isinstance(spec, dict) and "input_shape" in spec
+    kinds: dict[str, type] = {"n_inputs": int, "layers": list, "output": str}
+    fields_of(spec, "an architecture", **kinds, **({"input_shape": list} if convolutional else {}))
+    layers = spec["layers"]
     expect(len(layers) <= MAX_LAYERS, "an architecture has too many layers")
+    rest: dict[str, Any] = {}
+    if convolutional:
+        rest["input_shape"] = tuple(integers(spec["input_shape"], "input_shape", low=1))
     try:
-        return Architecture(n_inputs, tuple(_layer(layer) for layer in layers), output)
+        layers = tuple(_layer(layer) for layer in layers)
+        return Architecture(spec["n_inputs"], layers, spec["output"], **rest)
     except ValueError as error:
         raise PopulationFileError(str(error)) from error
 
 
 def _layer(spec: Any) -> Layer:
+    pairs = [name for name in ("kernel", "stride", "padding") if name in spec]
     fields_of(
         spec,
         "a layer",
@@ -70,7 +76,9 @@ def _layer(spec: Any) -> Layer:
         bias=bool,
         affine=bool,
         eps=float,
+        **({"kernel": list, "stride": list, "padding": list, "pool": str} if pairs else {}),
     )
     expect(0 <= spec["eps"] < math.inf, "an eps is not a small positive number")
     skips = tuple(integers(spec["skips"], "skips", low=0))
-    return Layer(**{**spec, "skips": skips, "eps": float(spec["eps"])})
+    numbers = {name: tuple(integers(spec[name], name, low=0)) for name in pairs}
+    return Layer(**{**spec, **numbers, "skips": skips, "eps": float(spec["eps"])})

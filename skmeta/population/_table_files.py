@@ -1,4 +1,4 @@
-"""The metadata of a population as tensors and JSON, and back."""
+"""The metadata of a population: checked, as tensors and JSON, and back."""
 
 from __future__ import annotations
 
@@ -18,6 +18,23 @@ DTYPES = {
 """Columns of these types are stored as tensors."""
 
 _TEXT = ("object", "str", "string")
+
+
+def check_metadata(metadata: pd.DataFrame | None, n: int) -> pd.DataFrame:
+    """Return a table with one row per network, numbered from 0; one without columns for None."""
+    if metadata is None:
+        metadata = pd.DataFrame(index=range(n))
+    if not isinstance(metadata, pd.DataFrame):
+        raise TypeError(
+            "The 'metadata' of a Population must be a DataFrame. Got "
+            f"{type(metadata).__name__}. Pass pd.DataFrame(metadata)."
+        )
+    if len(metadata) != n:
+        raise ValueError(
+            "The 'metadata' of a Population must have one row per network. Got "
+            f"{len(metadata)} rows for {n} networks."
+        )
+    return metadata.reset_index(drop=True)
 
 
 def describe(table: pd.DataFrame) -> tuple[list[dict[str, Any]], dict[int, Tensor]]:

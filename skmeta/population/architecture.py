@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
 
 ACTIVATIONS = (
     "identity",
@@ -21,22 +23,44 @@ ACTIVATIONS = (
 NORMS = ("none", "batch", "layer")
 """Names of the normalisations that a layer can have; the order is the code in encodings."""
 
+POOLS = ("none", "mean")
+"""Names of the poolings behind a convolution: none, or the mean over all positions."""
+
+_CONVOLUTION_FIELDS = ("kernel", "stride", "padding", "pool")
+
 OUTPUTS = ("logits", "values", "multilabel")
 """What the last layer's numbers are: class logits, regression values, one logit per label."""
 
 
+class Convolution(NamedTuple):
+    """How a convolution moves over an image: pairs of (vertical, horizontal) numbers."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    pooled: bool
+
+    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return height and width behind the convolution, in front of the pooling."""
+        height, width = (
+            (n + 2 * p - k) // s + 1
+            for n, k, s, p in zip(size, self.kernel, self.stride, self.padding, strict=True)
+        )
+        return height, width
+
+
 @dataclass(frozen=True)
 class Layer:
-    """One linear map and what follows it.
+    """One linear map, or one convolution, and what follows it.
 
     The order of operations is: linear, normalisation (unless ``norm_after``), skip
     connections if ``skip_before``, activation, normalisation if ``norm_after``, skip
-    connections otherwise, dropout (in training only).
+    connections otherwise, dropout (in training only), pooling.
 
     Parameters
     ----------
     width : int
-        Number of neurons, the rows of the weight matrix.
+        Number of neurons, the rows of the weight matrix; of a convolution the channels.
     activation : str, default="identity"
         One of ``ACTIVATIONS``.
     norm : {"none", "batch", "layer"}, default="none"
@@ -54,6 +78,14 @@ class Layer:
         Whether the linear map has a bias, the normalisation a scale and a shift.
     eps : float, default=1e-5
         Added to the variance in the normalisation.
+    kernel : int or (int, int), optional
+        Height and width of the filters: the layer is then a two-dimensional convolution.
+    stride : int or (int, int), default=1
+        Step of the filters.
+    padding : int or (int, int), default=0
+        Zeros around the image, on either side.
+    pool : {"none", "mean"}, default="none"
+        Whether a convolution ends with the mean over all positions.
     """
 
     width: int
@@ -66,6 +98,10 @@ class Layer:
     bias: bool = True
     affine: bool = True
     eps: float = 1e-5
+    kernel: int | tuple[int, int] | None = None
+    stride: int | tuple[int, int] = 1
+    padding: int | tuple[int, int] = 0
+    pool: str = "none"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "skips", tuple(sorted(self.skips)))
@@ -76,6 +112,7 @@ class Layer:
         for name, value, options in (
             ("activation", self.activation, ACTIVATIONS),
             ("norm", self.norm, NORMS),
+            ("pool", self.pool, POOLS),
         ):
             if value not in options:
                 raise ValueError(
@@ -85,21 +122,65 @@ class Layer:
             raise ValueError(
                 f"The 'dropout' of a Layer must be in the range [0, 1). Got {self.dropout}."
             )
+        self._check_convolution()
+
+    def _check_convolution(self) -> None:
+        given = {name: getattr(self, name) for name in _CONVOLUTION_FIELDS}
+        if self.kernel is None:
+            if given != {"kernel": None, "stride": 1, "padding": 0, "pool": "none"}:
+                raise ValueError(
+                    "The 'stride', 'padding' and 'pool' of a Layer belong to a convolution. Got "
+                    f"{given}. Give the size of the filters as 'kernel', for instance (3, 3)."
+                )
+            return
+        for name, low in (("kernel", 1), ("stride", 1), ("padding", 0)):
+            value = given[name]
+            pair = (value, value) if isinstance(value, int) else tuple(value)
+            if len(pair) != 2 or any(type(v) is not int or v < low for v in pair):
+                raise ValueError(
+                    f"The '{name}' of a Layer must be an int of at least {low} or a pair of "
+                    f"them. Got {value!r}."
+                )
+            object.__setattr__(self, name, pair)
+        if self.norm != "none" or self.skips:
+            raise ValueError(
+                "A convolution has no normalisation and no skip connections. Got "
+                f"norm={self.norm!r} and skips={self.skips}. Leave them out."
+            )
+
+    @property
+    def convolution(self) -> Convolution | None:
+        """How the layer moves over an image; None if it is linear."""
+        if self.kernel is None:
+            return None
+        assert isinstance(self.kernel, tuple)
+        assert isinstance(self.stride, tuple) and isinstance(self.padding, tuple)
+        return Convolution(self.kernel, self.stride, self.padding, self.pool == "mean")
+
+    @property
+    def kernel_shape(self) -> tuple[int, ...]:
+        """What follows ``(width_out, width_in)`` in the shape of the weights."""
+        return () if self.convolution is None else self.convolution.kernel
 
 
 @dataclass(frozen=True)
 class Architecture:
     """The spec of a feed-forward network: its input size, its layers, what its outputs are.
 
+    Convolutions come first, the last of them pools, and linear layers may follow.
+
     Parameters
     ----------
     n_inputs : int
-        Number of input features.
+        Number of input features; of an image channels * height * width.
     layers : sequence of Layer
         From the first hidden layer to the output layer.
     output : {"logits", "values", "multilabel"}, default="logits"
         Meaning of the outputs: class logits (softmax over them gives probabilities),
         regression values, or one independent logit per label.
+    input_shape : (int, int, int), optional
+        Channels, height and width of the images that a convolutional network takes; a row
+        of its data is a flattened image.
 
     Examples
     --------
@@ -107,11 +188,15 @@ class Architecture:
     >>> architecture = Architecture.mlp((14, 64, 64, 2), activation="relu")
     >>> architecture.widths, architecture.n_parameters
     ((14, 64, 64, 2), 5250)
+    >>> small_cnn = Architecture.cnn((1, 16, 16), (16, 16, 16), 10, stride=2)
+    >>> small_cnn.n_inputs, small_cnn.widths, small_cnn.n_parameters
+    (256, (1, 16, 16, 16, 10), 4970)
     """
 
     n_inputs: int
     layers: tuple[Layer, ...]
     output: str = "logits"
+    input_shape: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
@@ -124,6 +209,7 @@ class Architecture:
             raise ValueError(
                 f"The 'output' of an Architecture must be one of {OUTPUTS}. Got {self.output!r}."
             )
+        self._check_images()
         widths = self.widths
         for index, layer in enumerate(self.layers, start=1):
             for source in layer.skips:
@@ -134,6 +220,40 @@ class Architecture:
                         f"Widths are {widths}."
                     )
 
+    def _check_images(self) -> None:
+        steps = [layer.convolution for layer in self.layers]
+        n = sum(step is not None for step in steps)
+        if (self.input_shape is None) != (n == 0):
+            raise ValueError(
+                "An Architecture has an 'input_shape' (channels, height, width) if and only if "
+                f"it has convolutions. Got input_shape={self.input_shape} and {n} convolutions."
+            )
+        if self.input_shape is None:
+            return
+        object.__setattr__(self, "input_shape", tuple(self.input_shape))
+        if len(self.input_shape) != 3 or math.prod(self.input_shape) != self.n_inputs:
+            raise ValueError(
+                "The 'input_shape' of an Architecture must be (channels, height, width) of "
+                f"n_inputs numbers. Got {self.input_shape} and n_inputs={self.n_inputs}."
+            )
+        pooled = [step is not None and step.pooled for step in steps]
+        if None in steps[:n] or pooled != [index == n - 1 for index in range(len(steps))]:
+            raise ValueError(
+                "The convolutions of an Architecture come before its linear layers, and the "
+                "last of them, and no other, has pool='mean'. Got layers with kernels "
+                f"{[x.kernel for x in self.layers]} and pools {[x.pool for x in self.layers]}."
+            )
+        if any(layer.skips for layer in self.layers):
+            raise ValueError(
+                "An Architecture with convolutions has no skip connections. Got "
+                f"skips={[layer.skips for layer in self.layers]}. Leave them out."
+            )
+        if min(map(min, self.image_sizes)) < 1:
+            raise ValueError(
+                f"The images of {self.input_shape} are too small for the convolutions: their "
+                f"sizes become {self.image_sizes}. Use fewer, smaller strides or more padding."
+            )
+
     @classmethod
     def mlp(
         cls, widths: Sequence[int], *, activation: str = "relu", output: str = "logits"
@@ -142,14 +262,51 @@ class Architecture:
         hidden = [Layer(width, activation) for width in widths[1:-1]]
         return cls(widths[0], (*hidden, Layer(widths[-1])), output)
 
+    @classmethod
+    def cnn(
+        cls,
+        input_shape: tuple[int, int, int],
+        channels: Sequence[int],
+        n_outputs: int,
+        *,
+        kernel: int = 3,
+        stride: int = 1,
+        padding: int = 1,
+        activation: str = "relu",
+        dropout: float = 0.0,
+    ) -> Architecture:
+        """Return convolutions of one kind, a mean over all positions and a linear layer."""
+        layers = [
+            Layer(width, activation, dropout=dropout, kernel=kernel, stride=stride, padding=padding)
+            for width in channels
+        ]
+        if layers:
+            layers[-1] = replace(layers[-1], pool="mean")
+        return cls(math.prod(input_shape), (*layers, Layer(n_outputs)), input_shape=input_shape)
+
     @property
     def widths(self) -> tuple[int, ...]:
-        """Sizes of all states, from the input to the output."""
-        return (self.n_inputs, *(layer.width for layer in self.layers))
+        """Sizes of all states, from the input to the output; of images the channels."""
+        first = self.n_inputs if self.input_shape is None else self.input_shape[0]
+        return (first, *(layer.width for layer in self.layers))
+
+    @property
+    def geometry(self) -> tuple:
+        """What networks of one stack share beside the depth: images and convolutions."""
+        return (self.input_shape, *(layer.convolution for layer in self.layers))
+
+    @property
+    def image_sizes(self) -> tuple[tuple[int, int], ...]:
+        """Height and width in front of every convolution and behind the last, unpooled."""
+        sizes = [] if self.input_shape is None else [self.input_shape[1:]]
+        for layer in self.layers:
+            if layer.convolution is not None:
+                sizes.append(layer.convolution.output_size(sizes[-1]))
+        return tuple(sizes)
 
     @property
     def depth(self) -> int:
-        """Number of linear layers."""
+        """Number of linear layers and convolutions."""
         return len(self.layers)
 
     @property
@@ -163,20 +320,30 @@ class Architecture:
         widths, total = self.widths, 0
         for fan_in, layer in zip(widths, self.layers, strict=False):
             affine = 2 * (layer.norm != "none" and layer.affine)
-            total += layer.width * (fan_in + layer.bias + affine)
+            total += layer.width * (fan_in * math.prod(layer.kernel_shape) + layer.bias + affine)
         return total
 
     def to_dict(self) -> dict:
-        """Return plain JSON types that :meth:`from_dict` reads."""
-        return asdict(self)
+        """Return plain JSON types that :meth:`from_dict` reads; only images name their shape."""
+        spec: dict[str, Any] = asdict(self)
+        if self.input_shape is None:
+            del spec["input_shape"]
+        for layer in spec["layers"]:
+            if layer["kernel"] is None:
+                for name in _CONVOLUTION_FIELDS:
+                    del layer[name]
+        return spec
 
     @classmethod
     def from_dict(cls, spec: dict) -> Architecture:
         """Build an architecture from what :meth:`to_dict` returned."""
-        layers = tuple(
-            Layer(**{**layer, "skips": tuple(layer.get("skips", ()))}) for layer in spec["layers"]
-        )
-        return cls(spec["n_inputs"], layers, spec["output"])
+        return cls(**{**spec, "layers": tuple(_layer_from_dict(x) for x in spec["layers"])})
+
+
+def _layer_from_dict(spec: dict) -> Layer:
+    # JSON knows no tuples.
+    options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.items()}
+    return Layer(**options)
 
 
 def summarise(architectures: Sequence[Architecture]) -> str:

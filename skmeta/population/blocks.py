@@ -15,14 +15,15 @@ Block = tuple[np.ndarray, Stack]
 
 
 def blocks_from_records(records: Sequence[Record]) -> tuple[Block, ...]:
-    """Group records of identical widths into stacks.
+    """Group records of identical widths and convolutions into stacks.
 
     Within a stack, networks with equal normalisation and activation stand together, so
     that a forward pass handles them in one operation.
     """
-    groups: dict[tuple[int, ...], list[int]] = {}
+    groups: dict[tuple, list[int]] = {}
     for i, record in enumerate(records):
-        groups.setdefault(record.architecture.widths, []).append(i)
+        key = record.architecture.geometry, record.architecture.widths
+        groups.setdefault(key, []).append(i)
     blocks = []
     for members in groups.values():
         members.sort(key=lambda i: run_key(records[i].architecture))
@@ -79,11 +80,22 @@ def take_blocks(
     return tuple(taken)
 
 
-def join_blocks(blocks: Sequence[Block]) -> tuple[Block, ...]:
-    """Merge blocks of identical widths, equal elementwise operations side by side."""
-    groups: dict[tuple[int, ...], list[Block]] = {}
+def depth_blocks(blocks: Sequence[Block]) -> list[Block]:
+    """Merge blocks of one depth and the same convolutions, padded to the widest."""
+    groups: dict[tuple, list[Block]] = {}
     for block in blocks:
-        groups.setdefault(block[1].widths, []).append(block)
+        groups.setdefault(block[1].geometry, []).append(block)
+    return [
+        (np.concatenate([p for p, _ in group]), Stack.merge([s for _, s in group]))
+        for _, group in sorted(groups.items(), key=lambda item: len(item[0]))
+    ]
+
+
+def join_blocks(blocks: Sequence[Block]) -> tuple[Block, ...]:
+    """Merge blocks of identical widths and convolutions; equal operations side by side."""
+    groups: dict[tuple, list[Block]] = {}
+    for block in blocks:
+        groups.setdefault((block[1].geometry, block[1].widths), []).append(block)
     joined = []
     for members in groups.values():
         stack = Stack.merge([stack for _, stack in members])

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from skmeta.population.convolution import as_positions
 from skmeta.population.stack import Buffers, Parameters, Stack
 
 ACTIVATION_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -31,7 +32,8 @@ class Tape:
 
     ``train`` selects batch statistics in batch normalisation. Subclasses override
     :meth:`state` (dropout in training) or read what :meth:`preactivation` and :meth:`state`
-    see.
+    see. In front of the pooling, a row of a convolutional network is a position of an image:
+    ``n_samples`` is then the number of all positions.
     """
 
     train = False
@@ -98,7 +100,7 @@ def forward(
     stack : Stack
         The networks.
     X : Tensor of shape (n_samples, n_inputs) or (n, n_samples, n_inputs)
-        Shared rows, or rows per network.
+        Shared rows, or rows per network; of images, their pixels (channels first).
     params : Parameters, optional
         Weights to use in place of the stack's own (edited or trained ones).
     tape : Tape, optional
@@ -112,9 +114,12 @@ def forward(
     params = params or stack.params
     h = X.expand(len(stack), *X.shape) if X.ndim == 2 else X
     h = tape.state(0, h)
+    if stack.convolution(0) is not None:
+        h = as_positions(h, stack.widths[0])
     states = {0: h}  # the last one, and those that skip connections come back to
     for index, (weight, bias) in enumerate(zip(params.weight, params.bias, strict=True)):
-        z = StackedLinear.apply(h, weight, bias)
+        plan = stack.convolution(index)
+        z = (plan or StackedLinear.apply)(h, weight, bias)
         z = tape.preactivation(index, z)
         inner = _add_skips(None, z, stack, index, states)
         h = _finish_all(index, z, inner, stack, params, tape)
@@ -122,7 +127,8 @@ def forward(
         h = h if outer is None else outer
         if index not in stack.skip_sources:
             del states[index]
-        states[index + 1] = h = tape.state(index + 1, h)
+        h = tape.state(index + 1, h)
+        states[index + 1] = h = h if plan is None else plan.pool(h)
     return h
 
 

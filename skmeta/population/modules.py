@@ -1,4 +1,4 @@
-"""Networks as ``torch.nn.Module``: :class:`MLP`."""
+"""Networks as ``torch.nn.Module``: :class:`MLP` and :class:`CNN`."""
 
 from __future__ import annotations
 
@@ -10,22 +10,8 @@ from skmeta.population.forward import ACTIVATION_FUNCTIONS, BATCH_NORM_MOMENTUM
 from skmeta.population.stack import Record
 
 
-class MLP(nn.Module):
-    """Feed-forward network that is built from an :class:`Architecture`.
-
-    Parameters
-    ----------
-    architecture : Architecture
-        The spec; it stays readable as ``module.architecture``.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skmeta.population import MLP, Architecture
-    >>> module = MLP(Architecture.mlp((3, 8, 2)))
-    >>> module(torch.zeros(5, 3)).shape
-    torch.Size([5, 2])
-    """
+class _Network(nn.Module):
+    """Feed-forward network that is built from an :class:`Architecture`."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -43,13 +29,59 @@ class MLP(nn.Module):
         return states[-1]
 
 
+class MLP(_Network):
+    """Feed-forward network that is built from an :class:`Architecture`.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        The spec; it stays readable as ``module.architecture``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmeta.population import MLP, Architecture
+    >>> module = MLP(Architecture.mlp((3, 8, 2)))
+    >>> module(torch.zeros(5, 3)).shape
+    torch.Size([5, 2])
+    """
+
+
+class CNN(_Network):
+    """Convolutional network that is built from an :class:`Architecture`.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        The spec, with an ``input_shape``; it stays readable as ``module.architecture``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmeta.population import CNN, Architecture
+    >>> module = CNN(Architecture.cnn((1, 16, 16), (8, 8), 10, stride=2))
+    >>> module(torch.zeros(5, 1, 16, 16)).shape, module(torch.zeros(5, 256)).shape
+    (torch.Size([5, 10]), torch.Size([5, 10]))
+    """
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return the outputs ``(n_samples, n_outputs)`` for images or their flattened rows."""
+        assert self.architecture.input_shape is not None
+        return super().forward(X.reshape(-1, *self.architecture.input_shape))
+
+
 class _Block(nn.Module):
-    """One :class:`Layer`: a linear map and what follows it."""
+    """One :class:`Layer`: a linear map or a convolution and what follows it."""
 
     def __init__(self, fan_in: int, layer: Layer) -> None:
         super().__init__()
         self.layer = layer
-        self.linear = nn.Linear(fan_in, layer.width, bias=layer.bias)
+        self.linear: nn.Module
+        if layer.convolution is None:
+            self.linear = nn.Linear(fan_in, layer.width, bias=layer.bias)
+        else:
+            kernel, stride, padding, _ = layer.convolution
+            self.linear = nn.Conv2d(fan_in, layer.width, kernel, stride, padding, bias=layer.bias)
         self.norm: nn.Module | None = None
         if layer.norm == "batch":
             self.norm = nn.BatchNorm1d(
@@ -71,7 +103,8 @@ class _Block(nn.Module):
             h = self.norm(h)
         if not layer.skip_before:
             h = self._add_skips(h, states)
-        return h if self.dropout is None else self.dropout(h)
+        h = h if self.dropout is None else self.dropout(h)
+        return h.mean((2, 3)) if layer.pool == "mean" else h
 
     def _add_skips(self, h: Tensor, states: list[Tensor]) -> Tensor:
         for source in self.layer.skips:
@@ -81,7 +114,7 @@ class _Block(nn.Module):
 
 
 def tensor_names(architecture: Architecture) -> tuple[dict[str, str], ...]:
-    """Return where an :class:`MLP` keeps the fields of a :class:`Record`, layer by layer."""
+    """Return where a module keeps the fields of a :class:`Record`, layer by layer."""
     out = []
     for index, layer in enumerate(architecture.layers):
         block = f"blocks.{index}"
@@ -96,7 +129,7 @@ def tensor_names(architecture: Architecture) -> tuple[dict[str, str], ...]:
     return tuple(out)
 
 
-def to_module(record: Record) -> MLP:
+def to_module(record: Record) -> MLP | CNN:
     """Return the network of a record as a module in evaluation mode.
 
     Parameters
@@ -104,7 +137,8 @@ def to_module(record: Record) -> MLP:
     record : Record
         Architecture and tensors; the module gets copies in their floating type.
     """
-    module = MLP(record.architecture).to(record.tensors["weight"][0].dtype).eval()
+    kind = MLP if record.architecture.input_shape is None else CNN
+    module = kind(record.architecture).to(record.tensors["weight"][0].dtype).eval()
     state = module.state_dict(keep_vars=True)
     with torch.no_grad():
         for index, names in enumerate(tensor_names(record.architecture)):

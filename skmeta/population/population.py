@@ -13,10 +13,12 @@ from torch import Tensor
 
 from skmeta._validation import check_in_range
 from skmeta.population import adapters, storage, symmetries
+from skmeta.population._table_files import check_metadata
 from skmeta.population.architecture import Architecture, summarise
 from skmeta.population.blocks import (
     Block,
     blocks_from_records,
+    depth_blocks,
     exact_blocks,
     join_blocks,
     records_of,
@@ -31,7 +33,7 @@ from skmeta.population.running import (
     check_rows,
     run_blocks,
 )
-from skmeta.population.stack import Record, Stack
+from skmeta.population.stack import Record
 
 _ONE_AXIS = "A Population has one axis: index it as population[key]."
 
@@ -50,6 +52,9 @@ class Population(Sequence):
     metadata : DataFrame, optional
         One row per network, for instance ``run``, ``epoch`` and hyper-parameters. Split
         by ``run``: checkpoints of one run leak between folds otherwise.
+    input_shape : (int, int, int), optional
+        Channels, height and width of the images that convolutional modules take; not
+        needed behind an ``nn.Unflatten(1, shape)``.
 
     Attributes
     ----------
@@ -72,14 +77,20 @@ class Population(Sequence):
     (2, 5, 2)
     """
 
-    def __init__(self, networks: Sequence[Any], *, metadata: pd.DataFrame | None = None) -> None:
+    def __init__(
+        self,
+        networks: Sequence[Any],
+        *,
+        metadata: pd.DataFrame | None = None,
+        input_shape: tuple[int, int, int] | None = None,
+    ) -> None:
         if isinstance(networks, Population):
             metadata = networks.metadata if metadata is None else metadata
             self._assign(networks._blocks, networks._sources, networks._originals, metadata)
             return
         sources = adapters.as_network_list(networks)
         blocks = blocks_from_records(
-            [adapters.read(network, i) for i, network in enumerate(sources)]
+            [adapters.read(network, i, input_shape) for i, network in enumerate(sources)]
         )
         self._assign(blocks, tuple(sources), blocks, metadata)
 
@@ -95,19 +106,7 @@ class Population(Sequence):
         # The stacks before any edit: an edit is applied to a source as a difference to them.
         self._originals = originals
         self._where = where_of(blocks, len(sources))
-        if metadata is None:
-            metadata = pd.DataFrame(index=range(len(sources)))
-        if not isinstance(metadata, pd.DataFrame):
-            raise TypeError(
-                "The 'metadata' of a Population must be a DataFrame. Got "
-                f"{type(metadata).__name__}. Pass pd.DataFrame(metadata)."
-            )
-        if len(metadata) != len(sources):
-            raise ValueError(
-                "The 'metadata' of a Population must have one row per network. Got "
-                f"{len(metadata)} rows for {len(sources)} networks."
-            )
-        self.metadata = metadata.reset_index(drop=True)
+        self.metadata = check_metadata(metadata, len(sources))
 
     @classmethod
     def from_records(
@@ -250,14 +249,11 @@ class Population(Sequence):
         return self._blocks
 
     def depth_blocks(self) -> list[Block]:
-        """Positions and padded stacks of networks with the same depth."""
-        by_depth: dict[int, list[Block]] = {}
-        for block in self._blocks:
-            by_depth.setdefault(block[1].depth, []).append(block)
-        return [
-            (np.concatenate([p for p, _ in group]), Stack.merge([s for _, s in group]))
-            for _, group in sorted(by_depth.items())
-        ]
+        """Positions and padded stacks of networks with the same depth.
+
+        Convolutional networks share a stack if their images and convolutions agree.
+        """
+        return depth_blocks(self._blocks)
 
     @property
     def classes(self) -> list[np.ndarray | None]:
@@ -296,7 +292,8 @@ class Population(Sequence):
         ----------
         X : Tensor or array-like of shape (n_samples, n_inputs)
             Rows, converted to the population's dtype and device; gradients flow to them if
-            they require it.
+            they require it. Or the images of convolutional networks, ``(n_samples,
+            channels, height, width)``.
 
         Returns
         -------
@@ -367,13 +364,21 @@ class Population(Sequence):
         """Return functionally equal networks with randomly permuted hidden neurons."""
         return self._from_transformed(symmetries.permute(self.records(), random_state))
 
-    def rescaled(self, random_state: Any = None) -> Population:
-        """Return functionally equal networks with positively rescaled hidden neurons.
+    def rescaled(self, random_state: Any = None, *, max_scale: float = 2.0) -> Population:
+        """Return functionally equal networks with rescaled hidden neurons.
 
-        Only neurons whose activation is positively homogeneous (relu, leaky_relu,
-        identity) are rescaled.
+        Neurons are multiplied by positive factors where the activation is positively
+        homogeneous (relu, leaky_relu, identity), by signs where it is odd (tanh, identity).
+
+        Parameters
+        ----------
+        random_state : int, Generator or None
+            Seed.
+        max_scale : float, default=2.0
+            Factors are log-uniform from ``1 / max_scale`` to ``max_scale``; at least 1.
         """
-        return self._from_transformed(symmetries.rescale(self.records(), random_state))
+        records = symmetries.rescale(self.records(), random_state, max_scale=max_scale)
+        return self._from_transformed(records)
 
     def _from_transformed(self, records: list[Record]) -> Population:
         return self.with_blocks(blocks_from_records(records))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,10 +18,27 @@ from skmeta.population.stack import Stack
 _CHUNK_ELEMENTS = 2**21
 """Numbers per hidden state when many networks run on many rows: bounds the memory."""
 
+_CHUNK_PATCHES = 2**20
+"""Numbers in the patches of a convolution: more leave the cache."""
+
+_FEWEST_ROWS = 32
+"""Networks are split before fewer rows run at once: all weights are read for them."""
+
+
+def numbers_per_row(architecture: Architecture, widths: Sequence[int]) -> int:
+    """Return how large the largest state is, or its patches, at the given widths."""
+    largest = max(widths)
+    for index, size in enumerate(architecture.image_sizes[1:]):
+        patch = widths[index] * math.prod(architecture.layers[index].kernel_shape)
+        largest = max(largest, math.prod(size) * max(patch, widths[index + 1]))
+    return largest
+
 
 def rows_at_once(stack: Stack) -> int:
     """Return how many rows a stack runs on at once so that it fits into memory."""
-    return max(_CHUNK_ELEMENTS // (len(stack) * max(stack.widths)), 1)
+    numbers = numbers_per_row(stack.architectures[0], stack.widths)
+    limit = _CHUNK_ELEMENTS if stack.convolution(0) is None else _CHUNK_PATCHES
+    return max(limit // (len(stack) * numbers), 1)
 
 
 def run_stack(stack: Stack, X: Tensor) -> Tensor:
@@ -28,8 +46,12 @@ def run_stack(stack: Stack, X: Tensor) -> Tensor:
 
     ``X`` is ``(n_samples, n_inputs)``, or has rows of its own for each network.
     """
+    n, n_rows = len(stack), rows_at_once(stack)
+    if n_rows < _FEWEST_ROWS and n_rows < X.shape[-2] and n > 1:
+        halves = torch.arange(n).split(-(-n // 2))
+        return torch.cat([run_stack(stack.select(h), X if X.ndim == 2 else X[h]) for h in halves])
     with torch.no_grad():
-        parts = X.split(rows_at_once(stack), -2)
+        parts = X.split(n_rows, -2)
         return torch.cat([forward(stack, part) for part in parts], dim=1)
 
 
@@ -54,10 +76,16 @@ def check_rows(X: Any, architectures: Sequence[Architecture], like: Tensor) -> T
             "one task first."
         )
     shape = tuple(X.shape) if isinstance(X, Tensor) else np.shape(X)
+    images = {a.input_shape for a in architectures if a.input_shape is not None}
+    if len(shape) == 4 and shape[1:] in images:
+        X = X.flatten(1) if isinstance(X, Tensor) else np.reshape(X, (len(X), -1))
+        shape = tuple(X.shape)
     if len(shape) != 2 or (inputs and shape[1] != inputs[0]):
         raise ValueError(
             f"X must have shape (n_samples, {inputs[0] if inputs else 'n_inputs'}), one "
-            f"column per input of the networks. Got shape {shape}."
+            "column per input of the networks"
+            f"{''.join(f', or be images of {image}' for image in sorted(images))}. "
+            f"Got shape {shape}."
         )
     if not isinstance(X, Tensor):
         try:
@@ -68,6 +96,16 @@ def check_rows(X: Any, architectures: Sequence[Architecture], like: Tensor) -> T
                 f"X must hold numbers: {error}. Encode it as the networks' task is encoded."
             ) from error
     return X.to(like)
+
+
+def check_no_images(architectures: Sequence[Architecture], owner: str) -> None:
+    """Refuse convolutional networks."""
+    for i, architecture in enumerate(architectures):
+        if architecture.input_shape is not None:
+            raise ValueError(
+                f"{owner} needs networks of linear layers. Network {i} has convolutions, on "
+                f"images of {architecture.input_shape}. Leave it out."
+            )
 
 
 def check_classifiers(architectures: Sequence[Architecture], caller: str) -> bool:

@@ -16,6 +16,7 @@ from skmeta.population.architecture import Architecture
 from skmeta.population.forward import Tape, forward
 from skmeta.population.modules import to_module
 from skmeta.population.population import Population
+from skmeta.population.running import check_no_images
 from skmeta.population.stack import Record, Stack
 from skmeta.population.symmetries import apply_permutations, tied_neurons
 
@@ -75,6 +76,7 @@ def shrink(networks: Any, *, drop_inputs: bool = False) -> Shrunk:
     ((2, 3, 2), array([0, 2]))
     """
     population = networks if isinstance(networks, Population) else Population(networks)
+    check_no_images(population.architectures, "shrink")
     smaller, kept_inputs = [], []
     for network, record in zip(population.to_networks(), population.records(), strict=True):
         folded = _fold_constants(record)

@@ -1,7 +1,8 @@
 """Networks of one depth as stacked tensors: :class:`Stack`.
 
 A stack is what all computation runs on. Networks of different widths share a stack by
-padding with zeros; what a network computes does not depend on the padding.
+padding with zeros; what a network computes does not depend on the padding. Convolutional
+networks of a stack also share the shape of their images and their convolutions.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import torch
 from torch import Tensor
 
 from skmeta.population.architecture import Architecture
+from skmeta.population.convolution import ConvolutionPlan
 
 
 class Parameters(NamedTuple):
     """Trainable tensors of a stack; each field holds one tensor per layer.
 
-    ``weight[l]`` is ``(n, width_out, width_in)``, the others are ``(n, width_out)``.
+    ``weight[l]`` is ``(n, width_out, width_in)``, of a convolution ``(n, channels_out,
+    channels_in, height, width)``; the others are ``(n, width_out)``.
     ``scale`` and ``shift`` belong to the normalisation.
     """
 
@@ -73,7 +76,7 @@ class Stack:
     Attributes
     ----------
     architectures : tuple of Architecture
-        One per network, all of the same depth.
+        One per network, all of the same depth and geometry.
     params : Parameters
         Weights, biases, scales and shifts.
     buffers : Buffers
@@ -100,8 +103,13 @@ class Stack:
 
     @property
     def depth(self) -> int:
-        """Number of linear layers."""
+        """Number of linear layers and convolutions."""
         return len(self.params.weight)
+
+    @property
+    def geometry(self) -> tuple:
+        """Images and convolutions that all networks share."""
+        return self.architectures[0].geometry
 
     @property
     def device(self) -> torch.device:
@@ -118,6 +126,16 @@ class Stack:
         """Padded sizes of all states, from the input to the output."""
         weight = self.params.weight
         return (weight[0].shape[2], *(w.shape[1] for w in weight))
+
+    def convolution(self, index: int) -> ConvolutionPlan | None:
+        """How layer ``index`` moves over images; None if it is linear."""
+        if "convolutions" not in self._cache:
+            sizes = iter(self.architectures[0].image_sizes)
+            steps = [layer.convolution for layer in self.architectures[0].layers]
+            self._cache["convolutions"] = [
+                None if step is None else ConvolutionPlan(step, next(sizes)) for step in steps
+            ]
+        return self._cache["convolutions"][index]
 
     @cached_property
     def _true_widths(self) -> Tensor:
@@ -152,9 +170,12 @@ class Stack:
                     [x.affine and x.norm != "none" for x in layers],
                 )
             )
+            weight = target[:, :, None] * source[:, None]
+            shape = self.params.weight[index].shape
+            weight = weight.reshape(*weight.shape, *[1] * (len(shape) - 3)).expand(shape)
             for row, mask in zip(
                 rows,
-                (target[:, :, None] * source[:, None], target * bias, target * affine),
+                (weight, target * bias, target * affine),
                 strict=False,
             ):
                 row.append(mask)
@@ -231,7 +252,8 @@ class Stack:
         grow = [new - old for new, old in zip(widths, self.widths, strict=True)]
         pad = torch.nn.functional.pad
         weight = tuple(
-            pad(w, (0, grow[i], 0, grow[i + 1])) for i, w in enumerate(self.params.weight)
+            pad(w, (*[0, 0] * (w.ndim - 3), 0, grow[i], 0, grow[i + 1]))
+            for i, w in enumerate(self.params.weight)
         )
         rest = (
             tuple(pad(t, (0, grow[i + 1])) for i, t in enumerate(field))
@@ -256,7 +278,7 @@ class Stack:
 
     @staticmethod
     def merge(stacks: Sequence[Stack]) -> Stack:
-        """Stack stacks of one depth on top of each other, padded to the widest."""
+        """Stack stacks of one depth and geometry on top of each other, padded to the widest."""
         if len(stacks) == 1:
             return stacks[0]
         widths = [max(w) for w in zip(*(s.widths for s in stacks), strict=True)]
@@ -320,8 +342,8 @@ class Record:
             architecture,
             {
                 "weight": [
-                    torch.zeros(out, inp, dtype=dtype)
-                    for inp, out in zip(widths, widths[1:], strict=False)
+                    torch.zeros(layer.width, fan_in, *layer.kernel_shape, dtype=dtype)
+                    for fan_in, layer in zip(widths, layers, strict=False)
                 ],
                 **{name: [z.clone() for z in zeros] for name in ("bias", "shift", "mean")},
                 **{name: [o.clone() for o in ones] for name in ("scale", "var")},

@@ -246,12 +246,14 @@ def _expected_tensors(
     """Return the names, dtypes and shapes that the file must have, no more and no less."""
     expected: dict[str, tuple[torch.dtype, list[int]]] = {}
     for index, specs in enumerate(members):
-        widths = specs[0].widths
-        expect(all(s.widths == widths for s in specs), "networks of a stack differ in widths")
+        widths, geometry = specs[0].widths, specs[0].geometry
+        alike = all(s.widths == widths and s.geometry == geometry for s in specs)
+        expect(alike, "networks of a stack differ in widths or convolutions")
         for field in _fields(specs):
-            for layer, (fan_in, width) in enumerate(zip(widths, widths[1:], strict=False)):
-                shape = [len(specs), width] + [fan_in] * (field == "weight")
-                expected[f"stack.{index}.{field}.{layer}"] = torch.float32, shape
+            for number, spec in enumerate(specs[0].layers):
+                shape = [len(specs), spec.width]
+                shape += [widths[number], *spec.kernel_shape] if field == "weight" else []
+                expected[f"stack.{index}.{field}.{number}"] = torch.float32, shape
     for index, group in enumerate(estimators):
         dtype, widths = _estimator_files.DTYPES[group["dtype"]], group["widths"]
         for layer, (fan_in, width) in enumerate(zip(widths, widths[1:], strict=False)):

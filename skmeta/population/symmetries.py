@@ -14,14 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skmeta._validation import check_generator
+from skmeta._validation import check_generator, check_in_range
 from skmeta.population.architecture import Architecture, Layer
 from skmeta.population.stack import Record
 
 HOMOGENEOUS = ("identity", "relu", "leaky_relu")
 """Activations with f(c x) = c f(x) for every c > 0."""
 
-MAX_FACTOR = 2.0
+ODD = ("identity", "tanh")
+"""Activations with f(-x) = -f(x)."""
 
 
 def permute(records: Sequence[Record], random_state: Any = None) -> list[Record]:
@@ -69,31 +70,40 @@ def apply_permutations(record: Record, permutations: Sequence[Tensor]) -> Record
     return Record(record.architecture, tensors)
 
 
-def rescale(records: Sequence[Record], random_state: Any = None) -> list[Record]:
-    """Return records with positively rescaled hidden neurons, factors between 1/2 and 2.
+def rescale(
+    records: Sequence[Record], random_state: Any = None, *, max_scale: float = 2.0
+) -> list[Record]:
+    """Return records with rescaled hidden neurons.
 
-    A neuron is rescaled where the layer can scale its output: behind a positively
-    homogeneous activation, or by the scale and shift of a normalisation.
+    A neuron is multiplied by a positive factor behind a positively homogeneous activation, by
+    a sign behind an odd one, and by both where the scale and shift of a normalisation or the
+    identity allow it. Factors are log-uniform from ``1 / max_scale`` to ``max_scale``.
     """
+    check_in_range("max_scale", max_scale, owner="rescaled", low=1.0)
     generator = check_generator(random_state)
-    return [_rescaled(record, generator) for record in records]
+    return [_rescaled(record, generator, max_scale) for record in records]
 
 
-def _rescaled(record: Record, generator: torch.Generator) -> Record:
+def _rescaled(record: Record, generator: torch.Generator, max_scale: float) -> Record:
     architecture, old = record.architecture, record.tensors
     factors = [torch.ones(width) for width in architecture.widths]
     for states, indices in tied_neurons(architecture):
-        if all(_can_scale(architecture.layers[state - 1]) for state in states):
-            exponent = 2 * torch.rand(len(indices), generator=generator) - 1
-            for state in states:
-                factors[state][indices] = MAX_FACTOR**exponent
+        factor, layers = torch.ones(len(indices)), [architecture.layers[s - 1] for s in states]
+        if all(_can_scale(layer, HOMOGENEOUS) for layer in layers):
+            factor = max_scale ** (2 * torch.rand(len(indices), generator=generator) - 1)
+        if all(_can_scale(layer, ODD) for layer in layers):
+            factor = factor * (2 * torch.randint(2, (len(indices),), generator=generator) - 1)
+        for state in states:
+            factors[state][indices] = factor
     tensors = {field: list(values) for field, values in old.items()}
     for index, layer in enumerate(architecture.layers):
         weight = old["weight"][index]
         source, target = (factors[i].to(weight) for i in (index, index + 1))
-        weight = weight / source
+        # Against (out, in) or, of a convolution, (out, in, height, width).
+        ones = (1,) * (weight.ndim - 2)
+        weight = weight / source.view(-1, *ones)
         if layer.norm == "none":
-            weight = weight * target[:, None]
+            weight = weight * target.view(-1, 1, *ones)
             tensors["bias"][index] = old["bias"][index] * target
         elif layer.affine:
             tensors["scale"][index] = old["scale"][index] * target
@@ -102,15 +112,18 @@ def _rescaled(record: Record, generator: torch.Generator) -> Record:
     return Record(architecture, tensors)
 
 
-def _can_scale(layer: Layer) -> bool:
-    """Whether scaling a layer's parameters by c > 0 scales its neurons' outputs by c."""
-    homogeneous = layer.activation in HOMOGENEOUS
+def _can_scale(layer: Layer, activations: Sequence[str]) -> bool:
+    """Whether scaling a layer's parameters scales its neurons' outputs.
+
+    ``activations`` are those that commute with the factors in question.
+    """
+    commutes = layer.activation in activations
     if layer.norm == "none":
-        return homogeneous
+        return commutes
     if layer.norm_after:
         # What a skip connection adds in front of the normalisation would have to stay.
         return layer.affine and not (layer.skip_before and layer.skips)
-    return layer.affine and homogeneous
+    return layer.affine and commutes
 
 
 def tied_neurons(architecture: Architecture) -> Iterator[tuple[tuple[int, ...], Tensor]]:

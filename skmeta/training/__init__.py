@@ -2,7 +2,7 @@
 
 from skmeta.training.loop import StackTrainer, TrainingResult, per_network, train_stack
 from skmeta.training.losses import CrossEntropy
-from skmeta.training.rules import RULES, SGD, Adam
+from skmeta.training.rules import RULES, SGD, Adam, RMSprop
 from skmeta.training.sampling import ShuffledRows, StratifiedRows
 from skmeta.training.threads import keep_freed_memory, single_thread
 
@@ -10,6 +10,7 @@ __all__ = [
     "RULES",
     "SGD",
     "Adam",
+    "RMSprop",
     "ShuffledRows",
     "StackTrainer",
     "StratifiedRows",

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from skmeta.population import Parameters, Stack
+from skmeta.population.convolution import as_positions
 from skmeta.population.stack import runs_of
 
 _aten = torch.ops.aten
@@ -166,6 +167,7 @@ class LayerPlan:
 class _Trace:
     """What the backward pass of a layer needs."""
 
+    incoming: Tensor
     activated: Tensor
     inputs: list[Tensor]
     normal: list[tuple[Tensor, ...]]
@@ -196,6 +198,8 @@ class Backprop:
         dropout: Callable[[int, Tensor], Tensor | None],
     ) -> None:
         self.params, self.gradients, self.dropout = params, gradients, dropout
+        self.channels = stack.widths[0]
+        self.convolutions = [stack.convolution(index) for index in range(stack.depth)]
         self.plans = [LayerPlan(stack, index) for index in range(stack.depth)]
         self.states: list[Tensor] = []
         self.traces: list[_Trace] = []
@@ -207,20 +211,26 @@ class Backprop:
 
     def forward(self, X: Tensor) -> Tensor:
         """Map rows ``(n, n_samples, n_inputs)`` to outputs ``(n, n_samples, n_outputs)``."""
-        self.states, self.traces = [X], []
-        for index, plan in enumerate(self.plans):
+        first = X if self.convolutions[0] is None else as_positions(X, self.channels)
+        self.states, self.traces = [first], []
+        for index, (plan, convolution) in enumerate(
+            zip(self.plans, self.convolutions, strict=True)
+        ):
             weight, bias, scale, shift = (field[index] for field in self.params)
-            z = torch.baddbmm(bias[:, None], self.states[-1], weight.transpose(1, 2))
+            incoming = self.states[-1]
+            if convolution is not None:
+                incoming, weight = convolution.patches(incoming), convolution.matrix(weight)
+            z = torch.baddbmm(bias[:, None], incoming, weight.transpose(1, 2))
             normal = plan.normalise(z, scale, shift)
             inputs = [] if plan.trivial else plan.activate(z)
             h = z.clone() if plan.skips else z
             for source, rows in plan.skips:
                 _add(h, self.states[source], rows)
             mask = self.dropout(index + 1, h)
-            self.traces.append(_Trace(z, inputs, normal, mask))
+            self.traces.append(_Trace(incoming, z, inputs, normal, mask))
             if mask is not None:
                 h = h.mul_(mask) if plan.skips else h * mask
-            self.states.append(h)
+            self.states.append(h if convolution is None else convolution.pool(h))
         return self.states[-1]
 
     def backward(self, gradient: Tensor) -> None:
@@ -230,6 +240,8 @@ class Backprop:
         for index in reversed(range(len(self.plans))):
             plan, trace, g = self.plans[index], self.traces[index], arrived[index + 1]
             assert g is not None
+            if (convolution := self.convolutions[index]) is not None:
+                g = convolution.pool_backward(g)
             if trace.mask is not None:
                 g.mul_(trace.mask)
             for source, rows in plan.skips:
@@ -245,19 +257,21 @@ class Backprop:
             self._linear_backward(index, g, arrived)
 
     def _linear_backward(self, index: int, g: Tensor, arrived: list[Tensor | None]) -> None:
-        h, weight, slot = (
-            self.states[index],
-            self.params.weight[index],
-            self.gradients.weight[index],
-        )
+        h, weight = self.traces[index].incoming, self.params.weight[index]
+        convolution = self.convolutions[index]
         torch.sum(g, 1, out=self.gradients.bias[index])
-        if weight.shape[1] > weight.shape[2]:
+        if g.shape[2] > h.shape[2]:
             # With few inputs the transposed product is up to six times faster.
             product = torch.bmm(h.transpose(1, 2), g).transpose(1, 2)
         else:
             product = torch.bmm(g.transpose(1, 2), h)
-        slot.copy_(product)  # faster than a product that writes into a slice
-        if index and (before := arrived[index]) is not None:
+        if convolution is not None:
+            product = convolution.filters(product)
+        # Faster than a product that writes into a slice.
+        self.gradients.weight[index].copy_(product)
+        if index and convolution is not None:
+            arrived[index] = convolution.patches_backward(g, weight)
+        elif index and (before := arrived[index]) is not None:
             before.baddbmm_(g, weight)
         elif index:
             arrived[index] = torch.bmm(g, weight)

@@ -88,7 +88,7 @@ class StackTrainer:
         Per network.
     seeds : sequence of int
         One per network; they decide batches and dropout.
-    rule : {"adam", "adamw", "sgd"}
+    rule : {"adam", "adamw", "sgd", "rmsprop"}
         Update rule.
     train_mode : bool, default=True
         Dropout and batch statistics, as for training from scratch. Fine-tuning keeps the

@@ -1,4 +1,4 @@
-"""Update rules on stacked parameters: SGD, Adam and AdamW with one setting per network.
+"""Update rules on stacked parameters: SGD, RMSprop, Adam and AdamW, one setting per network.
 
 Each rule is that of ``torch.optim``, applied to a ``(n, n_parameters)`` tensor in place.
 """
@@ -35,6 +35,33 @@ class SGD:
         else:
             self.velocity.mul_(self.momentum).add_(gradient)
         flat.addcmul_(self.velocity, lr, value=-1.0)
+
+
+class RMSprop:
+    """RMSprop with L2 weight decay, without momentum.
+
+    Parameters
+    ----------
+    weight_decay : Tensor of shape (n, 1)
+        Per network.
+    alpha, eps : float
+        As in ``torch.optim.RMSprop``.
+    """
+
+    def __init__(self, weight_decay: Tensor, *, alpha: float = 0.99, eps: float = 1e-8) -> None:
+        self.weight_decay, self.alpha, self.eps = weight_decay, alpha, eps
+        self._decays = bool(weight_decay.any())
+        self.square: Tensor | None = None
+
+    def step(self, flat: Tensor, gradient: Tensor, lr: Tensor) -> None:
+        """Update ``flat`` in place; all are ``(n, P)``, the learning rate ``(n, 1)``."""
+        if self._decays:
+            gradient = gradient.addcmul(flat, self.weight_decay)
+        if self.square is None:
+            self.square = torch.zeros_like(flat)
+        self.square.mul_(self.alpha).addcmul_(gradient, gradient, value=1 - self.alpha)
+        update = self.square.sqrt().add_(self.eps).reciprocal_().mul_(gradient)
+        flat.addcmul_(update, lr, value=-1.0)
 
 
 class Adam:
@@ -94,12 +121,14 @@ class Adam:
         flat.addcmul_(self.update, lr)
 
 
-RULES = ("adam", "adamw", "sgd")
+RULES = ("adam", "adamw", "sgd", "rmsprop")
 """Names of the update rules."""
 
 
-def make_rule(name: str, weight_decay: Tensor) -> SGD | Adam:
+def make_rule(name: str, weight_decay: Tensor) -> SGD | RMSprop | Adam:
     """Return a fresh rule by name."""
     if name == "sgd":
         return SGD(weight_decay)
+    if name == "rmsprop":
+        return RMSprop(weight_decay)
     return Adam(weight_decay, decoupled=name == "adamw")

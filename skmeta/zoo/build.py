@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 import warnings
 from collections.abc import Iterable, Sequence
@@ -19,7 +20,7 @@ from tqdm.auto import tqdm
 
 from skmeta._validation import check_in_range, check_rng
 from skmeta.datasets import Task
-from skmeta.population import Population, Stack, forward
+from skmeta.population import Population, Stack, run_stack
 from skmeta.population.initialization import initial_records
 from skmeta.population.storage import PopulationFileError
 from skmeta.training import (
@@ -29,8 +30,11 @@ from skmeta.training import (
     single_thread,
     train_stack,
 )
+from skmeta.zoo.cnn_space import CNNSearchSpace
 from skmeta.zoo.grouping import plan_groups
 from skmeta.zoo.search_space import MLPSearchSpace, Run
+
+SearchSpace = MLPSearchSpace | CNNSearchSpace
 
 _VALIDATION_SHARE = 0.1
 _CACHE_VERSION = 1  # raise it when the same arguments begin to give another zoo
@@ -40,7 +44,7 @@ def make_zoo(
     task: Task,
     n_networks: int = 500,
     *,
-    search_space: MLPSearchSpace | None = None,
+    search_space: SearchSpace | None = None,
     like: Any = None,
     epochs: int = 10,
     n_checkpoints: int = 3,
@@ -53,8 +57,9 @@ def make_zoo(
     """Train a population of classifiers on one task, vectorised.
 
     Networks that can share a program (batch size, depth, similar widths) are trained
-    together as stacked tensors with Adam and cross-entropy on 90 % of the task's rows;
-    the rest measures the validation columns of the metadata.
+    together as stacked tensors with cross-entropy, and Adam unless the search space says
+    otherwise, on 90 % of the task's rows; the rest measures the validation columns of the
+    metadata. No network has seen these rows.
 
     Parameters
     ----------
@@ -62,7 +67,7 @@ def make_zoo(
         Classification task to train on.
     n_networks : int, default=500
         Number of training runs; the population holds ``n_checkpoints`` networks of each.
-    search_space : MLPSearchSpace, optional
+    search_space : MLPSearchSpace or CNNSearchSpace, optional
         What architectures and hyper-parameters are sampled from; default is table 2 of
         the paper on learned editing.
     like : network, optional
@@ -140,9 +145,7 @@ def make_zoo(
     return _assemble([parts[number] for number in range(len(groups))])
 
 
-def _sample_runs(
-    space: MLPSearchSpace, task: Task, n_networks: int, random_state: Any
-) -> list[Run]:
+def _sample_runs(space: SearchSpace, task: Task, n_networks: int, random_state: Any) -> list[Run]:
     # A stream per run: what a run is does not depend on how many there are.
     root = np.random.SeedSequence(int(check_rng(random_state).integers(2**63)))
     streams = map(np.random.default_rng, root.spawn(n_networks))
@@ -159,7 +162,7 @@ def _sample_runs(
                 f"make_zoo needs networks with {task.n_features} inputs and {task.n_classes} "
                 f"class logits, as the task has features and classes. Got {got.n_inputs} inputs "
                 f"and {got.n_outputs} {got.output}; change 'like' or the search space's "
-                "'architecture'."
+                "'architecture' or 'input_shape'."
             )
     return runs
 
@@ -169,7 +172,7 @@ def _kept_epochs(epochs: int, n_checkpoints: int) -> list[int]:
     return np.linspace(first, epochs, n_checkpoints).round().astype(int).tolist()
 
 
-def _search_space(search_space: MLPSearchSpace | None, like: Any) -> MLPSearchSpace:
+def _search_space(search_space: SearchSpace | None, like: Any) -> SearchSpace:
     if like is None:
         return search_space or MLPSearchSpace()
     if search_space is not None:
@@ -198,7 +201,13 @@ def _train_group(
     X, y, _ = task.tensors(device)
     train, validation = (torch.as_tensor(part, device=X.device) for part in rows)
     initial, training = zip(*(run.seeds for run in runs), strict=True)
-    records = initial_records([r.architecture for r in runs], seeds=initial)
+    train = train[: math.ceil(runs[0].fraction * len(train))]
+    records = initial_records(
+        [r.architecture for r in runs],
+        seeds=initial,
+        schemes=[r.initialization for r in runs],
+        scales=[r.init_scale for r in runs],
+    )
     stack = Stack.merge([Stack.from_records([record]) for record in records]).to(X.device)
     with single_thread():
         trainer = StackTrainer(
@@ -206,6 +215,7 @@ def _train_group(
             lr=torch.tensor([r.learning_rate for r in runs]),
             weight_decay=torch.tensor([r.weight_decay for r in runs]),
             seeds=training,
+            rule=runs[0].rule,
         )
         result = train_stack(
             trainer,
@@ -239,13 +249,12 @@ def _metadata(
     frame = pd.DataFrame([run.description for run in runs])
     frame.insert(0, "run", list(positions))
     frame.insert(1, "epoch", epoch)
-    with torch.no_grad():
-        logits = forward(stack, X)
-        labels = y.expand(len(stack), -1)
-        every = torch.arange(len(y), device=y.device).expand(len(stack), -1)
-        frame["validation_loss"] = CrossEntropy(y)(logits, every).cpu().double().numpy()
-        correct = (logits.argmax(-1) == labels).double().mean(1)
-        frame["validation_accuracy"] = correct.cpu().numpy()
+    logits = run_stack(stack, X)
+    labels = y.expand(len(stack), -1)
+    every = torch.arange(len(y), device=y.device).expand(len(stack), -1)
+    frame["validation_loss"] = CrossEntropy(y)(logits, every).cpu().double().numpy()
+    correct = (logits.argmax(-1) == labels).double().mean(1)
+    frame["validation_accuracy"] = correct.cpu().numpy()
     return frame
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from skmeta.population.blocks import run_key
+from skmeta.population.running import numbers_per_row
 from skmeta.zoo.search_space import Run
 
 # Measured seconds on one core: per layer and step of a group, per padded weight and row, per
@@ -14,13 +15,16 @@ _SECONDS_PER_LAYER = 1e-3
 _SECONDS_PER_WEIGHT = 3e-11
 _SECONDS_PER_NEURON = 4e-9
 _MAX_NETWORKS = 64
+# Of the largest patches of a step: larger groups of convolutional networks leave the cache.
+_MAX_NUMBERS = 2**22
 
 
 def plan_groups(runs: Sequence[Run]) -> list[list[int]]:
-    """Group runs that share a program: equal batch size and depth, similar widths.
+    """Group runs that share a program: equal batch size, depth and training, similar widths.
 
-    Groups of identical widths are merged as long as the padding costs less than another
-    group would. The plan depends on the runs alone, so that a zoo is reproducible.
+    Convolutional networks also share their images and convolutions. Groups of identical
+    widths are merged as long as the padding costs less than another group would. The plan
+    depends on the runs alone, so that a zoo is reproducible.
 
     Returns
     -------
@@ -31,17 +35,27 @@ def plan_groups(runs: Sequence[Run]) -> list[list[int]]:
     by_program: dict[tuple, dict[tuple[int, ...], list[int]]] = {}
     for i, run in enumerate(runs):
         widths = run.architecture.widths
-        program = (run.batch_size, run.architecture.depth)
+        program = (
+            *(run.batch_size, run.architecture.depth, run.rule, run.fraction),
+            repr(run.architecture.geometry),
+        )
         by_program.setdefault(program, {}).setdefault(widths, []).append(i)
     groups = []
-    for (batch_size, _), by_widths in sorted(by_program.items()):
+    for (batch_size, *_), by_widths in sorted(by_program.items()):
         for members in _merge(sorted(by_widths.items()), batch_size):
             members.sort(key=lambda i: (run_key(runs[i].architecture), i))
-            groups += [
-                members[start : start + _MAX_NETWORKS]
-                for start in range(0, len(members), _MAX_NETWORKS)
-            ]
+            size = group_size(runs[members[0]])
+            groups += [members[start : start + size] for start in range(0, len(members), size)]
     return groups
+
+
+def group_size(run: Run) -> int:
+    """Return how many networks like that of a run are trained at once."""
+    architecture = run.architecture
+    if architecture.input_shape is None:
+        return _MAX_NETWORKS
+    numbers = run.batch_size * numbers_per_row(architecture, architecture.widths)
+    return min(max(_MAX_NUMBERS // numbers, 1), _MAX_NETWORKS)
 
 
 def _merge(parts: list[tuple[tuple[int, ...], list[int]]], batch_size: int) -> list[list[int]]:

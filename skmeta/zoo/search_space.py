@@ -11,13 +11,22 @@ from skmeta.population import Architecture, Layer
 
 @dataclass(frozen=True)
 class Run:
-    """One training run of a zoo: an architecture and its hyper-parameters."""
+    """One training run of a zoo: an architecture and its hyper-parameters.
+
+    ``rule`` is one of ``skmeta.training.RULES``, ``initialization`` one of
+    ``skmeta.population.INITIALIZATIONS``, whose weights ``init_scale`` multiplies;
+    ``fraction`` is the share of the training rows that the run sees.
+    """
 
     architecture: Architecture
     batch_size: int
     learning_rate: float
     weight_decay: float
     seed: int
+    rule: str = "adam"
+    initialization: str = "uniform"
+    init_scale: float = 1.0
+    fraction: float = 1.0
 
     @property
     def seeds(self) -> tuple[int, int]:
@@ -113,8 +122,8 @@ class MLPSearchSpace:
         return Run(
             architecture,
             batch_size=int(rng.choice(self.batch_sizes)),
-            learning_rate=_log_uniform(self.learning_rate, rng),
-            weight_decay=_log_uniform(self.weight_decay, rng),
+            learning_rate=log_uniform(self.learning_rate, rng),
+            weight_decay=log_uniform(self.weight_decay, rng),
             seed=int(rng.integers(2**62)),
         )
 
@@ -135,5 +144,6 @@ class MLPSearchSpace:
         return Architecture(n_inputs, (*layers, Layer(n_outputs)))
 
 
-def _log_uniform(bounds: tuple[float, float], rng: np.random.Generator) -> float:
+def log_uniform(bounds: tuple[float, float], rng: np.random.Generator) -> float:
+    """Draw a number whose logarithm is uniform between the bounds."""
     return float(np.exp(rng.uniform(*np.log(bounds))))

@@ -18,6 +18,7 @@ OPTIMIZERS = {
     "sgd": lambda params, **kw: torch.optim.SGD(params, momentum=0.9, **kw),
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
 }
 
 

@@ -68,7 +68,9 @@ def _is_network(value: Any) -> bool:
     return isinstance(value, nn.Module | BaseEstimator) or skorch_net.handles(value)
 
 
-def read(network: Any, position: int = 0) -> Record:
+def read(
+    network: Any, position: int = 0, input_shape: tuple[int, int, int] | None = None
+) -> Record:
     """Return a network as an architecture and float32 tensors.
 
     Parameters
@@ -77,10 +79,14 @@ def read(network: Any, position: int = 0) -> Record:
         A trained network; it is not changed.
     position : int, default=0
         Where the network stands in its list, for error messages.
+    input_shape : (int, int, int), optional
+        Channels, height and width of the images that a convolutional module takes.
     """
     name = f"Network {position} ({type(network).__name__})"
     try:
-        record = _adapter(network).read(network)
+        adapter = _adapter(network)
+        images = {} if adapter is sklearn_mlp else {"input_shape": input_shape}
+        record = adapter.read(network, **images)
     except UnsupportedNetworkError as error:
         raise UnsupportedNetworkError(f"{name} is not supported: {error}") from error
     except NotFittedError as error:

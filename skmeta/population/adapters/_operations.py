@@ -67,6 +67,19 @@ _ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
 Operation = tuple[str, Any] | str
 
 
+def convolution(module: nn.Conv2d) -> dict[str, Any] | str:
+    """Return the options of a layer for a convolution, or what is wrong with it."""
+    padding = module.padding
+    if padding == "same" and all(k % 2 for k in module.kernel_size):
+        padding = tuple(k // 2 for k in module.kernel_size)
+    padding = (0, 0) if padding == "valid" else padding
+    if module.groups != 1 or module.dilation != (1, 1) or module.padding_mode != "zeros":
+        return "must have groups=1, dilation=1 and padding_mode='zeros'"
+    if isinstance(padding, str):
+        return "pads an even kernel unevenly; give the padding as numbers"
+    return {"kernel": module.kernel_size, "stride": module.stride, "padding": padding}
+
+
 def is_addition(node: fx.Node) -> bool:
     """Whether a node of a graph is an addition."""
     return node.target in _ADDITIONS
@@ -84,6 +97,10 @@ def from_module(module: nn.Module) -> Operation:
         return "identity", None
     if kind is nn.Flatten:
         return _flatten(module.start_dim, module.end_dim)
+    if kind is nn.Unflatten:
+        return _unflatten(module.dim, module.unflattened_size)
+    if kind is nn.AdaptiveAvgPool2d:
+        return _adaptive_pool(module.output_size)
     if kind in (nn.Softmax, nn.LogSoftmax):
         return _tail("softmax" if kind is nn.Softmax else "log_softmax", module.dim)
     return "is not a supported module"
@@ -113,6 +130,14 @@ def from_call(node: fx.Node) -> Operation:
         given = {"start_dim": 0, "end_dim": -1}
         given |= {**dict(zip(given, args, strict=False)), **kwargs}
         return _flatten(given["start_dim"], given["end_dim"])
+    if target in (torch.unflatten, "unflatten"):
+        given = {**dict(zip(("dim", "sizes"), args, strict=False)), **kwargs}
+        return _unflatten(given.get("dim"), given.get("sizes"))
+    if target is F.adaptive_avg_pool2d:
+        return _adaptive_pool(args[0] if args else kwargs.get("output_size"))
+    if target in (torch.mean, "mean"):
+        given = {"keepdim": False} | dict(zip(("dim", "keepdim"), args, strict=False)) | kwargs
+        return _mean(given.get("dim"), given["keepdim"])
     if target in (torch.squeeze, "squeeze"):
         dim = args[0] if args else kwargs.get("dim")
         return ("squeeze", None) if dim in (1, -1) else "must squeeze the last axis, dim=-1"
@@ -128,8 +153,26 @@ def _activation(name: str, given: dict[str, Any]) -> Operation:
 
 
 def _flatten(start: Any, end: Any) -> Operation:
-    # Networks take rows: behind the first axis there is one axis only.
-    return ("identity", None) if start == 1 and end in (1, -1) else "flattens the samples"
+    # Behind the first axis rows have one axis, and pooled images two more of size 1.
+    return ("flatten", None) if start == 1 and end in (1, 3, -1) else "flattens the samples"
+
+
+def _unflatten(dim: Any, sizes: Any) -> Operation:
+    good = dim in (1, -1) and isinstance(sizes, tuple | list) and len(sizes) == 3
+    if not good or any(type(size) is not int or size < 1 for size in sizes):
+        return "must unflatten axis 1 into (channels, height, width), known sizes all"
+    return "unflatten", tuple(sizes)
+
+
+def _adaptive_pool(size: Any) -> Operation:
+    return ("pool", None) if size in (1, (1, 1), [1, 1]) else "must pool to size 1"
+
+
+def _mean(dim: Any, keepdim: Any) -> Operation:
+    axes = sorted(dim) if isinstance(dim, tuple | list) else dim
+    if axes not in ([2, 3], [-2, -1]):
+        return "must take the mean over the axes (2, 3) of an image"
+    return "pool", None if keepdim else "flat"
 
 
 def _tail(kind: str, dim: Any) -> Operation:

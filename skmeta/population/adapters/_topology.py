@@ -19,14 +19,15 @@ from skmeta.population.adapters._common import UnsupportedNetworkError
 from skmeta.population.architecture import Layer
 
 SUPPORTED = (
-    "Supported are Linear, BatchNorm1d, LayerNorm, Dropout, Identity, Flatten, the activations "
-    "relu, leaky_relu, gelu, tanh, sigmoid, silu, elu and softplus with default parameters, "
-    "additive skip connections between layers of equal width, and a Softmax, LogSoftmax or "
-    "Sigmoid at the end."
+    "Supported are Linear, Conv2d with global mean pooling behind the last, BatchNorm1d, "
+    "LayerNorm, Dropout, Identity, Flatten, the activations relu, leaky_relu, gelu, tanh, "
+    "sigmoid, silu, elu and softplus with default parameters, additive skip connections "
+    "between layers of equal width, and a Softmax, LogSoftmax or Sigmoid at the end."
 )
 
-# One letter per operation: [n]ormalisation, [s]kip connection, [a]ctivation.
+# One letter per operation: [n]ormalisation, [s]kip connection, [a]ctivation, [p]ooling.
 _PATTERNS = (
+    (re.compile("a?p"), {"pool": "mean"}),
     (re.compile("(n?)(a?)s*"), {"norm_after": False, "skip_before": False}),
     (re.compile("(n?)(s+)(a?)"), {"norm_after": False, "skip_before": True}),
     (re.compile("a?ns*"), {"norm_after": True, "skip_before": False}),
@@ -40,9 +41,9 @@ _TAILS = ("softmax", "log_softmax", "squeeze")
 class Op:
     """An operation behind a linear layer.
 
-    ``kind`` is "norm", "skip", "activation", "dropout" or one of the tails; ``what`` is
-    the path of the normalisation, the source of the skip connection, the name of the
-    activation or the rate of the dropout.
+    ``kind`` is "norm", "skip", "activation", "dropout", "pool", "flatten" or one of the
+    tails; ``what`` is the path of the normalisation, the source of the skip connection, the
+    name of the activation, the rate of the dropout, or "flat" of a pooling that leaves no axes.
     """
 
     kind: str
@@ -58,8 +59,13 @@ class Value:
 
     @property
     def lasting(self) -> tuple[Op, ...]:
-        """The operations that act in evaluation, all but dropout."""
-        return tuple(op for op in self.ops if op.kind != "dropout")
+        """The operations that act in evaluation: neither dropout nor changes of the shape."""
+        return tuple(op for op in self.ops if op.kind not in ("dropout", "flatten"))
+
+    @property
+    def pooled(self) -> bool:
+        """Whether there is a pooling among the operations."""
+        return any(op.kind == "pool" for op in self.ops)
 
 
 @dataclass(frozen=True)
@@ -68,12 +74,15 @@ class Topology:
 
     ``names[l]`` maps fields of a record to entries of the module's ``state_dict``; ``tail``
     is "none", "softmax", "log_softmax" or "sigmoid", the operation behind the outputs.
+    ``n_inputs`` of a convolutional network are the channels; ``input_shape`` is known if the
+    network itself makes images of rows.
     """
 
     n_inputs: int
     layers: tuple[Layer, ...]
     names: tuple[dict[str, str], ...]
     tail: str
+    input_shape: tuple[int, int, int] | None = None
 
 
 def read_topology(module: nn.Module, *, values: bool = False) -> Topology:
@@ -125,6 +134,7 @@ class _Reader:
         self.states: list[Value] = []
         self.used: set[str] = set()
         self.output: Value | None = None
+        self.input_shape: tuple[int, int, int] | None = None
 
     # -- the walk ------------------------------------------------------------------------
 
@@ -149,7 +159,7 @@ class _Reader:
             self._fail("is used more than once", where)
         self.used.add(path)
         value = self._value(node.args[0] if len(node.args) == 1 else None, where)
-        if type(module) is nn.Linear:
+        if type(module) in (nn.Linear, nn.Conv2d):
             return self._linear(value, path, where)
         if isinstance(module, nn.BatchNorm1d | nn.LayerNorm):
             self._check_norm(module, path, where)
@@ -175,12 +185,20 @@ class _Reader:
         return value
 
     def _append(self, value: Value, op: Op, where: str) -> Value:
-        if op.kind == "identity":
+        if op.kind == "identity" or (op.kind == "flatten" and value.state == 0):
+            return value
+        if value.state == 0 and op.kind == "unflatten":
+            self.input_shape = op.what
             return value
         if value.state != len(self.linears):
             self._fail("branches off behind a state that the next layer has taken", where)
         if value.state == 0 and op.kind != "dropout":
-            self._fail("stands before the first Linear", where)
+            self._fail("stands before the first Linear or Conv2d", where)
+        image, pooled = self._is_image(value), value.pooled
+        if image and (op.kind in ("norm", "skip") or (op.kind == "flatten" and not pooled)):
+            self._fail("acts on an image, as only activations, Dropout and pooling may", where)
+        if op.kind == "unflatten" or (op.kind == "pool" and (pooled or not image)):
+            self._fail("does not act on the image behind a Conv2d", where)
         return Value(value.state, (*value.ops, op))
 
     def _linear(self, value: Value, path: str, where: str) -> Value:
@@ -188,6 +206,14 @@ class _Reader:
             self._fail("does not take the output of the layer before it", where)
         # Nobody but the next layer may close a state: a skip connection from it compares
         # with what that layer took.
+        image = value.state == 0 or (self._is_image(value) and not value.pooled)
+        if isinstance(self.modules[path], nn.Conv2d):
+            if not image:
+                self._fail("takes something else than an image", where)
+            if isinstance(geometry := operations.convolution(self.modules[path]), str):
+                self._fail(geometry, where)
+        elif self._is_image(value):
+            self._fail("takes an image; pool it over all positions and flatten it", where)
         self.states.append(value)
         self.linears.append(path)
         self._check_parameters(path, where)
@@ -214,9 +240,14 @@ class _Reader:
         return self._append(target, Op("skip", source.state), where)
 
     def _width(self, state: int) -> int:
-        if state == 0:
-            return self.modules[self.linears[0]].in_features
-        return self.modules[self.linears[state - 1]].out_features
+        weight = self.modules[self.linears[max(state - 1, 0)]].weight
+        return weight.shape[0] if state else weight.shape[1]
+
+    def _is_image(self, value: Value) -> bool:
+        """Whether a value is that of a convolution and still has a height and a width."""
+        if not value.state or type(self.modules[self.linears[value.state - 1]]) is nn.Linear:
+            return False
+        return Op("pool", "flat") not in value.ops and Op("flatten") not in value.ops
 
     # -- checks of modules ---------------------------------------------------------------
 
@@ -254,6 +285,8 @@ class _Reader:
     def topology(self, *, keep_sigmoid: bool) -> Topology:
         if not self.linears or self.output is None or self.output.state != len(self.linears):
             self._fail("does not return the output of its last Linear", "forward")
+        if self._is_image(self.output):
+            self._fail("returns an image; pool it over all positions and flatten it", "forward")
         ops, tail = list(self.output.lasting), "none"
         if ops and ops[-1].kind == "squeeze":
             if self._width(len(self.linears)) != 1:
@@ -268,7 +301,7 @@ class _Reader:
         self.states.append(Value(self.output.state, (*ops, *dropped)))
         layers = tuple(self._layer(index) for index in range(len(self.linears)))
         names = tuple(self._names(index) for index in range(len(self.linears)))
-        return Topology(self._width(0), layers, names, tail)
+        return Topology(self._width(0), layers, names, tail, self.input_shape)
 
     def _layer(self, index: int) -> Layer:
         value, path = self.states[index + 1], self.linears[index]
@@ -295,7 +328,10 @@ class _Reader:
                 options |= {"affine": norm.weight is not None, "eps": norm.eps}
         skips = tuple(op.what for op in value.ops if op.kind == "skip")
         options |= {"skips": skips, "dropout": dropout, "bias": linear.bias is not None}
-        return Layer(linear.out_features, **options)
+        geometry = operations.convolution(linear) if isinstance(linear, nn.Conv2d) else {}
+        if isinstance(geometry, dict):  # what is wrong with it was said before
+            options |= geometry
+        return Layer(self._width(index + 1), **options)
 
     def _names(self, index: int) -> dict[str, str]:
         path = self.linears[index]

@@ -23,7 +23,7 @@ def handles(network: Any) -> bool:
     return skorch is not None and isinstance(network, skorch.NeuralNet)
 
 
-def read(network: Any) -> Record:
+def read(network: Any, input_shape: tuple[int, int, int] | None = None) -> Record:
     """Return the module of an initialized net as a record.
 
     The kind of the net says what the outputs mean: two logits for a
@@ -34,7 +34,7 @@ def read(network: Any) -> Record:
         raise NotFittedError(f"This {type(network).__name__} is not initialized. Call fit first.")
     kind = _kind(network)
     if kind is None:
-        return torch_modules.read(network.module_)
+        return torch_modules.read(network.module_, input_shape)
     topology = _topology(network)
     allowed = {"binary": ("none", "sigmoid"), "values": ("none",), "logits": _tails(network)}
     if topology.tail not in allowed[kind]:
@@ -44,7 +44,7 @@ def read(network: Any) -> Record:
             "CrossEntropyLoss and logits, or NLLLoss and a Softmax; NeuralNetBinaryClassifier "
             "with one logit; NeuralNetRegressor with plain outputs."
         )
-    return torch_modules.record_of(network.module_, topology, kind)
+    return torch_modules.record_of(network.module_, topology, kind, input_shape)
 
 
 def _kind(network: Any) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from skmeta.population.adapters._common import (
 )
 from skmeta.population.adapters._topology import Topology, read_topology
 from skmeta.population.architecture import Architecture
-from skmeta.population.modules import MLP, tensor_names
+from skmeta.population.modules import CNN, MLP, tensor_names
 from skmeta.population.stack import Record
 
 
@@ -29,14 +30,18 @@ def handles(network: Any) -> bool:
 
 
 def topology_of(module: nn.Module, *, values: bool = False) -> Topology:
-    """Return what a module computes; an :class:`MLP` knows it itself."""
-    if type(module) is MLP:
-        spec = module.architecture
-        return Topology(spec.n_inputs, spec.layers, tensor_names(spec), "none")
+    """Return what a module computes; an :class:`MLP` or a :class:`CNN` knows it itself."""
+    if (spec := _own_spec(module)) is not None:
+        return Topology(spec.widths[0], spec.layers, tensor_names(spec), "none", spec.input_shape)
     return read_topology(module, values=values)
 
 
-def read(network: nn.Module) -> Record:
+def _own_spec(module: nn.Module) -> Architecture | None:
+    # A subclass may compute something else.
+    return module.architecture if type(module) is MLP or type(module) is CNN else None
+
+
+def read(network: nn.Module, input_shape: tuple[int, int, int] | None = None) -> Record:
     """Return a module as a record.
 
     A softmax at the end is left out: its inputs are the logits. A sigmoid at the end means
@@ -45,13 +50,13 @@ def read(network: nn.Module) -> Record:
     activation.
     """
     topology = topology_of(network)
-    return record_of(network, topology, _meaning(network, topology))
+    return record_of(network, topology, _meaning(network, topology), input_shape)
 
 
 def _meaning(network: nn.Module, topology: Topology) -> str:
     last = topology.layers[-1]
-    if type(network) is MLP:
-        return network.architecture.output
+    if (spec := _own_spec(network)) is not None:
+        return spec.output
     if topology.tail == "sigmoid":
         return "binary" if last.width == 1 else "multilabel"
     if topology.tail == "none" and (last.width == 1 or last.activation != "identity"):
@@ -59,7 +64,12 @@ def _meaning(network: nn.Module, topology: Topology) -> str:
     return "logits"
 
 
-def record_of(module: nn.Module, topology: Topology, meaning: str) -> Record:
+def record_of(
+    module: nn.Module,
+    topology: Topology,
+    meaning: str,
+    input_shape: tuple[int, int, int] | None = None,
+) -> Record:
     """Collect the tensors of a module; ``meaning`` is an architecture's output or "binary"."""
     layers, binary = topology.layers, meaning == "binary"
     if binary:
@@ -74,7 +84,10 @@ def record_of(module: nn.Module, topology: Topology, meaning: str) -> Record:
         raise UnsupportedNetworkError(
             "a softmax over one output is constant. Use a sigmoid, or two outputs."
         )
-    record = Record.blank(Architecture(topology.n_inputs, layers, "logits" if binary else meaning))
+    shape = _image_shape(topology, input_shape)
+    n_inputs = topology.n_inputs if shape is None else math.prod(shape)
+    output = "logits" if binary else meaning
+    record = Record.blank(Architecture(n_inputs, layers, output, shape))
     state = module.state_dict(keep_vars=True)
     for index, names in enumerate(topology.names):
         for field, name in names.items():
@@ -82,6 +95,27 @@ def record_of(module: nn.Module, topology: Topology, meaning: str) -> Record:
             split = binary and index == len(layers) - 1
             record.tensors[field][index] = split_logistic(tensor) if split else tensor
     return record
+
+
+def _image_shape(
+    topology: Topology, given: tuple[int, int, int] | None
+) -> tuple[int, int, int] | None:
+    """Return the shape of the images of a convolutional network, from wherever it is known."""
+    if topology.layers[0].convolution is None:
+        return None
+    shape = topology.input_shape or given
+    way_out = (
+        "Pass Population(networks, input_shape=(channels, height, width)), or start the network "
+        "with nn.Unflatten(1, (channels, height, width)): it then takes rows."
+    )
+    if shape is None:
+        raise UnsupportedNetworkError(f"the size of its images is not known. {way_out}")
+    if given not in (None, shape) or len(shape) != 3 or shape[0] != topology.n_inputs:
+        raise ValueError(
+            f"it takes images of {topology.n_inputs} channel(s). Got the shape {shape} of the "
+            f"network and input_shape={given}. {way_out}"
+        )
+    return shape
 
 
 def _floating(state: dict[str, Tensor], name: str) -> Tensor:
