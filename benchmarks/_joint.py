@@ -14,9 +14,9 @@ LAM = 0.1
 BUDGET = 0.25
 
 
-def joint(experiment: Experiment, full: bool) -> pd.DataFrame:
+def joint(experiment: Experiment, max_epochs: int) -> pd.DataFrame:
     """Divergence, equalized odds and their objective on test rows; share of weights kept."""
-    epochs = {"max_epochs": 20 if full else 3}
+    epochs = {"max_epochs": max_epochs}
     fair = experiment.editor(lam_range=(0.01, 0.64), **epochs)
     pruning = experiment.editor(Pruning(budget=BUDGET), **epochs)
     both = experiment.editor([EqualizedOdds(), Pruning(budget=BUDGET)], lam=LAM, **epochs)

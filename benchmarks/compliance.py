@@ -47,7 +47,7 @@ def fairness(args: argparse.Namespace) -> None:
     frames = []
     for seed in range(args.seeds):
         experiment = Experiment(args, *((240, 24) if args.full else (24, 6)), seed)
-        options = {"max_epochs": 20 if args.full else 3, "lam_range": (min(LAMS), max(LAMS))}
+        options = {"max_epochs": 40 if args.full else 3, "lam_range": (min(LAMS), max(LAMS))}
         editor = experiment.editor(REQUIREMENT, seed, **options)
         # Rivals that need the group are shown, but nothing is claimed of them: one seed.
         contestants = methods(editor, slow=args.all_rivals, with_group=seed == 0)
@@ -86,7 +86,10 @@ def main() -> None:
         masks(args)
     else:
         experiment = Experiment(args, *((240, 40) if args.full else (24, 6)))
-        table = {"joint": joint, "seconds": seconds}[args.part](experiment, args.full)
+        if args.part == "joint":
+            table = joint(experiment, 20 if args.full else 3)
+        else:
+            table = seconds(experiment)
         print(table.to_string(float_format="%.4f"))
         table.to_csv(args.output / f"{args.part}_{experiment.name}.csv")
 

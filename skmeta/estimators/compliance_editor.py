@@ -302,7 +302,7 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
 
     def _check_lam(self, lam: float | None) -> float:
         """Return lam if the editor was fitted for it."""
-        if lam is not None:
+        if lam is not None and lam != self.plan_.lam:
             self._refuse_lam_of_mask("'lam' of an edit", lam)
         lam = (
             split_requirements(self.requirement, self.lam, "transform").lam if lam is None else lam
