@@ -164,7 +164,7 @@ class ParetoFrontDisplay:
             Drawn.
         """
         population = Population(networks)
-        task = editor.task_ if task is None else task
+        task = measuring_task(editor, task, "ParetoFrontDisplay.from_estimator")
         if lams is None:
             low, high = editor.lam_range_
             lams = np.unique(np.geomspace(low, high, 5)).tolist()
