@@ -106,7 +106,8 @@ def _meaning(requirement: Any) -> str:
 
 def _data_lines(reference: Reference) -> Iterator[str]:
     task, counts = reference.outline, reference.counts
-    yield f"{counts.to_numpy().sum()} rows, {task.n_features} features: {', '.join(task.feature_names)}.\n"
+    names = ", ".join(task.feature_names)
+    yield f"{counts.to_numpy().sum()} rows, {task.n_features} features: {names}.\n"
     yield f"Labels: {', '.join(map(str, np.asarray(task.classes)))}."
     if task.groups is None:
         yield "No sensitive features: groups are not compared.\n"
@@ -137,7 +138,8 @@ def _result_lines(editor: Any, networks: Any, task: Task | None) -> Iterator[str
         if editor.task_ is None and editor._needs_rows:
             where += " and for the edits, on which results look better than on others"
     yield (
-        f"Means over {n_networks} networks on {where}. The divergence is Jensen-Shannon's from the original networks. An edit counts as "
+        f"Means over {n_networks} networks on {where}. The divergence is Jensen-Shannon's from "
+        "the original networks. An edit counts as "
         "reduced or raised if the 95 % interval of the measure's change excludes zero.\n"
     )
     table = pd.DataFrame([_summary(report) for report in reports.values()])

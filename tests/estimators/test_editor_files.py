@@ -153,8 +153,10 @@ def test_rows_chosen_without_networks_stand_for_their_cells(zoo, tasks):
     def error(rows):
         cells = [task.cells() == c for c in range(4)]
         some = [rows[cell[rows]] for cell in cells]
-        means = [predictions[:, s].mean(1) - predictions[:, c].mean(1)
-                 for s, c in zip(some, cells, strict=True)]
+        means = [
+            predictions[:, s].mean(1) - predictions[:, c].mean(1)
+            for s, c in zip(some, cells, strict=True)
+        ]
         return np.abs(means).mean()
 
     chosen = error(reference_rows("cells", None, task))
