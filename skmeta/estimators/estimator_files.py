@@ -80,7 +80,8 @@ def read_estimator(file: Any, header: Any, kinds: Mapping[str, type]) -> Any:
     estimator.set_params(**{name: decode(value) for name, value in params.items()})
     expect({n: getattr(estimator, n) for n in _LEFT_OUT} == _LEFT_OUT, "it asks for code")
     estimator._check_params()
-    tensors = {name: file.get_tensor(name) for name in file.keys()}
+    # Copies, which do not change with the file.
+    tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
     for name, value in tensors.items():
         expect(bool(value.isfinite().all()), f"'{name}' is NaN or infinite")
     estimator._restore({name: decode(value) for name, value in fitted.items()}, tensors)
