@@ -71,8 +71,10 @@ class Reference:
         if np.array_equal(counts, self.counts.to_numpy().ravel()):
             if features in ("weights", "probes"):
                 return self.rows
-            wanted = np.minimum(rows_per_cell(task, requirement, _REFERENCE_ROWS), counts)
-            if np.array_equal(np.bincount(task.cells()[self.rows], minlength=len(counts)), wanted):
+            there = counts > 0
+            wanted = np.minimum(rows_per_cell(task, requirement, _REFERENCE_ROWS), counts[there])
+            chosen = np.bincount(task.cells()[self.rows], minlength=len(counts))
+            if np.array_equal(chosen[there], wanted):
                 return self.rows
         return reference_rows(features, requirement, task)
 
