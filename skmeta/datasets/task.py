@@ -74,6 +74,24 @@ class Task:
             self.sensitive, self.groups = _encode_groups(sensitive_features, len(self.X))
         self._tensors: dict[Any, tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]] = {}
 
+    @classmethod
+    def _from_codes(
+        cls,
+        X: NDArray[np.float32],
+        y: NDArray[np.int64],
+        sensitive: NDArray[np.int64] | None,
+        *,
+        feature_names: list[str],
+        classes: NDArray[Any],
+        groups: NDArray[Any] | None,
+    ) -> "Task":
+        """Put a classification task together from its attributes, which are not checked."""
+        task = cls.__new__(cls)
+        task.kind, task.X, task.y, task.sensitive = "classification", X, y, sensitive
+        task.feature_names, task.classes, task.groups = feature_names, classes, groups
+        task._tensors = {}
+        return task
+
     @property
     def n_samples(self) -> int:
         """Number of rows."""

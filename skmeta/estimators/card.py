@@ -13,6 +13,7 @@ import pandas as pd
 
 from skmeta.datasets import Task
 from skmeta.estimators.checks import MIN_CELL_ROWS, cell_counts, small_cells
+from skmeta.estimators.reference import Reference
 from skmeta.requirements.joint import Joint
 from skmeta.requirements.resolve import name_of
 
@@ -33,8 +34,8 @@ _LIMITS = (
     "A bound on edits holds on the rows of the fit. On new rows it holds on average only, and a "
     "network that was rolled back still has its gap.",
     "An editor knows networks like those that it was trained on, and this table only.",
-    "A fitted editor keeps the rows of the fit with their sensitive features: treat it like the "
-    "data.",
+    "A fitted editor keeps the rows of the fit with their sensitive features, unless it was saved "
+    "without them: treat it like the data.",
 )
 """Docs page "Limits and ethics" in short."""
 
@@ -61,7 +62,7 @@ def model_card(editor: Any, networks: Any = None, task: Task | None = None) -> s
         )
     sections = {
         "What it is": _editor_lines(editor),
-        "Data of the fit": _data_lines(editor.task_),
+        "Data of the fit": _data_lines(editor.reference_),
         "Measured results": _result_lines(editor, networks, task),
         "Guard": _guard_lines(editor.guard),
         "Costs": _cost_lines(editor.cost_),
@@ -103,21 +104,22 @@ def _meaning(requirement: Any) -> str:
     return " ".join(text.replace(" [1]_", "").replace("``", "`").split())
 
 
-def _data_lines(task: Task) -> Iterator[str]:
-    yield f"{task.n_samples} rows, {task.n_features} features: {', '.join(task.feature_names)}.\n"
+def _data_lines(reference: Reference) -> Iterator[str]:
+    task, counts = reference.outline, reference.counts
+    names = ", ".join(task.feature_names)
+    yield f"{counts.to_numpy().sum()} rows, {task.n_features} features: {names}.\n"
     yield f"Labels: {', '.join(map(str, np.asarray(task.classes)))}."
     if task.groups is None:
         yield "No sensitive features: groups are not compared.\n"
     else:
         yield "Rows of each label in each group:\n"
-    counts = cell_counts(task)
     rows = [(str(label), *row) for label, row in zip(counts.index, counts.to_numpy(), strict=True)]
     yield from _table(["label", *counts.columns], rows)
-    yield from _small_lines(task)
+    yield from _small_lines(counts)
 
 
-def _small_lines(task: Task) -> Iterator[str]:
-    if small := small_cells(task):
+def _small_lines(counts: pd.DataFrame) -> Iterator[str]:
+    if small := small_cells(counts):
         yield (
             f"\n**Warning:** fewer than {MIN_CELL_ROWS} rows of {', '.join(small)}. Rates there "
             "are uncertain."
@@ -128,14 +130,16 @@ def _result_lines(editor: Any, networks: Any, task: Task | None) -> Iterator[str
     if networks is None:
         yield "None: this card was made without networks to measure."
         return
-    rows = editor.task_ if task is None else task
     reports = {lam: editor.report(networks, task=task, lam=lam) for lam in _points(editor)}
     n_networks = len(next(iter(reports.values())))
     where = "the rows of the fit, on which results look better than on new ones"
+    if task is not None:
+        where = f"{task.n_samples} rows that were passed for it"
+        if editor.task_ is None and editor._needs_rows:
+            where += " and for the edits, on which results look better than on others"
     yield (
-        f"Means over {n_networks} networks on "
-        + (f"{rows.n_samples} rows that were passed for it" if task is not None else where)
-        + ". The divergence is Jensen-Shannon's from the original networks. An edit counts as "
+        f"Means over {n_networks} networks on {where}. The divergence is Jensen-Shannon's from "
+        "the original networks. An edit counts as "
         "reduced or raised if the 95 % interval of the measure's change excludes zero.\n"
     )
     table = pd.DataFrame([_summary(report) for report in reports.values()])
@@ -143,7 +147,7 @@ def _result_lines(editor: Any, networks: Any, task: Task | None) -> Iterator[str
         table.insert(0, "lam", [f"{lam:g}" for lam in reports])
     yield from _table(table.columns, table.to_numpy())
     if task is not None:
-        yield from _small_lines(task)
+        yield from _small_lines(cell_counts(task))
 
 
 def _points(editor: Any) -> list[float]:

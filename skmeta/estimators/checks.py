@@ -91,9 +91,8 @@ def cell_counts(task: Task) -> pd.DataFrame:
     return pd.DataFrame(counts.reshape(-1, task.n_groups), index=task.classes, columns=groups)
 
 
-def small_cells(task: Task) -> list[str]:
+def small_cells(counts: pd.DataFrame) -> list[str]:
     """Name the labels and groups with fewer rows than :data:`MIN_CELL_ROWS`."""
-    counts = cell_counts(task)
     return [
         f"label {str(label)!r} in group {str(group)!r} ({counts.iat[i, j]} rows)"
         for i, label in enumerate(counts.index)
@@ -104,7 +103,7 @@ def small_cells(task: Task) -> list[str]:
 
 def warn_of_small_cells(task: Task, owner: str) -> None:
     """Warn of rates that too few rows make uncertain."""
-    if small := small_cells(task):
+    if small := small_cells(cell_counts(task)):
         warnings.warn(
             f"The 'task' parameter of {owner} has fewer than {MIN_CELL_ROWS} rows of "
             f"{', '.join(small)}. Rates there are uncertain, so that an edit may chase the luck "

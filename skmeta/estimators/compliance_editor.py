@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.metadata_routing import UNUSED
+from torch import Tensor
 
 from skmeta._validation import check_in_range, check_option, check_rng
 from skmeta.baselines import fine_tune
@@ -22,12 +24,15 @@ from skmeta.estimators.checks import (
     warn_of_small_cells,
 )
 from skmeta.estimators.cost import measure_cost
+from skmeta.estimators.editor_files import contents, restore
+from skmeta.estimators.estimator_files import write_estimator
 from skmeta.estimators.fitting import train_metanet
-from skmeta.estimators.graphs import FEATURES, make_builder
+from skmeta.estimators.graphs import FEATURES, GraphBuilder, make_builder
 from skmeta.estimators.guard import check_guard, roll_back
-from skmeta.estimators.masked_graphs import MaskedGraphBuilder
+from skmeta.estimators.masked_graphs import with_mask
 from skmeta.estimators.measuring import MeasuredEdits
 from skmeta.estimators.passes import edit_population
+from skmeta.estimators.reference import Reference, reference_rows
 from skmeta.population import Population
 from skmeta.population.running import check_no_images
 from skmeta.requirements import Objective, split_requirements
@@ -102,16 +107,17 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
     ----------
     net_ : skorch.NeuralNet
         The trained net; ``net_.history`` has the losses. None if nothing was trained: a
-        mask without compensation.
+        mask without compensation, or an editor from a file.
     metanet_ : Module or None
         The trained metanetwork.
     plan_ : Plan
         The resolved requirements and their lam.
     requirement_ : Requirement or MaskRequirement
         The one on predictions if there is one, else the mask.
-    task_ : Task
+    task_ : Task or None
         The task of ``fit`` with its sensitive features, for scorers and ``refine_steps``:
-        treat a fitted editor like the data, whatever its ``features``.
+        treat a fitted editor like the data, whatever its ``features``. None in an editor
+        from a file without rows, see :meth:`save`.
     n_networks_ : int
         Number of networks that the metanetwork was trained on.
     cost_ : dict
@@ -140,7 +146,7 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
     __metadata_request__fit = {"task": True}
     # Pipeline.score always routes a sample_weight, and refuses estimators that never heard of it.
     __metadata_request__score = {"task": True, "sample_weight": None}
-    __metadata_request__transform = {"lam": UNUSED}
+    __metadata_request__transform = {"lam": UNUSED, "task": UNUSED}
 
     def __init__(
         self,
@@ -207,7 +213,7 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
         self.lam_range_ = self._range_of_lam()
         check_no_images(population.architectures, owner)
         check_classifiers(population, task, owner)
-        if requirement is not None and requirement.needs_sensitive:
+        if self.plan_.needs_sensitive:
             task.require_sensitive(owner)
         self.device_ = check_device(self.device, owner)
         population = population.to(self.device_, torch.float32)
@@ -215,15 +221,15 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
         self.task_ = task
         self.n_inputs_, self.n_classes_ = task.n_features, task.n_classes
         self.n_networks_ = len(population)
-        self.builder_ = make_builder(
-            self.features, Objective(requirement), task, population, seeds[0]
+        rows = reference_rows(
+            self.features, requirement, task, population=population, seed=seeds[0]
         )
-        if requirement is not None and requirement.needs_sensitive:
+        self.reference_ = Reference.of(task, rows)
+        self.builder_ = self._builder_on(task)
+        if self.plan_.needs_sensitive:
             warn_of_small_cells(task, owner)
-        self.masked_ = None
         if mask is not None:
             check_option("features", self.features, ["gradients"], owner=f"{owner} with a mask")
-            self.masked_ = MaskedGraphBuilder(self.builder_, mask, self.plan_.lam_mask)
         keep_freed_memory()
         self.net_ = self.metanet_ = None
         if mask is None or mask.compensate:
@@ -232,7 +238,7 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
         self.cost_ = measure_cost(
             population,
             fit_seconds=time.process_time() - started,
-            edit=lambda few: self._edit(few, self.lam_range_[1]),
+            edit=lambda few: self._edit(few, self.lam_range_[1], self.builder_),
             tune=lambda few, n: fine_tune(
                 few,
                 task,
@@ -257,7 +263,9 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
         self._refuse_lam_of_mask("'lam_range' parameter of ComplianceEditor", self.lam_range)
         return check_lam_range(self.lam_range, self.plan_.lam, "ComplianceEditor")
 
-    def transform(self, networks: Any, *, lam: float | None = None) -> Any:
+    def transform(
+        self, networks: Any, *, lam: float | None = None, task: Task | None = None
+    ) -> Any:
         """Edit networks.
 
         Parameters
@@ -267,25 +275,33 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
         lam : float, optional
             Point on the front; the default is the parameter ``lam``. An editor that was
             fitted without ``lam_range`` knows only one.
+        task : Task, optional
+            Rows to look at in this call, with the labels and groups of ``fit``; the default
+            are the rows of ``fit``. An editor from a file without rows needs it, unless
+            ``features="weights"`` and there is neither a ``guard`` nor a ``refine_steps``.
+            The task of ``fit`` gives the same edits as no task.
 
         Returns
         -------
         Population or list of networks
             Edited copies, of the kind that came in.
         """
-        edited, _ = self._transform(self._ready(networks), lam)
+        edited, _ = self._transform(self._ready(networks), lam, task)
         edited = edited.to("cpu")
         return edited if isinstance(networks, Population) else edited.to_networks()
 
-    def _transform(self, original: Population, lam: float | None) -> tuple[Population, np.ndarray]:
+    def _transform(
+        self, original: Population, lam: float | None, task: Task | None
+    ) -> tuple[Population, np.ndarray]:
         """Return edited networks, and which edits the guard has rolled back."""
-        lam = self._check_lam(lam)
-        edited = self._edit(original, lam)
+        lam, task = self._check_lam(lam), self._rows_to_look_at(task)
+        builder = self.builder_ if task is self.task_ else self._builder_on(task)
+        edited = self._edit(original, lam, builder)
         if self.refine_steps:
             edited = fine_tune(
                 edited,
-                self.task_,
-                self.builder_.objective,
+                task,
+                builder.objective,
                 lam=lam,
                 n_steps=self.refine_steps,
                 lr=_REFINE_LR,
@@ -293,12 +309,58 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
                 random_state=0,
             )
         if guard := check_guard(self.guard, "ComplianceEditor"):
-            return roll_back(original, edited, self.task_, guard)
+            return roll_back(original, edited, task, guard)
         return edited, np.zeros(len(original), dtype=bool)
 
-    def _edit(self, population: Population, lam: float) -> Population:
-        builder = self.builder_ if self.masked_ is None else self.masked_
-        return edit_population(population, builder, self.metanet_, lam)
+    def _edit(self, population: Population, lam: float, builder: GraphBuilder) -> Population:
+        return edit_population(population, with_mask(builder, self.plan_), self.metanet_, lam)
+
+    def _builder_on(self, task: Task) -> GraphBuilder:
+        requirement = self.plan_.requirement
+        rows = self.reference_.rows_in(task, self.features, requirement)
+        return make_builder(self.features, Objective(requirement), task, rows, self.device_)
+
+    def save(self, path: str | Path, *, include_task: bool = False) -> None:
+        """Write what was learned to a file for :func:`skmeta.load`.
+
+        The file has the metanetwork, the parameters, the names of features, labels and
+        groups, the number of rows of each label and group, and the numbers of the
+        reference rows, but not the rows: the editor that is loaded takes them in
+        ``transform(networks, task=task)``. With the task of ``fit`` its edits are the same
+        to the bit; of another one it chooses rows itself.
+
+        Parameters
+        ----------
+        path : str or Path
+            An existing file is replaced; the file appears complete or not at all.
+        include_task : bool, default=False
+            Write the rows with labels and groups, too. **The file then holds personal
+            data** if the task does: keep it like the table.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import skmeta
+        >>> from skmeta.datasets import make_biased_classification, split_tasks
+        >>> bunch = make_biased_classification(3000, random_state=0)
+        >>> train, reference, test = split_tasks(bunch, "group")
+        >>> zoo = skmeta.make_zoo(train, 6, epochs=3, progress=False, random_state=0)
+        >>> editor = skmeta.ComplianceEditor(max_epochs=2, random_state=0)
+        >>> editor = editor.fit(zoo, task=reference)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     editor.save(Path(folder) / "editor.safetensors")
+        ...     loaded = skmeta.load(Path(folder) / "editor.safetensors")
+        >>> loaded.transform(zoo[:2], task=reference)
+        Population of 2 networks, 10 inputs, 2 outputs...
+        """
+        write_estimator(self, path, include_task=include_task)
+
+    def _contents(self, *, include_task: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        return contents(self, include_task)
+
+    def _restore(self, fitted: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        restore(self, fitted, tensors)
 
     def _check_lam(self, lam: float | None) -> float:
         """Return lam if the editor was fitted for it."""

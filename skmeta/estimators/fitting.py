@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 from tqdm.auto import tqdm
 
 from skmeta._validation import check_option
+from skmeta.estimators.masked_graphs import MaskedGraphBuilder, with_mask
 from skmeta.estimators.reference import rows_per_cell
 from skmeta.estimators.training_module import EditingLoss, MeanCriterion, OnPositions
 from skmeta.metanets import METANETS, EditingMetanet, WeightGraph
@@ -44,7 +45,7 @@ def train_metanet(
     Parameters
     ----------
     estimator : ComplianceEditor
-        With ``builder_``, ``masked_``, ``task_``, ``lam_range_`` and ``device_``.
+        With ``builder_``, ``plan_``, ``task_``, ``lam_range_`` and ``device_``.
     population : Population
         Training networks as float32 on the device.
     seeds : sequence of int
@@ -55,11 +56,17 @@ def train_metanet(
     tuple of (NeuralNet, Module)
         The skorch net and its metanetwork.
     """
-    task, builder, masked = estimator.task_, estimator.builder_, estimator.masked_
+    task, builder = estimator.task_, estimator.builder_
+    masked = with_mask(builder, estimator.plan_)
     generator = torch.Generator().manual_seed(seeds[1])
     graphs = [
-        (p, builder.build(stack) if masked is None else masked.build_random(stack, generator))
-        for p, stack in population.depth_blocks()
+        (
+            positions,
+            masked.build_random(stack, generator)
+            if isinstance(masked, MaskedGraphBuilder)
+            else masked.build(stack),
+        )
+        for positions, stack in population.depth_blocks()
     ]
     metanet = build_metanet(
         estimator.metanet,

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from skmeta.datasets import Task
-from skmeta.estimators.reference import representative_rows, rows_per_cell
 from skmeta.gradients import KroneckerFisher, Recording
 from skmeta.metanets import WeightGraph
 from skmeta.metanets.inputs import rms
-from skmeta.population import Population, Stack, Tape, forward
+from skmeta.population import Stack, Tape, forward
 from skmeta.population.direction import Direction
 from skmeta.requirements import Cells, Objective
 
@@ -21,8 +20,6 @@ CHUNK = 32
 # The divergence of a step is measured on every fourth reference row.
 _COST_STRIDE = 4
 FEATURES = ("weights", "probes", "cells", "gradients")
-_PROBE_ROWS = 64
-_REFERENCE_ROWS = 512
 _FISHER_STRIDE = 2
 
 
@@ -211,20 +208,17 @@ class GraphBuilder:
 
 
 def make_builder(
-    features: str, objective: Objective, task: Task, population: Population, seed: int
+    features: str,
+    objective: Objective,
+    task: Task,
+    rows: np.ndarray,
+    device: torch.device | str = "cpu",
 ) -> GraphBuilder:
-    """Choose the reference rows of a task and return the builder that computes on them."""
-    device = population.device
+    """Return the builder that computes on some rows of a task."""
     X, _, _ = task.tensors(device)
-    if features == "weights":
-        return GraphBuilder(features, objective, X[:0], None)
-    if features == "probes":
-        rows = np.random.default_rng(seed).permutation(task.n_samples)[:_PROBE_ROWS]
-        return GraphBuilder(features, objective, X[np.sort(rows)], None)
-    rows = representative_rows(
-        task, population, rows_per_cell(task, objective.requirement, _REFERENCE_ROWS)
-    )
-    cells = Cells.of(task, device).take(torch.as_tensor(rows))
+    cells = None
+    if features in ("cells", "gradients"):
+        cells = Cells.of(task, device).take(torch.as_tensor(rows))
     return GraphBuilder(features, objective, X[rows], cells)
 
 

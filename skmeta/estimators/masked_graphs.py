@@ -14,9 +14,15 @@ from skmeta.metanets import WeightGraph
 from skmeta.population import Parameters, Stack, forward
 from skmeta.requirements import MaskRequirement
 from skmeta.requirements.masks import Masks, keep_largest, masked
+from skmeta.requirements.resolve import Plan
 
 _SHARES = np.geomspace(0.03, 1.0, 12)
 """Shares that are tried where lam decides how many stay."""
+
+
+def with_mask(builder: GraphBuilder, plan: Plan) -> GraphBuilder | MaskedGraphBuilder:
+    """Return the builder, behind the mask of a plan if that has one."""
+    return builder if plan.mask is None else MaskedGraphBuilder(builder, plan.mask, plan.lam_mask)
 
 
 @dataclass(frozen=True)

@@ -15,23 +15,31 @@ from skmeta.baselines import run_networks
 from skmeta.baselines.checks import check_classifiers, check_population, check_task
 from skmeta.datasets import Task
 from skmeta.estimators.card import model_card
+from skmeta.estimators.reference import Reference
 from skmeta.estimators.reporting import edit_report
 from skmeta.evaluation import measure_edits
 from skmeta.population import Population
 from skmeta.population.running import check_no_images
 from skmeta.requirements import Objective
 from skmeta.requirements.base import Cells
+from skmeta.requirements.resolve import Plan
 
 
 class MeasuredEdits(ABC):
     """``score``, ``report`` and ``card`` of an editor that has ``_transform``."""
 
-    plan_: Any
-    task_: Task
+    features: str
+    guard: dict | None
+    refine_steps: int
+    plan_: Plan
+    reference_: Reference
+    task_: Task | None
     device_: torch.device
 
     @abstractmethod
-    def _transform(self, original: Population, lam: float | None) -> tuple[Population, np.ndarray]:
+    def _transform(
+        self, original: Population, lam: float | None, task: Task | None
+    ) -> tuple[Population, np.ndarray]:
         """Return edited networks, and which edits the guard has rolled back."""
 
     def _ready(self, networks: Any) -> Population:
@@ -39,24 +47,61 @@ class MeasuredEdits(ABC):
         check_is_fitted(self)
         population = check_population(networks, "ComplianceEditor")
         check_no_images(population.architectures, "ComplianceEditor")
-        check_classifiers(population, self.task_, "ComplianceEditor")
+        check_classifiers(population, self.reference_.outline, "ComplianceEditor")
         return population.to(self.device_, torch.float32)
+
+    @property
+    def _needs_rows(self) -> bool:
+        """Whether an edit looks at data."""
+        return self.features != "weights" or bool(self.refine_steps or self.guard)
+
+    def _rows_to_look_at(self, task: Task | None) -> Task:
+        """Return the rows for edits, by default those of fit; none where none are needed."""
+        if task is not None:
+            needs_groups = self.features in ("cells", "gradients") or bool(
+                self.refine_steps and self.plan_.needs_sensitive
+            )
+            self.reference_.check(check_task(task, "ComplianceEditor"), groups=needs_groups)
+            return task
+        if self.task_ is not None:
+            return self.task_
+        if not self._needs_rows:
+            return self.reference_.outline
+        known = self.reference_.outline
+        raise ValueError(
+            "This ComplianceEditor was loaded without the rows of its fit, and its edits look at "
+            f"rows. Pass task=Task(X, y, sensitive_features=...) with {known.n_features} "
+            f"features, the labels {np.asarray(known.classes).tolist()}"
+            + ("" if known.groups is None else f" and the groups {known.groups.tolist()}")
+            + ", or save it with include_task=True."
+        )
 
     def _measuring_task(self, task: Task | None) -> Task:
         """Return the rows to measure on, with the labels that the editor was fitted on."""
         if task is None:
+            if self.task_ is None:
+                raise ValueError(
+                    "This ComplianceEditor was loaded without the rows of its fit. Pass the rows "
+                    "to measure on: task=Task(X, y, sensitive_features=...)."
+                )
             return self.task_
         task = check_task(task, "ComplianceEditor")
-        requirement = self.plan_.requirement
-        if requirement is not None and requirement.needs_sensitive:
+        if self.plan_.needs_sensitive:
             task.require_sensitive("ComplianceEditor")
-        came, known = np.asarray(task.classes).tolist(), np.asarray(self.task_.classes).tolist()
-        if came != known:
+        known = np.asarray(self.reference_.outline.classes).tolist()
+        if (came := np.asarray(task.classes).tolist()) != known:
             raise ValueError(
                 "ComplianceEditor measures on rows with the labels that it was fitted on, "
                 f"{known}. Got {came}."
             )
         return task
+
+    def _edit_to_measure(
+        self, population: Population, lam: float | None, task: Task
+    ) -> tuple[Population, np.ndarray]:
+        """Edit on the rows of fit; without these on those to measure on, if any are needed."""
+        own = self.task_ is not None or not self._needs_rows
+        return self._transform(population, lam, None if own else task)
 
     def score(self, networks: Any, y: Any = None, *, task: Task | None = None) -> float:
         """Return minus the mean objective after an edit, with the exact measure.
@@ -68,7 +113,8 @@ class MeasuredEdits(ABC):
         y : None
             Ignored.
         task : Task, optional
-            Rows to measure on; default is the task of ``fit``.
+            Rows to measure on; default is the task of ``fit``. An editor from a file
+            without rows edits on them, too.
 
         Returns
         -------
@@ -77,7 +123,7 @@ class MeasuredEdits(ABC):
             lam times the share that stays.
         """
         population, task = self._ready(networks), self._measuring_task(task)
-        edited, _ = self._transform(population, None)
+        edited, _ = self._edit_to_measure(population, None, task)
         before, after = run_networks(population, task), run_networks(edited, task)
         plan = self.plan_
         lam = torch.full((len(population),), plan.lam)
@@ -104,7 +150,7 @@ class MeasuredEdits(ABC):
             Networks to edit.
         task : Task, optional
             Rows to measure on; default is the task of ``fit``, on which results look
-            better than on new rows.
+            better than on new rows. An editor from a file without rows edits on them, too.
         lam : float, optional
             See :meth:`transform`.
         n_bootstrap : int, default=500
@@ -122,7 +168,7 @@ class MeasuredEdits(ABC):
         """
         check_in_range("n_bootstrap", n_bootstrap, owner="report", low=1, kind="int")
         population, task = self._ready(networks), self._measuring_task(task)
-        edited, rolled_back = self._transform(population, lam)
+        edited, rolled_back = self._edit_to_measure(population, lam, task)
         return edit_report(population, edited, task, self.plan_, n_bootstrap, rolled_back)
 
     def card(self, networks: Any = None, *, task: Task | None = None) -> str:
@@ -135,7 +181,7 @@ class MeasuredEdits(ABC):
             Without them the card has no results.
         task : Task, optional
             Rows to measure on; default is the task of ``fit``, on which results look
-            better than on new rows.
+            better than on new rows. An editor from a file without rows edits on them, too.
 
         Returns
         -------

@@ -8,13 +8,16 @@ from typing import Any
 
 import safetensors
 
+from skmeta.estimators.compliance_editor import ComplianceEditor
+from skmeta.estimators.estimator_files import FORMAT, read_estimator
 from skmeta.estimators.weight_space_classifier import WeightSpaceClassifier
-from skmeta.estimators.weight_space_files import FORMAT, read_estimator, write_estimator
 from skmeta.estimators.weight_space_regressor import WeightSpaceRegressor
 from skmeta.population import Population, storage
 from skmeta.population._filecheck import expect
 
-ESTIMATORS = {kind.__name__: kind for kind in (WeightSpaceRegressor, WeightSpaceClassifier)}
+ESTIMATORS = {
+    kind.__name__: kind for kind in (WeightSpaceRegressor, WeightSpaceClassifier, ComplianceEditor)
+}
 
 
 class EstimatorFileError(ValueError):
@@ -26,9 +29,10 @@ def save(what: Any, path: str | Path) -> None:
 
     Parameters
     ----------
-    what : Population, WeightSpaceRegressor or WeightSpaceClassifier
+    what : Population, WeightSpaceRegressor, WeightSpaceClassifier or ComplianceEditor
         Of an estimator, its parameters and what it has learned are kept, but not ``net_``,
-        which belongs to training; ``device`` becomes "cpu". Others are pickled.
+        which belongs to training; ``device`` becomes "cpu". An editor leaves its rows out,
+        see :meth:`ComplianceEditor.save`. Others are pickled.
     path : str or Path
         An existing file is replaced; the file appears complete or not at all.
 
@@ -47,13 +51,11 @@ def save(what: Any, path: str | Path) -> None:
     >>> bool((loaded.predict(rows) == model.predict(rows)).all())
     True
     """
-    if isinstance(what, Population):
+    if isinstance(what, Population) or ESTIMATORS.get(type(what).__name__) is type(what):
         what.save(path)
-    elif ESTIMATORS.get(type(what).__name__) is type(what):
-        write_estimator(what, path)
     else:
         raise TypeError(
-            f"save writes a Population, {' or '.join(ESTIMATORS)}. Got "
+            f"save writes one of Population, {', '.join(ESTIMATORS)}. Got "
             f"{type(what).__name__}: pickle it, and load only pickles that you trust."
         )
 

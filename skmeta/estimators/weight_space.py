@@ -10,14 +10,24 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
+from torch import Tensor, nn
 
 from skmeta._validation import check_option, check_rng
 from skmeta.estimators.checks import check_device, check_training_params
+from skmeta.estimators.estimator_files import load_weights, write_estimator
 from skmeta.estimators.inputs import check_targets, read_networks
-from skmeta.estimators.reading import AUGMENTATIONS, read_population, template, train_reader
-from skmeta.estimators.weight_space_files import write_estimator
-from skmeta.population import Architecture, Population
+from skmeta.estimators.reading import (
+    AUGMENTATIONS,
+    build_reader,
+    read_population,
+    template,
+    train_reader,
+)
+from skmeta.population import Architecture, Population, Record
+from skmeta.population._filecheck import expect
+
+# Of the templates in a file.
+_MAX_NUMBERS = 10**7
 
 
 class WeightSpaceEstimator(BaseEstimator, ABC):
@@ -73,6 +83,30 @@ class WeightSpaceEstimator(BaseEstimator, ABC):
     def save(self, path: str | Path) -> None:
         """Write what was learned to a file for :func:`skmeta.load`; see :func:`skmeta.save`."""
         write_estimator(self, path)
+
+    def _contents(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Return what a file keeps."""
+        fitted = {name: getattr(self, name) for name in self._saved if hasattr(self, name)}
+        return fitted, self.metanet_.state_dict()
+
+    def _restore(self, fitted: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Take what a file claims to have kept."""
+        expect(set(fitted) <= set(self._saved), "what was learned has the wrong fields")
+        for name, (wanted, optional) in self._saved.items():
+            good = isinstance(fitted[name], wanted) if name in fitted else optional
+            expect(good, f"'{name}' is missing or of the wrong type")
+        for name, value in fitted.items():
+            setattr(self, name, value)
+        # What a file claims must not need much more memory than the file.
+        expect(self.n_layers <= len(tensors), "the metanetwork has too many layers")
+        widest = max((max(value.shape, default=0) for value in tensors.values()), default=0)
+        expect(self.hidden_channels <= widest, "the metanetwork has too many channels")
+        specs = self.templates_
+        good = len(specs) > 0 and all(isinstance(a, Architecture) for a in specs)
+        expect(good and all(template(a) == a for a in specs), "there are no templates")
+        expect(sum(a.n_parameters for a in specs) <= _MAX_NUMBERS, "the templates are too large")
+        blank = Population.from_records([Record.blank(a) for a in specs])
+        self.metanet_ = load_weights(build_reader(self, blank, self._n_outputs), tensors)
 
     def _check_params(self) -> None:
         owner = type(self).__name__

@@ -60,6 +60,11 @@ class Plan(NamedTuple):
     lam: float
     lam_mask: float
 
+    @property
+    def needs_sensitive(self) -> bool:
+        """Whether groups are compared."""
+        return self.requirement is not None and self.requirement.needs_sensitive
+
 
 def split_requirements(requirement: Any, lam: Any, owner: str) -> Plan:
     """Resolve one or several requirements and their lam.

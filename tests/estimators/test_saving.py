@@ -86,7 +86,7 @@ def test_population(zoo, tmp_path):
 
 def test_what_cannot_be_saved(model, zoo, tmp_path):
     path = tmp_path / "file"
-    with pytest.raises(TypeError, match="WeightSpaceClassifier. Got LinearRegression: pickle it"):
+    with pytest.raises(TypeError, match="ComplianceEditor. Got LinearRegression: pickle it"):
         skmeta.save(LinearRegression(), path)
     with pytest.raises(NotFittedError):
         WeightSpaceRegressor().save(path)

@@ -13,6 +13,7 @@ from skmeta.baselines import run_networks
 from skmeta.datasets import Task
 from skmeta.evaluation.choosing import mean_of
 from skmeta.evaluation.displays._drawing import COLORS, MARKERS, axes_or_new, tidy
+from skmeta.evaluation.fitted import measuring_task
 from skmeta.evaluation.intervals import bootstrap_interval, runs_of
 from skmeta.evaluation.measures import measure_edits
 from skmeta.population import Population
@@ -164,7 +165,7 @@ class ParetoFrontDisplay:
             Drawn.
         """
         population = Population(networks)
-        task = editor.task_ if task is None else task
+        task = measuring_task(editor, task, "ParetoFrontDisplay.from_estimator")
         if lams is None:
             low, high = editor.lam_range_
             lams = np.unique(np.geomspace(low, high, 5)).tolist()

@@ -1,0 +1,242 @@
+"""What a file keeps of a fitted editor: :func:`contents`, :func:`restore`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from skmeta._validation import check_in_range
+from skmeta.datasets import Task
+from skmeta.estimators.checks import cell_counts, check_device, check_lam_range
+from skmeta.estimators.cost import cost_of
+from skmeta.estimators.estimator_files import load_weights
+from skmeta.estimators.file_values import encode
+from skmeta.estimators.fitting import build_metanet
+from skmeta.estimators.graphs import GraphBuilder
+from skmeta.estimators.masked_graphs import with_mask
+from skmeta.estimators.reference import Reference
+from skmeta.metanets import WeightGraph
+from skmeta.population import Architecture, Population
+from skmeta.population._filecheck import expect, fields_of
+from skmeta.requirements import Cells, Objective, split_requirements
+
+_OWNER = "ComplianceEditor"
+_TASK = "task."
+_COSTS = ("zoo_seconds", "fit_seconds", "edit_seconds", "fine_tune_seconds")
+_MAX_NUMBERS = 10**7
+
+
+def contents(editor: Any, include_task: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return what was learned as values and tensors.
+
+    Parameters
+    ----------
+    editor : ComplianceEditor
+        Fitted.
+    include_task : bool
+        Whether the tensors hold the rows of ``fit`` with labels and groups.
+    """
+    _check_unchanged(editor)
+    plan, reference, cost = editor.plan_, editor.reference_, editor.cost_
+    fitted = {
+        "lam": plan.lam,
+        "lam_mask": plan.lam_mask,
+        "lam_range": editor.lam_range_,
+        "n_networks": editor.n_networks_,
+        "cost": tuple(None if math.isnan(cost[name]) else cost[name] for name in _COSTS),
+        "feature_names": tuple(reference.outline.feature_names),
+        "classes": reference.outline.classes,
+        "groups": reference.outline.groups,
+        "counts": reference.counts.to_numpy().ravel(),
+        "rows": reference.rows,
+    }
+    metanet, task = editor.metanet_, editor.task_
+    tensors = {} if metanet is None else metanet.state_dict()
+    if not include_task:
+        return fitted, tensors
+    if task is None:
+        raise ValueError(
+            f"This {_OWNER} was loaded without the rows of its fit, so that it has none to save. "
+            "Save it with include_task=False."
+        )
+    names = ("X", "y", "sensitive")
+    rows = zip(names, task.tensors(), strict=True)
+    return fitted, tensors | {_TASK + name: t for name, t in rows if t is not None}
+
+
+def restore(editor: Any, fitted: dict[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Give an editor what a file claims to have kept, after checks.
+
+    Parameters
+    ----------
+    editor : ComplianceEditor
+        With the parameters of the file, which must be of the right kinds.
+    fitted, tensors : dict
+        As from :func:`contents`, but they may hold anything.
+    """
+    kinds: dict[str, Any] = {"lam": float, "lam_mask": float, "lam_range": tuple}
+    kinds |= {"n_networks": int, "cost": tuple, "feature_names": tuple, "classes": np.ndarray}
+    kinds |= {"groups": (np.ndarray, type(None)), "counts": np.ndarray, "rows": np.ndarray}
+    lam, lam_mask, lam_range, n_networks, cost, *names, counts, rows = fields_of(
+        fitted, "what was learned", **kinds
+    )
+    plan = split_requirements(editor.requirement, editor.lam, _OWNER)
+    check_in_range("lam", lam, owner=_OWNER, low=0, closed="neither")
+    check_in_range("lam_mask", lam_mask, owner=_OWNER, low=0)
+    editor.plan_ = plan._replace(lam=lam, lam_mask=lam_mask)
+    editor.requirement_ = plan.mask if plan.requirement is None else plan.requirement
+    editor.lam_range_ = check_lam_range(lam_range, lam, _OWNER)
+    editor.n_networks_ = check_in_range("n_networks", n_networks, owner=_OWNER, low=1, kind="int")
+    editor.cost_ = _cost(cost)
+    editor.device_ = check_device(editor.device, _OWNER)
+    editor.reference_ = _reference(*names, counts, rows)
+    outline = editor.reference_.outline
+    editor.n_inputs_, editor.n_classes_ = outline.n_features, outline.n_classes
+    state = {name: value for name, value in tensors.items() if not name.startswith(_TASK)}
+    expect(editor.n_layers <= max(len(state), 1), "the metanetwork has too many layers")
+    metanet = _blank_metanet(editor)
+    expect(metanet is not None or not state, "there is a metanetwork too many")
+    editor.net_ = None
+    editor.metanet_ = None if metanet is None else load_weights(metanet, state)
+    editor.task_ = _task(
+        outline, {n.removeprefix(_TASK): t for n, t in tensors.items() if n not in state}
+    )
+    editor.builder_ = None
+    if editor.task_ is not None:
+        found = cell_counts(editor.task_)
+        expect(np.array_equal(found, editor.reference_.counts), "rows and their numbers disagree")
+        editor.builder_ = editor._builder_on(editor.task_)
+
+
+def _check_unchanged(editor: Any) -> None:
+    """Refuse parameters that say something else than those of the fit."""
+    plan, now = editor.plan_, split_requirements(editor.requirement, editor.lam, _OWNER)
+    same = encode(now[:2], "requirement", _OWNER) == encode(plan[:2], "requirement", _OWNER)
+    if same:
+        blank, metanet = _blank_metanet(editor), editor.metanet_
+        same = (blank is None) == (metanet is None)
+        if blank is not None and metanet is not None:
+            pair = (blank.state_dict(), metanet.state_dict())
+            shapes = [{name: value.shape for name, value in state.items()} for state in pair]
+            same = shapes[0] == shapes[1]
+    if not same:
+        raise ValueError(
+            f"A {_OWNER} is saved with the parameters that it was fitted with. Got another "
+            "'requirement', 'features', 'metanet', 'hidden_channels' or 'n_layers' (or other "
+            "ratios in 'lam') than in fit. Set them back, or fit again."
+        )
+
+
+def _blank_metanet(editor: Any) -> nn.Module | None:
+    """Return a metanetwork of the editor's sizes without numbers, or None if it needs none."""
+    mask = editor.plan_.mask
+    graph = _blank_graph(editor)
+    if mask is not None and not mask.compensate:
+        return None
+    outline = editor.reference_.outline
+    # Without numbers no claim of a file takes memory.
+    with torch.device("meta"):
+        return build_metanet(
+            editor.metanet,
+            graph,
+            seed=0,
+            n_inputs=outline.n_features,
+            n_outputs=outline.n_classes,
+            hidden_channels=editor.hidden_channels,
+            n_layers=editor.n_layers,
+        )
+
+
+def _blank_graph(editor: Any) -> WeightGraph:
+    """Return a graph as of fit, of a tiny network on one row of zeros per cell.
+
+    The requirement is computed once: parameters that it cannot work with raise.
+    """
+    reference, requirement = editor.reference_, editor.plan_.requirement
+    n_labels, n_groups = reference.counts.shape
+    n_cells = n_labels * n_groups
+    cells = Cells(torch.arange(n_cells), torch.full((n_labels, n_groups), 1 / n_cells))
+    objective, ones = Objective(requirement), torch.ones(1)
+    logits = torch.zeros(1, n_cells, n_labels)
+    objective.loss(logits, logits, cells, ones)
+    objective.exact(logits, logits, cells, ones)
+    probes = editor.features == "probes"
+    X = torch.zeros(len(reference.rows) if probes else n_cells, 2)
+    builder = with_mask(GraphBuilder(editor.features, objective, X, cells), editor.plan_)
+    network = Population.initialize(Architecture.mlp((2, 1, n_labels)), 1, random_state=0)
+    ((_, stack),) = network.blocks
+    return builder.build(stack)
+
+
+def _cost(seconds: tuple) -> dict[str, float]:
+    expect(len(seconds) == len(_COSTS), "the costs are not four")
+    zoo, *others = seconds
+    for value in (0.0 if zoo is None else zoo, *others):
+        check_in_range("cost", value, owner=_OWNER, low=0)
+    return cost_of(math.nan if zoo is None else float(zoo), *map(float, others))
+
+
+def _reference(
+    feature_names: tuple,
+    classes: np.ndarray,
+    groups: np.ndarray | None,
+    counts: np.ndarray,
+    rows: np.ndarray,
+) -> Reference:
+    """Return what an editor knows of its task."""
+    good = len(feature_names) > 0 and all(isinstance(name, str) for name in feature_names)
+    expect(good, "the names of features are no strings")
+    columns = np.array(["all"]) if groups is None else groups
+    for what, names in (("labels", classes), ("groups", columns)):
+        good = len(names) > 0 and len(set(names.tolist())) == len(names)
+        expect(good, f"two {what} have one name, or there are none")
+    expect(len(classes) * len(counts) <= _MAX_NUMBERS, "there are too many labels and groups")
+    expect(len(counts) == len(classes) * len(columns), "the numbers of rows are not one per cell")
+    for what, numbers in (("rows per cell", counts), ("reference rows", rows)):
+        good = numbers.dtype.kind == "i" and bool((numbers >= 0).all())
+        expect(good, f"the numbers of {what} are no numbers of rows")
+    # As Python's integers, which do not overflow.
+    expect(bool((np.diff(rows) > 0).all()), "the reference rows are not in order")
+    expect(not len(rows) or int(rows[-1]) < sum(counts.tolist()), "a reference row is missing")
+    outline = Task._from_codes(
+        np.empty((0, len(feature_names)), np.float32),
+        np.empty(0, np.int64),
+        None if groups is None else np.empty(0, np.int64),
+        feature_names=list(feature_names),
+        classes=classes,
+        groups=groups,
+    )
+    table = pd.DataFrame(counts.reshape(len(classes), -1), index=classes, columns=columns)
+    return Reference(outline, table, rows)
+
+
+def _task(outline: Task, tensors: Mapping[str, Tensor]) -> Task | None:
+    """Return the rows of a file, if it has any."""
+    if not tensors:
+        return None
+    codes = {"y": outline.n_classes}
+    if outline.groups is not None:
+        codes["sensitive"] = outline.n_groups
+    expect(set(tensors) == {"X", *codes}, "columns of the task are missing or too many")
+    X = tensors["X"]
+    good = X.dtype == torch.float32 and X.ndim == 2 and X.shape[1] == outline.n_features
+    expect(good and len(X) > 0, "the rows of the task have a wrong type or shape")
+    for name, n_codes in codes.items():
+        values = tensors[name]
+        good = values.dtype == torch.int64 and values.shape == X.shape[:1]
+        good = good and bool(((values >= 0) & (values < n_codes)).all())
+        expect(good, f"the column '{name}' of the task has a wrong type or shape")
+    return Task._from_codes(
+        X.numpy(),
+        tensors["y"].numpy(),
+        None if outline.groups is None else tensors["sensitive"].numpy(),
+        feature_names=outline.feature_names,
+        classes=np.asarray(outline.classes),
+        groups=outline.groups,
+    )
