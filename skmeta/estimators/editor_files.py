@@ -83,9 +83,10 @@ def restore(editor: Any, fitted: dict[str, Any], tensors: Mapping[str, Tensor]) 
     kinds: dict[str, Any] = {"lam": float, "lam_mask": float, "lam_range": tuple}
     kinds |= {"n_networks": int, "cost": tuple, "feature_names": tuple, "classes": np.ndarray}
     kinds |= {"groups": (np.ndarray, type(None)), "counts": np.ndarray, "rows": np.ndarray}
-    lam, lam_mask, lam_range, n_networks, cost, *names, counts, rows = fields_of(
+    lam, lam_mask, lam_range, n_networks, cost, *outlined = fields_of(
         fitted, "what was learned", **kinds
     )
+    feature_names, classes, groups, counts, rows = outlined
     plan = split_requirements(editor.requirement, editor.lam, _OWNER)
     check_in_range("lam", lam, owner=_OWNER, low=0, closed="neither")
     check_in_range("lam_mask", lam_mask, owner=_OWNER, low=0)
@@ -95,7 +96,7 @@ def restore(editor: Any, fitted: dict[str, Any], tensors: Mapping[str, Tensor]) 
     editor.n_networks_ = check_in_range("n_networks", n_networks, owner=_OWNER, low=1, kind="int")
     editor.cost_ = _cost(cost)
     editor.device_ = check_device(editor.device, _OWNER)
-    editor.reference_ = _reference(*names, counts, rows)
+    editor.reference_ = _reference(feature_names, classes, groups, counts, rows)
     outline = editor.reference_.outline
     editor.n_inputs_, editor.n_classes_ = outline.n_features, outline.n_classes
     state = {name: value for name, value in tensors.items() if not name.startswith(_TASK)}

@@ -67,7 +67,8 @@ def encode(value: Any, name: str, owner: str) -> Any:
         return {kind: [encode(item, name, owner) for item in value]}
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {"dict": {key: encode(item, name, owner) for key, item in value.items()}}
-    if REQUIREMENTS.get(type(value).__name__) is type(value):
+    known = REQUIREMENTS.get(type(value).__name__) is type(value)
+    if known and isinstance(value, Requirement | MaskRequirement):
         params = value.get_params(deep=False)
         described = {key: encode(item, name, owner) for key, item in params.items()}
         return {"requirement": [type(value).__name__, described]}

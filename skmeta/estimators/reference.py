@@ -51,9 +51,8 @@ class Reference:
             "labels": (np.asarray(task.classes).tolist(), np.asarray(known.classes).tolist()),
         }
         if groups:
-            came["groups"] = tuple(
-                None if t.groups is None else t.groups.tolist() for t in (task, known)
-            )
+            here, there = (None if t.groups is None else t.groups.tolist() for t in (task, known))
+            came["groups"] = (here, there)
         for what, (has, wanted) in came.items():
             if has != wanted:
                 raise ValueError(
