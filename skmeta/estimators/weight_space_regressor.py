@@ -203,3 +203,17 @@ class WeightSpaceRegressor(RegressorMixin, WeightSpaceEstimator):
         """
         outputs = self._outputs(networks)[:, 0]
         return expit(outputs) if self.loss == "bce" else self.offset_ + self.scale_ * outputs
+
+    def score(self, networks: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the coefficient of determination R^2; see also ``kendall_tau``.
+
+        Parameters
+        ----------
+        networks : Population, sequence of networks, or array-like of shape (n, n_numbers)
+            Networks like those of ``fit``, or rows.
+        y : array-like of shape (n,)
+            True numbers.
+        sample_weight : array-like of shape (n,), optional
+            Weights of the networks.
+        """
+        return super().score(networks, y, sample_weight)
