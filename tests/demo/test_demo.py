@@ -1,6 +1,7 @@
 """The demo on a tiny setting, and its answers to wrong arguments."""
 
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -153,7 +154,7 @@ def test_wrong_files_are_refused(content, message, tmp_path, capsys):
 
 
 def test_a_missing_download_is_refused(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("skmeta.datasets.uci._import_pooch", lambda: None)
+    monkeypatch.setitem(sys.modules, "pooch", None)
     check_refused(["--data", "adult", "--data-home", str(tmp_path)], "pooch", tmp_path, capsys)
 
 
