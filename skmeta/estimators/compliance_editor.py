@@ -384,6 +384,6 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
         if self.plan_.requirement is None:
             raise ValueError(
                 f"The {what} is for requirements on predictions. Got {value!r} for "
-                f"{self.plan_.mask!r}, whose lam is fixed in fit. Give it a budget: "
-                "set_params(requirement__budget=...) holds for the next transform."
+                f"{self.plan_.mask!r}, whose lam is fixed in fit. Move along its front "
+                "by budgets: set_params(requirement__budget=...) holds for the next transform."
             )
