@@ -47,12 +47,12 @@ def fairness(args: argparse.Namespace) -> None:
     frames = []
     for seed in range(args.seeds):
         experiment = Experiment(args, *((240, 24) if args.full else (24, 6)), seed)
-        options = {"max_epochs": 40 if args.full else 3, "lam_range": (min(LAMS), max(LAMS))}
-        editor = experiment.editor(REQUIREMENT, seed, **options)
-        # Rivals that need the group are shown, but nothing is claimed of them: one seed.
-        contestants = methods(editor, slow=args.all_rivals, with_group=seed == 0)
         path = args.output / f"fronts_{experiment.name}_{seed}.csv"
         if not path.exists():
+            options = {"max_epochs": 40 if args.full else 3, "lam_range": (min(LAMS), max(LAMS))}
+            editor = experiment.editor(REQUIREMENT, seed, **options)
+            # Rivals that need the group are shown, but nothing is claimed of them: one seed.
+            contestants = methods(editor, slow=args.all_rivals, with_group=seed == 0)
             measure(experiment, contestants).assign(seed=seed).to_csv(path, index=False)
         frames.append(pd.read_csv(path, keep_default_na=False, na_values=[""]))
         frames[-1]["note"] = frames[-1]["note"].fillna("")
