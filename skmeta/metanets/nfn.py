@@ -22,12 +22,9 @@ from skmeta.metanets.stack_channels import (
     part_for,
 )
 from skmeta.population import Stack
-from skmeta.population.symmetries import HOMOGENEOUS
+from skmeta.population.symmetries import HOMOGENEOUS, ODD
 
 _CALIBRATE = 256  # networks
-
-ODD = ("identity", "tanh")
-"""Activations with f(-x) = -f(x)."""
 
 
 class NFN(ReadingMetanet):

@@ -17,6 +17,8 @@ from skmeta.population.symmetries import HOMOGENEOUS
 _MAX_ALPHA = 0.9  # keeps factors positive
 _FAR = 10.0  # standard deviations beyond which features say no more
 _N_OWN = 3
+_WIDEST = 32
+_MOST_PARAMETERS = 0.05
 
 
 def scale_neurons(
@@ -125,8 +127,9 @@ class Quasi(nn.Module):
         Maps a stack to ``(B, n_outputs)``, for instance one of ``READERS``, "graph" included.
     stacks : sequence of Stack
         Training networks, one stack per depth.
-    hidden_channels : int, default=32
-        Width of the scaling's MLPs.
+    hidden_channels : int, optional
+        Width of the scaling's MLPs; by default the paper's 32, or as many fewer as it takes to
+        add at most 5 % to the parameters of the reader.
 
     Examples
     --------
@@ -140,15 +143,27 @@ class Quasi(nn.Module):
     """
 
     def __init__(
-        self, metanet: nn.Module, stacks: Sequence[Stack], *, hidden_channels: int = 32
+        self,
+        metanet: nn.Module,
+        stacks: Sequence[Stack],
+        *,
+        hidden_channels: int | None = None,
     ) -> None:
         super().__init__()
         self.metanet = metanet
+        if hidden_channels is None:
+            thinnest = QuasiScaling([s.select([0]) for s in stacks], hidden_channels=1)
+            most = _MOST_PARAMETERS * _n_parameters(metanet) / _n_parameters(thinnest)
+            hidden_channels = min(_WIDEST, max(1, int(most)))
         self.scaling = QuasiScaling(stacks, hidden_channels=hidden_channels)
 
     def forward(self, stack: Stack) -> Tensor:
         """Return ``(B, n_outputs)`` for the networks of a stack."""
         return self.metanet(self.scaling(stack))
+
+
+def _n_parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 class _Angles(nn.Module):
