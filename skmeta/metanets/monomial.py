@@ -14,6 +14,8 @@ from skmeta.metanets.nf_layer import map_channels
 GROUPS = ("scale", "sign")
 """Scalings by positive numbers (ReLU), and by +-1 (odd activations: tanh, sin)."""
 
+_LEAST_NORM = 1e-6
+
 
 class MonomialMap(nn.Module):
     """Every linear map of folded features that commutes with monomial matrices.
@@ -161,7 +163,8 @@ def with_path_norms(
     """Append a channel that scales as the first one does and holds path norms alone.
 
     For a weight, the path norm of its target divided by that of its source (zero if that is
-    zero); for a bias, the path norm of its neuron.
+    zero); for a bias, the path norm of its neuron. Nothing scales the outputs: theirs come as
+    logarithms, since between networks they differ by orders of magnitude.
 
     Parameters
     ----------
@@ -176,4 +179,6 @@ def with_path_norms(
         ratio = ratio.view(*ratio.shape, *[1] * (weight.ndim - 4)).expand_as(weight)
         more_weights.append(torch.cat([weight, ratio], 1))
         more_biases.append(torch.cat([bias, here[:, None]], 1))
+    outputs = norms[-1].clamp_min(_LEAST_NORM).log()
+    more_biases[-1] = torch.cat([biases[-1], outputs[:, None]], 1)
     return more_weights, more_biases
