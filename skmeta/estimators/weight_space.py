@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from skmeta._validation import check_option, check_rng
-from skmeta.estimators.checks import check_device, check_training_params
+from skmeta.estimators.checks import check_device, check_finite_outputs, check_training_params
 from skmeta.estimators.estimator_files import load_weights, write_estimator
 from skmeta.estimators.inputs import check_targets, read_networks
 from skmeta.estimators.reading import (
@@ -139,4 +139,6 @@ class WeightSpaceEstimator(BaseEstimator, ABC):
         check_is_fitted(self)
         population = read_networks(self, networks, fitting=False)
         population = population.to(self.device_)
-        return read_population(self.metanet_, population, self.hidden_channels)
+        outputs = read_population(self.metanet_, population, self.hidden_channels)
+        check_finite_outputs(outputs)
+        return outputs
