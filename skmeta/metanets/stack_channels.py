@@ -45,8 +45,8 @@ def part_for(parts: nn.ModuleDict, stack: Stack, owner: str) -> nn.Module:
     if key not in parts:
         raise ValueError(
             f"{owner} knows networks with layers {', '.join(parts)}. Got {key} (one word per "
-            "layer). Build or fit it with networks of every kind, or use 'graph' or 'neuron', "
-            "which read any depth."
+            "layer). Build or fit it with networks of every kind, or use 'graph' or 'neuron' "
+            "without quasi, which read any depth."
         )
     return parts[key]
 
