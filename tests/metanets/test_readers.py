@@ -331,6 +331,22 @@ def test_quasi_starts_small_and_learns():
     assert not missing and float(metanet.scaling.alpha.grad.abs()) > 0
 
 
+@pytest.mark.parametrize("quasi", [False, True], ids=["plain", "quasi"])
+@pytest.mark.parametrize("name", READERS)
+def test_networks_of_zeros_have_finite_gradients(name, quasi):
+    [stack] = stacks_of(population_of(RELU[:1]))
+    weight = (stack.params.weight[0] * 0, *stack.params.weight[1:])
+    dead = (
+        stack.with_params(stack.params._replace(weight=weight)),
+        stack.with_params(stack.params.map(torch.zeros_like)),
+    )
+    metanet = build(name, [stack], quasi).requires_grad_()
+    for zeros in dead:
+        metanet(zeros).square().sum().backward()
+    for parameter in metanet.parameters():
+        assert parameter.grad is None or parameter.grad.isfinite().all()
+
+
 @pytest.mark.parametrize("name", NAMES_OF_READERS)
 def test_gradients_reach_all_parameters_and_are_finite(name):
     skips = Architecture(5, [Layer(6, "relu"), Layer(6, "relu", skips=(1,)), Layer(2)])
