@@ -73,6 +73,16 @@ def check_finite_training(metanet: torch.nn.Module) -> None:
         )
 
 
+def check_finite_outputs(outputs: np.ndarray) -> None:
+    """Refuse readings, ``(n, n_outputs)``, that are not numbers."""
+    bad = np.flatnonzero(~np.isfinite(outputs).all(1))
+    if len(bad):
+        raise ValueError(
+            f"The reading of network {bad[0]} (and of {len(bad) - 1} more) is not finite, probably "
+            "because its weights are far larger than those of the networks in fit. Leave it out."
+        )
+
+
 def check_finite_edits(params: Parameters, positions: np.ndarray) -> None:
     """Refuse edits that are not numbers, before anything is written."""
     finite = torch.stack([t.isfinite().flatten(1).all(1) for t in params.tensors()]).all(0)

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from skmeta._validation import check_option, check_rng
-from skmeta.estimators.checks import check_device, check_training_params
+from skmeta.estimators.checks import check_device, check_finite_outputs, check_training_params
 from skmeta.estimators.estimator_files import load_weights, write_estimator
 from skmeta.estimators.inputs import check_targets, read_networks
 from skmeta.estimators.reading import (
@@ -87,7 +87,16 @@ class WeightSpaceEstimator(BaseEstimator, ABC):
     def _contents(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return what a file keeps."""
         fitted = {name: getattr(self, name) for name in self._saved if hasattr(self, name)}
-        return fitted, self.metanet_.state_dict()
+        tensors = self.metanet_.state_dict()
+        try:  # A file that cannot be read is found out too late.
+            clone(self)._restore(fitted, tensors)
+        except ValueError as error:
+            owner = type(self).__name__
+            raise ValueError(
+                f"This {owner} cannot be saved: its parameters do not go with what it learned "
+                f"({error}). They were probably changed after fit. Set them back, or fit again."
+            ) from error
+        return fitted, tensors
 
     def _restore(self, fitted: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Take what a file claims to have kept."""
@@ -139,4 +148,6 @@ class WeightSpaceEstimator(BaseEstimator, ABC):
         check_is_fitted(self)
         population = read_networks(self, networks, fitting=False)
         population = population.to(self.device_)
-        return read_population(self.metanet_, population, self.hidden_channels)
+        outputs = read_population(self.metanet_, population, self.hidden_channels)
+        check_finite_outputs(outputs)
+        return outputs

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import kendalltau
+from sklearn.utils.validation import check_array, check_consistent_length
 
 
 def kendall_tau(estimator: Any, networks: Any, y: Any) -> float:
@@ -25,7 +26,7 @@ def kendall_tau(estimator: Any, networks: Any, y: Any) -> float:
     Returns
     -------
     float
-        0 for constant predictions, which order nothing.
+        0 for constant predictions and for fewer than two networks, which order nothing.
 
     Examples
     --------
@@ -35,4 +36,12 @@ def kendall_tau(estimator: Any, networks: Any, y: Any) -> float:
     >>> kendall_tau(LinearRegression().fit(X, y), X, y)
     1.0
     """
-    return float(np.nan_to_num(kendalltau(y, estimator.predict(networks)).statistic))
+    # Numbers that are NaN would count as an order of 0.
+    y, predicted = (
+        check_array(values, ensure_2d=False, dtype=None, input_name=name)
+        for values, name in ((y, "y"), (estimator.predict(networks), "the predictions"))
+    )
+    check_consistent_length(y, predicted)
+    if len(y) < 2:
+        return 0.0
+    return float(np.nan_to_num(kendalltau(y, predicted).statistic))

@@ -244,4 +244,5 @@ def rms(values: Tensor, mask: Tensor) -> Tensor:
     axes = tuple(range(1, values.ndim))
     count = mask.expand_as(values).sum(axes, keepdim=True).clamp_min(1)
     total = (values.square() * mask).sum(axes, keepdim=True)
-    return (total / count).sqrt().clamp_min(1e-8)
+    # The slope of the root at zero is infinite.
+    return (total / count).clamp_min(1e-16).sqrt()

@@ -8,8 +8,17 @@ from math import pi
 import torch
 from torch import Tensor, nn
 
-from skmeta._validation import check_option
-from skmeta.metanets.layout import Layout, Masks, hide_padding, layout_of, true_counts
+from skmeta._validation import check_in_range, check_option
+from skmeta.metanets.layout import (
+    Layout,
+    Masks,
+    check_features,
+    check_layer,
+    hide_padding,
+    layout_of,
+    true_counts,
+)
+from skmeta.metanets.monomial import GROUPS
 
 SYMMETRIES = ("np", "hnp", "pointwise", "monomial")
 ENCODINGS = ("learned", "sinusoidal")
@@ -59,6 +68,8 @@ class InvariantPool(nn.Module):
     ) -> None:
         super().__init__()
         check_option("symmetry", symmetry, SYMMETRIES, owner="InvariantPool")
+        check_option("group", group, GROUPS, owner="InvariantPool")
+        check_layer("InvariantPool", sizes, kernels)
         self.layout = layout_of(sizes, symmetry, kernels)
         self.n_features = sum(self.layout.folds)
         self.group = group if symmetry == "monomial" else "none"
@@ -67,6 +78,7 @@ class InvariantPool(nn.Module):
         self, weights: Sequence[Tensor], biases: Sequence[Tensor], masks: Masks | None = None
     ) -> Tensor:
         """Return ``(B, C * n_features)``; shapes as in :class:`NFLayer`."""
+        check_features("InvariantPool", self.layout, weights, biases)
         return pool(self.layout, self.layout.fold(weights, biases), masks, self.group)
 
 
@@ -123,6 +135,9 @@ class IOEncoding(nn.Module):
     ) -> None:
         super().__init__()
         check_option("kind", kind, ENCODINGS, owner="IOEncoding")
+        given = {"n_inputs": n_inputs, "n_outputs": n_outputs, "n_channels": n_channels}
+        for name, value in given.items():
+            check_in_range(name, value, owner="IOEncoding", low=1, kind="int")
         for name, n in (("inputs", n_inputs), ("outputs", n_outputs)):
             if kind == "learned":
                 self.register_parameter(name, nn.Parameter(0.3 * torch.randn(n_channels, n)))
@@ -148,6 +163,13 @@ class IOEncoding(nn.Module):
         """
         weights, biases, depth = list(weights), list(biases), len(weights)
         n_in, n_out = weights[0].shape[3], biases[-1].shape[2]
+        most = self.inputs.shape[1], self.outputs.shape[1]
+        if n_in > most[0] or n_out > most[1] or any(w.ndim != 4 for w in weights):
+            raise ValueError(
+                "This IOEncoding takes weights (batch, channels, n_out, n_in), filter positions "
+                f"among the channels, of at most {most[0]} inputs and {most[1]} outputs. Got "
+                f"weights of shapes {[tuple(w.shape) for w in weights]}."
+            )
         inputs, outputs = self.inputs[:, :n_in], self.outputs[:, :n_out]
         weights[0] = _append(weights[0], inputs[:, None], (1, 0), masks)
         weights[-1] = _append(weights[-1], outputs[:, :, None], (depth, depth - 1), masks)

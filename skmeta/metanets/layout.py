@@ -10,6 +10,8 @@ from math import prod
 import torch
 from torch import Tensor
 
+from skmeta._validation import check_in_range
+
 Masks = Sequence[Tensor | None]
 """Ones at true neurons, ``(B, width)`` per state; None where a state is not padded."""
 
@@ -117,6 +119,53 @@ def layout_of(
     free = range(1, depth) if hidden else range(depth + 1)
     shapes = tuple(tuple(kernel) for kernel in kernels or [()] * depth)
     return Layout(tuple(sizes), shapes, frozenset(free))
+
+
+def check_layer(
+    owner: str,
+    sizes: Sequence[int],
+    kernels: Sequence[Sequence[int]] | None,
+    **channels: int,
+) -> None:
+    """Check what a layer of a given class is made for."""
+    for name, value in channels.items():
+        check_in_range(name, value, owner=owner, low=1, kind="int")
+    for size in sizes:
+        check_in_range("sizes", size, owner=owner, low=1, kind="int")
+    if len(sizes) < 2 or (kernels is not None and len(kernels) != len(sizes) - 1):
+        raise ValueError(
+            f"{owner} takes widths n_0, ..., n_L of at least one layer and one kernel per "
+            f"layer. Got sizes={tuple(sizes)} and kernels={kernels}."
+        )
+
+
+def check_features(
+    owner: str,
+    layout: Layout,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    channels: int | None = None,
+) -> None:
+    """Refuse features that are not those of networks of a layout; its free states may vary."""
+    shapes = [tuple(x.shape) for x in weights], [tuple(x.shape) for x in biases]
+    widths = [shape[2] if len(shape) == 3 else 0 for shape in shapes[1]]
+    fits = len(shapes[0]) == len(shapes[1]) == layout.depth
+    if fits:
+        first = shapes[0][0]
+        widths.insert(0, first[3] if len(first) > 3 else 0)
+        batch = first[:1] + ((channels,) if channels else first[1:2])
+        layers = zip(widths, widths[1:], layout.kernels, strict=False)
+        wanted = [(*batch, n, m, *k) for m, n, k in layers], [(*batch, n) for n in widths[1:]]
+        fixed = set(range(layout.depth + 1)) - layout.free
+        fits = shapes == wanted and all(widths[s] == layout.sizes[s] for s in fixed)
+    if not fits:
+        free = [n if s not in layout.free else "any" for s, n in enumerate(layout.sizes)]
+        raise ValueError(
+            f"{owner} takes weights (batch, channels, n_out, n_in, *kernel) and biases (batch, "
+            f"channels, n_out) of {layout.depth} layer(s), channels {channels or 'alike'}, widths "
+            f"{', '.join(map(str, free))}, kernels {layout.kernels}. Got weights of shapes "
+            f"{shapes[0]} and biases of shapes {shapes[1]}."
+        )
 
 
 def hide_padding(x: Tensor, states: Sequence[int], masks: Masks | None) -> Tensor:

@@ -100,7 +100,7 @@ class MessageReader(ReadingMetanet):
             raise ValueError(
                 f"{type(self).__name__} was built for networks with at most {self.ends[0]} inputs, "
                 f"{self.ends[1]} outputs and {self.n_edges} filter positions. Got {ends[0]}, "
-                f"{ends[1]} and {n_edges}. Build it with stacks that hold such networks."
+                f"{ends[1]} and {n_edges}. Build or fit it with such networks."
             )
 
 

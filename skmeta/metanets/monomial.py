@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from skmeta._validation import check_option
-from skmeta.metanets.layout import Layout, Masks, hide_padding, layout_of
+from skmeta.metanets.layout import (
+    Layout,
+    Masks,
+    check_features,
+    check_layer,
+    hide_padding,
+    layout_of,
+)
 from skmeta.metanets.nf_layer import map_channels
 
 GROUPS = ("scale", "sign")
@@ -115,6 +122,9 @@ class MonomialLayer(nn.Module):
     ) -> None:
         super().__init__()
         check_option("group", group, GROUPS, owner="MonomialLayer")
+        channels = {"in_channels": in_channels, "out_channels": out_channels}
+        check_layer("MonomialLayer", sizes, kernels, **channels)
+        self.in_channels = in_channels
         self.layout = layout_of(sizes, "monomial", kernels)
         before, after = (
             [c * fold for fold in self.layout.folds] for c in (in_channels, out_channels)
@@ -125,6 +135,7 @@ class MonomialLayer(nn.Module):
         self, weights: Sequence[Tensor], biases: Sequence[Tensor], masks: Masks | None = None
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Map features of networks; shapes as in :class:`NFLayer`."""
+        check_features("MonomialLayer", self.layout, weights, biases, self.in_channels)
         return self.layout.unfold(self.map(self.layout.fold(weights, biases), masks))
 
 

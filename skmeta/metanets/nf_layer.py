@@ -7,8 +7,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from skmeta._validation import check_in_range, check_option
-from skmeta.metanets.layout import Layout, Masks, hide_padding, layout_of, true_counts
+from skmeta._validation import check_option
+from skmeta.metanets.layout import (
+    Layout,
+    Masks,
+    check_features,
+    check_layer,
+    hide_padding,
+    layout_of,
+    true_counts,
+)
 from skmeta.metanets.matrix_maps import broadcast_product, line_sums
 
 
@@ -195,13 +203,9 @@ class NFLayer(nn.Module):
     ) -> None:
         super().__init__()
         check_option("symmetry", symmetry, MAPS, owner="NFLayer")
-        for name, value in (("in_channels", in_channels), ("out_channels", out_channels)):
-            check_in_range(name, value, owner="NFLayer", low=1, kind="int")
-        if len(sizes) < 2 or (kernels is not None and len(kernels) != len(sizes) - 1):
-            raise ValueError(
-                "NFLayer takes widths n_0, ..., n_L of at least one layer and one kernel per "
-                f"layer. Got sizes={tuple(sizes)} and kernels={kernels}."
-            )
+        channels = {"in_channels": in_channels, "out_channels": out_channels}
+        check_layer("NFLayer", sizes, kernels, **channels)
+        self.in_channels = in_channels
         self.layout = layout_of(sizes, symmetry, kernels)
         widths = ([c * fold for fold in self.layout.folds] for c in (in_channels, out_channels))
         self.map = MAPS[symmetry](self.layout, *widths)
@@ -226,4 +230,5 @@ class NFLayer(nn.Module):
         weights, biases : list of Tensor
             With ``out_channels`` channels.
         """
+        check_features("NFLayer", self.layout, weights, biases, self.in_channels)
         return self.layout.unfold(self.map(self.layout.fold(weights, biases), masks))

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from skmeta._validation import check_in_range, check_option
 from skmeta.metanets.invariant import ENCODINGS, SYMMETRIES, IOEncoding, pool
 from skmeta.metanets.layout import hide_padding, layout_of
-from skmeta.metanets.monomial import MonomialMap, with_path_norms
+from skmeta.metanets.monomial import GROUPS, MonomialMap, with_path_norms
 from skmeta.metanets.nf_layer import MAPS
 from skmeta.metanets.reading import ReadingMetanet, Standardize
 from skmeta.metanets.stack_channels import (
     StackChannels,
+    by_key,
     is_normalised,
     kernels_of,
-    key_of,
     masks_of,
     part_for,
 )
@@ -25,6 +25,7 @@ from skmeta.population import Stack
 from skmeta.population.symmetries import HOMOGENEOUS, ODD
 
 _CALIBRATE = 256  # networks
+_COMMUTING = {"scale": HOMOGENEOUS, "sign": ODD}
 
 
 class NFN(ReadingMetanet):
@@ -89,32 +90,47 @@ class NFN(ReadingMetanet):
         for name, value in (("hidden_channels", hidden_channels), ("n_layers", n_layers)):
             check_in_range(name, value, owner="NFN", low=1, kind="int")
         normalised = is_normalised(stacks)
-        group = _group(stacks, normalised) if symmetry == "monomial" else "none"
+        self.group = _group(stacks) if symmetry == "monomial" else "none"
+        self.normalised = normalised
         widths = [hidden_channels] * n_layers
         self.trunks = nn.ModuleDict()
-        for stack in stacks:
+        for key, stack in by_key(stacks).items():
             stack = stack.to("cpu", torch.get_default_dtype())
-            trunk = _Trunk(stack, symmetry, group, encoding, normalised, widths, head_channels)
-            self.trunks[key_of(stack)] = trunk
+            self.trunks[key] = _Trunk(
+                stack, symmetry, self.group, encoding, normalised, widths, head_channels
+            )
 
     def features(self, stack: Stack) -> Tensor:
         """Return ``(B, head_channels)`` features of the networks."""
+        self._check_kind(stack)
         return part_for(self.trunks, stack, "NFN")(stack)
 
+    def _check_kind(self, stack: Stack) -> None:
+        """Refuse networks of whose function the weights that are read say too little."""
+        if self.group != "none":
+            _group([stack], [self.group])
+        elif not self.normalised and is_normalised([stack]):
+            raise ValueError(
+                "NFN was built for networks without normalisation and does not see that of "
+                "others. Got networks with normalisation. Build or fit it with such networks "
+                "among the others."
+            )
 
-def _group(stacks: Sequence[Stack], normalised: bool) -> str:
-    """Return which factors leave the networks' functions as they are."""
-    layers = [x for stack in stacks for a in stack.architectures for x in a.layers[:-1]]
-    activations = {layer.activation for layer in layers}
-    plain = not normalised and not any(layer.skips for layer in layers)
-    for group, allowed in (("scale", HOMOGENEOUS), ("sign", ODD)):
-        if plain and activations <= set(allowed):
+
+def _group(stacks: Sequence[Stack], groups: Sequence[str] = GROUPS) -> str:
+    """Return which of some factors leave the networks' functions as they are."""
+    architectures = [a for stack in stacks for a in stack.architectures]
+    activations = {layer.activation for a in architectures for layer in a.layers[:-1]}
+    plain = not any(x.norm != "none" or x.skips for a in architectures for x in a.layers)
+    allowed = {group: _COMMUTING[group] for group in groups}
+    for group, names in allowed.items():
+        if plain and activations <= set(names):
             return group
     raise ValueError(
         "NFN with symmetry='monomial' reads networks without normalisation and skip connections "
-        f"whose hidden activations are all in {HOMOGENEOUS} or all in {ODD}. Got "
-        f"{sorted(activations)}{'' if plain else ' with normalisation or skip connections'}. "
-        "Select such networks or use symmetry='hnp'."
+        f"whose hidden activations are all in {' or all in '.join(map(str, allowed.values()))}. "
+        f"Got {sorted(activations)}{'' if plain else ' with normalisation or skip connections'}. "
+        "Select such networks or use 'hnp'."
     )
 
 
@@ -189,7 +205,7 @@ class _Trunk(nn.Module):
         else:
             fits = all(a <= b for pair in found for a, b in zip(pair, self.ends, strict=True))
         if not fits:
-            way_out = "Use symmetry='np'" if exact else "Build it with stacks that hold them"
+            way_out = "Build or fit it with such networks" + exact * ", or use 'np' if they differ"
             raise ValueError(
                 f"NFN with symmetry={self.symmetry!r} reads networks of depth {stack.depth} with "
                 f"{'' if exact else 'at most '}{self.ends[0]} inputs and {self.ends[1]} outputs. "

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from skmeta._validation import check_in_range
-from skmeta.metanets.reading import Standardize
-from skmeta.metanets.stack_channels import key_of, part_for
+from skmeta.metanets.reading import Standardize, check_stacks
+from skmeta.metanets.stack_channels import by_key, part_for
 from skmeta.metanets.statistics import weight_statistics
 from skmeta.population import Stack
 from skmeta.population.symmetries import HOMOGENEOUS
@@ -90,12 +90,13 @@ class QuasiScaling(nn.Module):
 
     def __init__(self, stacks: Sequence[Stack], *, hidden_channels: int = 32) -> None:
         super().__init__()
+        check_stacks(stacks, "QuasiScaling")
         check_in_range("hidden_channels", hidden_channels, owner="QuasiScaling", low=1, kind="int")
         self.alpha = nn.Parameter(torch.tensor(0.01))
         self.angles = nn.ModuleDict()
-        for stack in stacks:
+        for key, stack in by_key(stacks).items():
             stack = stack.to("cpu", torch.get_default_dtype())
-            self.angles[key_of(stack)] = _Angles(stack, hidden_channels)
+            self.angles[key] = _Angles(stack, hidden_channels)
 
     def factors(self, stack: Stack) -> list[Tensor]:
         """Return a positive factor per neuron, ``(B, width)`` per state; ones at both ends."""
@@ -151,6 +152,7 @@ class Quasi(nn.Module):
     ) -> None:
         super().__init__()
         self.metanet = metanet
+        check_stacks(stacks, "Quasi")
         if hidden_channels is None:
             thinnest = QuasiScaling([s.select([0]) for s in stacks], hidden_channels=1)
             most = _MOST_PARAMETERS * _n_parameters(metanet) / _n_parameters(thinnest)

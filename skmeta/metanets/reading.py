@@ -39,11 +39,7 @@ class ReadingMetanet(nn.Module):
         owner = type(self).__name__
         for name, value in (("n_outputs", n_outputs), ("head_channels", head_channels)):
             check_in_range(name, value, owner=owner, low=1, kind="int")
-        if not all(isinstance(stack, Stack) for stack in stacks) or not len(stacks):
-            raise TypeError(
-                f"The 'stacks' of {owner} must be one stack of networks per depth. Got "
-                f"{stacks!r}. Pass [stack for _, stack in population.depth_blocks()]."
-            )
+        check_stacks(stacks, owner)
         d = head_channels
         self.head = nn.Sequential(
             nn.Linear(d + len(ACTIVATIONS), d),
@@ -60,6 +56,16 @@ class ReadingMetanet(nn.Module):
     def forward(self, stack: Stack) -> Tensor:
         """Return ``(B, n_outputs)`` for the networks of a stack."""
         return self.head(torch.cat([self.features(stack), activation_shares(stack)], 1))
+
+
+def check_stacks(stacks: Sequence[Stack], owner: str) -> None:
+    """Refuse all but one or more stacks."""
+    single = isinstance(stacks, Stack) or not len(stacks)
+    if single or not all(isinstance(stack, Stack) for stack in stacks):
+        raise TypeError(
+            f"The 'stacks' of {owner} must be one stack of networks per depth. Got "
+            f"{stacks!r:.200}. Pass [stack for _, stack in population.depth_blocks()]."
+        )
 
 
 def activation_shares(stack: Stack) -> Tensor:

@@ -27,13 +27,26 @@ def key_of(stack: Stack) -> str:
     return "-".join("x".join(map(str, kernel)) or "dense" for kernel in kernels_of(stack))
 
 
+def by_key(stacks: Sequence[Stack]) -> dict[str, Stack]:
+    """Join stacks whose weights have the same layout, by :func:`key_of`.
+
+    They differ in images or strides, which weights do not show; what comes back is to be
+    looked at and not to be run.
+    """
+    groups: dict[str, list[Stack]] = {}
+    for stack in stacks:
+        groups.setdefault(key_of(stack), []).append(stack)
+    return {key: Stack.merge(group) for key, group in groups.items()}
+
+
 def part_for(parts: nn.ModuleDict, stack: Stack, owner: str) -> nn.Module:
     """Return the part of a metanetwork for the depth and filter shapes of a stack."""
     key = key_of(stack)
     if key not in parts:
         raise ValueError(
             f"{owner} knows networks with layers {', '.join(parts)}. Got {key} (one word per "
-            "layer). Build it with stacks that hold networks of every depth."
+            "layer). Build or fit it with networks of every kind, or use 'graph' or 'neuron' "
+            "without quasi, which read any depth."
         )
     return parts[key]
 

@@ -89,6 +89,7 @@ class Population(Sequence):
             self._assign(networks._blocks, networks._sources, networks._originals, metadata)
             return
         sources = adapters.as_network_list(networks)
+        input_shape = adapters.check_input_shape(input_shape)
         blocks = blocks_from_records(
             [adapters.read(network, i, input_shape) for i, network in enumerate(sources)]
         )

@@ -11,6 +11,12 @@ from skmeta.population import ACTIVATIONS, INITIALIZATIONS, Architecture
 from skmeta.training import RULES
 from skmeta.zoo.search_space import Run, log_uniform
 
+_NAMED = {
+    "activations": ACTIVATIONS,
+    "optimizers": RULES,
+    "initializations": INITIALIZATIONS,
+}
+
 
 class CNNRun(Run):
     """A run whose optimiser, initial weights and training rows vary as well."""
@@ -85,15 +91,38 @@ class CNNSearchSpace:
 
     def __post_init__(self) -> None:
         owner = "CNNSearchSpace"
-        for name, options in (
-            ("activations", ACTIVATIONS),
-            ("optimizers", RULES),
-            ("initializations", INITIALIZATIONS),
-        ):
+        for name in ("channels", "dropout", "batch_sizes", "fractions", *_NAMED):
+            self._check_values(name)
+        for name, options in _NAMED.items():
             for value in getattr(self, name):
                 check_option(name, value, options, owner=owner)
+        for value in self.batch_sizes:
+            check_in_range("batch_sizes", value, owner=owner, low=1, kind="int")
+        for value in self.dropout:
+            check_in_range("dropout", value, owner=owner, low=0.0, high=1.0, closed="left")
         for value in self.fractions:
             check_in_range("fractions", value, owner=owner, low=0.0, high=1.0, closed="right")
+        for name in ("learning_rate", "weight_decay", "init_scale"):
+            self._check_bounds(name)
+        # It knows which images fit which channels.
+        Architecture.cnn(self.input_shape, self.channels, 1, stride=2)
+
+    def _check_values(self, name: str) -> None:
+        values = getattr(self, name)
+        if not isinstance(values, tuple | list) or not values:
+            raise ValueError(
+                f"The '{name}' of CNNSearchSpace must be a tuple of one or more values. Got "
+                f"{values!r}."
+            )
+
+    def _check_bounds(self, name: str) -> None:
+        bounds = getattr(self, name)
+        pair = isinstance(bounds, tuple | list) and len(bounds) == 2
+        if not (pair and 0 < bounds[0] <= bounds[1] < np.inf):
+            raise ValueError(
+                f"The '{name}' of CNNSearchSpace must be two positive numbers in ascending "
+                f"order, (low, high). Got {bounds!r}."
+            )
 
     def sample(self, n_inputs: int, n_outputs: int, rng: np.random.Generator) -> Run:
         """Draw one run for a task with the given numbers of pixels and classes.

@@ -67,6 +67,14 @@ def test_classifier(zoo, labels, tmp_path):
     assert np.array_equal(loaded.predict_proba(zoo[0]), model.predict_proba(zoo[0]))
 
 
+@pytest.mark.parametrize("change", [{"n_layers": 2}, {"metanet": "graph"}, {"quasi": True}])
+def test_parameters_changed_after_fit_are_refused_before_there_is_a_file(zoo, change, tmp_path):
+    model = WeightSpaceRegressor(**STATS).fit(zoo[0], zoo[1]).set_params(**change)
+    with pytest.raises(ValueError, match="do not go with what it learned .* Set them back"):
+        skmeta.save(model, tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
 def test_rows_with_names(tmp_path):
     population, y, _ = reading_zoo(9, ARCHITECTURES[:1])
     rows = pd.DataFrame(to_rows(population)).add_prefix("w")

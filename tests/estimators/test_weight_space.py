@@ -266,6 +266,10 @@ def test_bad_data(zoo, fitted):
         WeightSpaceRegressor(**STATS).fit(population, y[:-1])
     with pytest.raises(ValueError, match="requires y"):
         WeightSpaceRegressor(**STATS).fit(population, None)
+    blocks = [(p, s.with_params(s.params.map(lambda t: 1e25 * t))) for p, s in population.blocks]
+    graph = WeightSpaceRegressor(**{**STATS, "metanet": "graph", "max_epochs": 1})
+    with pytest.raises(ValueError, match="reading of network 0 .* is not finite"):
+        graph.fit(population[:8], y[:8]).predict(Population.from_blocks(blocks)[:2])
     with pytest.raises(ValueError, match="was fitted on networks. Got rows"):
         fitted.predict(np.zeros((3, 44)))
     with pytest.raises(ValueError, match="must have 44 numbers"):

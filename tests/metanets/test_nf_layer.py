@@ -6,7 +6,7 @@ from math import prod
 import pytest
 import torch
 
-from skmeta.metanets import NFLayer
+from skmeta.metanets import InvariantPool, IOEncoding, MonomialLayer, NFLayer
 from skmeta.metanets import matrix_maps as module
 from skmeta.metanets.matrix_maps import broadcast_product, broadcast_product_reference, line_sums
 from tests.metanets.features import CASES, draw_features, draw_permutations, gap, move, pad
@@ -250,5 +250,52 @@ def test_bad_parameters_are_refused():
         NFLayer((2, 3, 2), 1, 1, "hmp")
     with pytest.raises(ValueError, match="one kernel per layer"):
         NFLayer((2, 3, 2), 1, 1, kernels=[(3, 3)])
-    with pytest.raises(ValueError, match="'in_channels' parameter of NFLayer"):
-        NFLayer((2, 3, 2), 0, 1)
+    for kind in (NFLayer, MonomialLayer):
+        with pytest.raises(ValueError, match=f"'in_channels' parameter of {kind.__name__}"):
+            kind((2, 3, 2), 0, 1)
+    for kind in (NFLayer, MonomialLayer, InvariantPool):
+        options = {} if kind is InvariantPool else {"in_channels": 1, "out_channels": 1}
+        with pytest.raises(ValueError, match="'sizes' parameter"):
+            kind((2, -3, 2), **options)
+        with pytest.raises(ValueError, match="at least one layer"):
+            kind((2,), **options)
+    with pytest.raises(ValueError, match="'group' parameter of InvariantPool"):
+        InvariantPool((2, 3, 2), "monomial", group="relu")
+    with pytest.raises(ValueError, match="'n_inputs' parameter of IOEncoding"):
+        IOEncoding(0, 2)
+
+
+@pytest.mark.parametrize("symmetry", [*SYMMETRIES, "monomial", "pool"])
+def test_features_of_other_networks_are_refused(symmetry):
+    sizes = (2, 4, 3)
+    weights, biases = draw_features(sizes)
+    if symmetry == "pool":
+        layer = InvariantPool(sizes, "hnp")
+    elif symmetry == "monomial":
+        layer = MonomialLayer(sizes, 2, 1).double()
+    else:
+        layer = NFLayer(sizes, 2, 1, symmetry).double()
+    layer(weights, biases)
+    wrong = {
+        "a layer less": (weights[:1], biases[:1]),
+        "a bias less": (weights, biases[:1]),
+        "transposed": ([w.transpose(2, 3) for w in weights], biases),
+        "no channels": ([w[:, 0] for w in weights], [b[:, 0] for b in biases]),
+        "other batches": ([weights[0][:1], weights[1]], biases),
+        "filters": ([w[..., None, None] for w in weights], biases),
+        "other neurons": ([weights[0], weights[1][..., :2]], biases),
+    }
+    if symmetry != "pool":
+        wrong["other channels"] = ([w[:, :1] for w in weights], [b[:, :1] for b in biases])
+    if symmetry in ("hnp", "monomial", "pool"):
+        wrong["other inputs"] = ([weights[0][..., :1], weights[1]], biases)
+    for features in wrong.values():
+        with pytest.raises(ValueError, match="takes weights .* of 2 layer.* Got weights of shapes"):
+            layer(*features)
+
+
+def test_codes_for_more_inputs_than_there_are():
+    weights, biases = draw_features((2, 4, 3))
+    for encode in (IOEncoding(1, 3), IOEncoding(2, 1)):
+        with pytest.raises(ValueError, match="of at most .* inputs and .* outputs. Got"):
+            encode(weights, biases)

@@ -209,8 +209,49 @@ def test_networks_that_a_reader_was_not_built_for():
         READERS["monomial"](
             stacks_of(population_of([Architecture(5, [Layer(4, "gelu"), Layer(2)])]))
         )
-    with pytest.raises(TypeError, match="depth_blocks"):
-        READERS["graph"]([population_of(RELU)])
+    for build_with in (READERS["graph"], READERS["nfn-np"], QuasiScaling):
+        for wrong in (population_of(RELU), stacks[0], []):
+            with pytest.raises(TypeError, match="depth_blocks"):
+                build_with(wrong)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [Layer(4, "tanh"), Layer(2)],
+        [Layer(4, "relu", norm="batch"), Layer(2)],
+        [Layer(5, "relu", skips=(0,)), Layer(2)],
+        [Layer(2, "relu"), Layer(2, skips=(1,))],
+    ],
+    ids=["activation", "normalisation", "skip", "skip to the outputs"],
+)
+def test_a_monomial_reader_refuses_networks_that_cannot_be_rescaled(layers):
+    stacks = stacks_of(population_of([Architecture.mlp((5, 4, 2))]))
+    [other] = stacks_of(population_of([Architecture(5, layers)]))
+    with pytest.raises(ValueError, match="symmetry='monomial' reads .* Got"):
+        READERS["monomial"](stacks)(other.to(dtype=torch.float32))
+    with pytest.raises(ValueError, match="symmetry='monomial' reads .* Got"):
+        READERS["monomial"]([*stacks, other])
+
+
+def test_normalisation_that_a_reader_would_not_see():
+    plain = stacks_of(population_of([Architecture.mlp((5, 4, 2))]))
+    [other] = stacks_of(population_of([Architecture(5, [Layer(4, norm="batch"), Layer(2)])]))
+    with pytest.raises(ValueError, match="built for networks without normalisation"):
+        READERS["nfn-hnp"](plain)(other.to(dtype=torch.float32))
+    assert READERS["nfn-hnp"]([other])(plain[0].to(dtype=torch.float32)).isfinite().all()
+
+
+@pytest.mark.parametrize("quasi", [False, True], ids=["plain", "quasi"])
+@pytest.mark.parametrize("name", ["nfn-np", "nfn-pointwise", "graph", "neuron"])
+def test_images_of_several_kinds_in_any_order(name, quasi):
+    """Stacks of one layout of weights share what reads them, whatever their images."""
+    kinds = [Architecture.cnn((c, 8, 8), (4, 3), 2, stride=s) for c, s in ((3, 1), (1, 1), (1, 2))]
+    stacks = stacks_of(population_of(kinds))
+    assert len(stacks) == 3
+    for order in (stacks, stacks[::-1]):
+        metanet = build(name, order, quasi)
+        assert all(metanet(stack).isfinite().all() for stack in order)
 
 
 @pytest.mark.parametrize("quasi", [False, True], ids=["plain", "quasi"])
@@ -288,6 +329,22 @@ def test_quasi_starts_small_and_learns():
     sum(metanet(stack).square().sum() for stack in stacks).backward()
     missing = [name for name, p in metanet.named_parameters() if p.grad is None]
     assert not missing and float(metanet.scaling.alpha.grad.abs()) > 0
+
+
+@pytest.mark.parametrize("quasi", [False, True], ids=["plain", "quasi"])
+@pytest.mark.parametrize("name", READERS)
+def test_networks_of_zeros_have_finite_gradients(name, quasi):
+    [stack] = stacks_of(population_of(RELU[:1]))
+    weight = (stack.params.weight[0] * 0, *stack.params.weight[1:])
+    dead = (
+        stack.with_params(stack.params._replace(weight=weight)),
+        stack.with_params(stack.params.map(torch.zeros_like)),
+    )
+    metanet = build(name, [stack], quasi).requires_grad_()
+    for zeros in dead:
+        metanet(zeros).square().sum().backward()
+    for parameter in metanet.parameters():
+        assert parameter.grad is None or parameter.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("name", NAMES_OF_READERS)

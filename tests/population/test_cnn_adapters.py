@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import skorch
 import torch
@@ -105,7 +106,7 @@ REFUSED = [
     (conv(nn.AdaptiveAvgPool2d(2), nn.Flatten()), "must pool to size 1"),
     (conv(nn.AdaptiveAvgPool2d(1), nn.Linear(3, 2)), "Linear at '2' takes an image"),
     (conv(), "returns an image"),
-    (conv(*POOL, nn.ReLU()), "is followed by pool -> activation"),
+    (conv(*POOL, nn.ReLU()), "Conv2d at '0' is followed by pool -> activation"),
     (conv(*POOL, nn.Linear(3, 3), nn.AdaptiveAvgPool2d(1)), "does not act on the image behind"),
     (conv(*POOL, nn.Unflatten(1, (3, 1, 1)), nn.Conv2d(3, 2, 1)), "Unflatten at '3' does not act"),
     (nn.Sequential(nn.Linear(2, 2), nn.Conv2d(2, 2, 3)), "Conv2d at '1' takes something else"),
@@ -147,6 +148,11 @@ def test_the_size_of_images_must_be_known_and_fit():
         Population([unflatten], input_shape=(2, 8, 9))
     with pytest.raises(ValueError, match="too small"):
         Population([conv(*POOL)], input_shape=(2, 2, 2))
+    for wrong in (8, "289", (8, 8), (2, 8.0, 8.0), (2, -8, -8)):
+        with pytest.raises(ValueError, match="'input_shape' of a Population must be three pos"):
+            Population([conv(*POOL)], input_shape=wrong)
+    given = Population([conv(*POOL)], input_shape=np.array(SHAPE))
+    assert given.architectures[0].input_shape == SHAPE
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,15 @@ def test_initial_weights(scheme):
         ({"optimizers": ("adm",)}, "Did you mean 'adam'"),
         ({"initializations": ("zeros",)}, "'initializations' parameter of CNNSearchSpace"),
         ({"fractions": (0.5, 0)}, r"'fractions' parameter of CNNSearchSpace .* \(0.0, 1.0\]"),
+        ({"dropout": (1.0,)}, r"'dropout' parameter of CNNSearchSpace .* \[0.0, 1.0\)"),
+        ({"batch_sizes": (0,)}, "'batch_sizes' parameter of CNNSearchSpace .* int in the range"),
+        ({"activations": "relu"}, "'activations' of CNNSearchSpace must be a tuple .*'relu'"),
+        ({"dropout": ()}, "'dropout' of CNNSearchSpace must be a tuple of one or more"),
+        ({"channels": 8}, "'channels' of CNNSearchSpace must be a tuple"),
+        ({"learning_rate": (1e-2, 1e-3)}, "'learning_rate' of CNNSearchSpace .* ascending"),
+        ({"weight_decay": (0.0, 0.0)}, "'weight_decay' of CNNSearchSpace .* positive"),
+        ({"init_scale": 1.0}, r"'init_scale' of CNNSearchSpace .* \(low, high\). Got 1.0"),
+        ({"channels": (0,)}, "'width' of a Layer"),
     ],
 )
 def test_spaces_that_are_refused(options, words):

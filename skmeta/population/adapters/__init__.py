@@ -23,7 +23,14 @@ from skmeta.population.adapters._common import UnsupportedNetworkError
 from skmeta.population.modules import to_module
 from skmeta.population.stack import Record
 
-__all__ = ["UnsupportedNetworkError", "as_network_list", "classes_of", "read", "write"]
+__all__ = [
+    "UnsupportedNetworkError",
+    "as_network_list",
+    "check_input_shape",
+    "classes_of",
+    "read",
+    "write",
+]
 
 _ADAPTERS = (sklearn_mlp, torch_modules, skorch_net)
 
@@ -62,6 +69,21 @@ def as_network_list(networks: Any) -> list[Any]:
             f"object array of networks. Got {type(networks).__name__}."
         )
     return list(networks)
+
+
+def check_input_shape(input_shape: Any) -> tuple[int, int, int] | None:
+    """Return the shape of images as a tuple of ints, None if none is given."""
+    if input_shape is None:
+        return None
+    values = input_shape if isinstance(input_shape, tuple | list | np.ndarray) else ()
+    good = len(values) == 3 and all(isinstance(n, int | np.integer) and n > 0 for n in values)
+    if not good:
+        raise ValueError(
+            "The 'input_shape' of a Population must be three positive ints: (channels, height, "
+            f"width). Got {input_shape!r}."
+        )
+    channels, height, width = map(int, values)
+    return channels, height, width
 
 
 def _is_network(value: Any) -> bool:

@@ -313,7 +313,7 @@ class _Reader:
                 f"is followed by {' -> '.join(op.kind for op in value.lasting)}, which is not "
                 "one layer: an optional normalisation, skip connections and an activation, "
                 "the normalisation directly behind the Linear or the activation",
-                f"Linear at '{path}'",
+                f"{type(linear).__name__} at '{path}'",
             )
         dropout = 0.0
         options: dict[str, Any] = dict(order)
