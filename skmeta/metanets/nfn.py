@@ -155,7 +155,8 @@ class _Trunk(nn.Module):
         self.channels = StackChannels(stack, normalised, centred=group == "none")
         encoded = symmetry in ("np", "pointwise")
         self.encode = IOEncoding(*self.ends, encoding) if encoded else None
-        some = stack.select(range(min(len(stack), _CALIBRATE)))
+        # Evenly spaced: networks of one width stand together.
+        some = stack.select(sorted({i * len(stack) // _CALIBRATE for i in range(_CALIBRATE)}))
         previous = [x.shape[1] for x in self._inputs(some)]
         self.layers = nn.ModuleList()
         for c in widths:
