@@ -31,11 +31,12 @@ _COMMUTING = {"scale": HOMOGENEOUS, "sign": ODD}
 class NFN(ReadingMetanet):
     """Neural functional network: NF-layers, invariant pooling and a head (paper 002 [1]_).
 
-    Weights and biases, standardised layer by layer with the statistics of the training
-    networks, go through equivariant layers with a ReLU behind each and an invariant pooling.
-    If any training network is normalised, the scale, shift, mean and log variance of each
-    neuron are further channels of its bias. There is a trunk of layers for each depth (and
-    choice of filter shapes) of the training networks; all share the head.
+    Weights and biases go through equivariant layers with a ReLU behind each and an invariant
+    pooling. They come divided by the root mean square of their layer, with its logarithm as a
+    further channel of the biases, and standardised by what the training networks have. If any
+    of these is normalised, the scale, shift, mean and log variance of each neuron are further
+    channels of its bias. There is a trunk of layers for each depth (and choice of filter
+    shapes) of the training networks; all share the head.
 
     Parameters
     ----------
@@ -152,7 +153,7 @@ class _Trunk(nn.Module):
         self.ends = (stack.widths[0], stack.widths[-1])
         self._check(stack)
         self.layout = layout_of(stack.widths, symmetry, kernels_of(stack))
-        self.channels = StackChannels(stack, normalised, centred=group == "none")
+        self.channels = StackChannels(stack, normalised, relative=group == "none")
         encoded = symmetry in ("np", "pointwise")
         self.encode = IOEncoding(*self.ends, encoding) if encoded else None
         # Evenly spaced: networks of one width stand together.

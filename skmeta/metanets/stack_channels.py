@@ -60,6 +60,10 @@ def is_normalised(stacks: Sequence[Stack]) -> bool:
 class StackChannels(nn.Module):
     """Weights and biases of a stack as features, standardised layer by layer.
 
+    Networks that were begun or trained differently differ in scale by orders of magnitude. So
+    every layer of a network is divided by its root mean square, whose logarithm is a channel
+    of its own.
+
     Parameters
     ----------
     stack : Stack
@@ -67,9 +71,9 @@ class StackChannels(nn.Module):
     normalised : bool
         Whether a bias has the scale, shift, mean and log variance of its neuron's
         normalisation as further channels.
-    centred : bool, default=True
-        Subtract the mean and divide by the standard deviation; else, divide by the root mean
-        square, which keeps the equivariance under scalings.
+    relative : bool, default=True
+        As above. If False, all that is done is to divide by the root mean square over all
+        networks, which keeps the equivariance under scalings.
     """
 
     weight_mean: Tensor
@@ -77,14 +81,14 @@ class StackChannels(nn.Module):
     bias_mean: Tensor
     bias_spread: Tensor
 
-    def __init__(self, stack: Stack, normalised: bool, *, centred: bool = True) -> None:
+    def __init__(self, stack: Stack, normalised: bool, *, relative: bool = True) -> None:
         super().__init__()
-        self.normalised = normalised
+        self.normalised, self.relative = normalised, relative
         ones = [stack._ones_mask(i) for i in range(stack.depth + 1)]
         pairs = zip(ones, ones[1:], strict=False)
         masks = {"weight": [b[:, :, None] * a[:, None] for a, b in pairs], "bias": ones[1:]}
         for name, values in zip(masks, self._raw(stack), strict=True):
-            moments = [_moments(x, m, centred) for x, m in zip(values, masks[name], strict=True)]
+            moments = [_moments(x, m, relative) for x, m in zip(values, masks[name], strict=True)]
             for moment, tensors in zip(("mean", "spread"), zip(*moments, strict=True), strict=True):
                 table = torch.stack(tensors).to(torch.get_default_dtype())  # (L, channels)
                 self.register_buffer(f"{name}_{moment}", table)
@@ -100,15 +104,28 @@ class StackChannels(nn.Module):
 
     def _raw(self, stack: Stack) -> tuple[list[Tensor], list[Tensor]]:
         params, buffers = stack.params, stack.buffers
-        weights = [w[:, None] for w in params.weight]
-        if not self.normalised:
-            return weights, [b[:, None] for b in params.bias]
-        biases = []
-        for i, bias in enumerate(params.bias):
-            log_var = buffers.var[i].clamp_min(1e-6).log()
-            rows = [bias, params.scale[i] - 1, params.shift[i], buffers.mean[i], log_var]
+        weights, biases = [], []
+        for i, (weight, bias) in enumerate(zip(params.weight, params.bias, strict=True)):
+            rows = [bias]
+            if self.relative:
+                scale = _layer_scale(stack, i)
+                weight = weight / scale.view(-1, *[1] * (weight.ndim - 1))
+                rows = [bias / scale[:, None], scale.log()[:, None].expand_as(bias)]
+            if self.normalised:
+                log_var = buffers.var[i].clamp_min(1e-6).log()
+                rows += [params.scale[i] - 1, params.shift[i], buffers.mean[i], log_var]
+            weights.append(weight[:, None])
             biases.append(torch.stack(rows, 1))
         return weights, biases
+
+
+def _layer_scale(stack: Stack, index: int) -> Tensor:
+    """Root mean square of the weights and biases of a layer, ``(B,)``, at least 1e-8."""
+    weight, bias = stack.params.weight[index], stack.params.bias[index]
+    n_in, n_out = (stack._ones_mask(i).sum(1) for i in (index, index + 1))
+    total = weight.flatten(1).square().sum(1) + bias.square().sum(1)
+    # The slope of the root at zero is infinite.
+    return (total / (n_out * (n_in * weight[0, 0, 0].numel() + 1))).clamp_min(1e-16).sqrt()
 
 
 def _moments(x: Tensor, mask: Tensor, centred: bool) -> tuple[Tensor, Tensor]:
