@@ -33,7 +33,7 @@ def reading_parser(description: str) -> argparse.ArgumentParser:
     """Return a parser with the options that both benchmarks have."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--full", action="store_true", help="the sizes of the docs")
-    parser.add_argument("--seeds", type=int, help="of the readers; default is 5 or 1")
+    parser.add_argument("--seeds", type=int, help="of readers and splits; default is 5 or 1")
     parser.add_argument("--methods", nargs="+", help="only these")
     parser.add_argument(
         "--validate", action="store_true", help="on a part of the training runs, to choose settings"
@@ -63,16 +63,20 @@ def labelled_zoo(
     return zoo, accuracy
 
 
-def split_by_run(zoo: Population, *, validate: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def split_by_run(
+    zoo: Population, seed: int = 0, *, validate: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Return positions of the networks to fit on and of those to score on.
 
-    A fifth of the runs is for testing; to validate, a fifth of the others takes its place.
+    A fifth of the runs is for testing, another one with every seed. To validate, a fifth of
+    the runs that seed 0 fits on takes its place.
     """
-    split = GroupShuffleSplit(1, test_size=0.2, random_state=0)
     runs = zoo.metadata["run"].to_numpy()
+    split = GroupShuffleSplit(1, test_size=0.2, random_state=0 if validate else seed)
     [(train, test)] = split.split(runs, groups=runs)
     if not validate:
         return train, test
+    split = GroupShuffleSplit(1, test_size=0.2, random_state=seed)
     [(fit, validation)] = split.split(train, groups=runs[train])
     return train[fit], train[validation]
 
@@ -122,11 +126,11 @@ def measure(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     frame = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["seed", "method"])
-    train, test = split_by_run(zoo, validate=args.validate)
     changes = copies or {"original": lambda networks: networks}
-    held_out = {name: change(zoo[test]) for name, change in changes.items()}
     contestants = {**settings, BOOSTING: BOOSTING_PARAMS}
     for seed in range(args.seeds or (5 if args.full else 1)):
+        train, test = split_by_run(zoo, seed, validate=args.validate)
+        held_out = {name: change(zoo[test]) for name, change in changes.items()}
         for name, params in contestants.items():
             if args.methods and name not in args.methods:
                 continue
