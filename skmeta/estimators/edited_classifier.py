@@ -19,7 +19,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 
-from skmeta._validation import check_in_range, check_rng
+from skmeta._validation import check_in_range, check_rng, shown
 from skmeta.datasets import Task
 from skmeta.estimators.checks import check_lam_range
 from skmeta.estimators.compliance_editor import ComplianceEditor
@@ -372,11 +372,11 @@ def _split(task: Task, needs_groups: bool, seed: int) -> tuple[NDArray, NDArray]
     counts = np.bincount(task.cells(), minlength=task.n_classes * task.n_groups)
     if counts.min() < _N_PARTS:
         label, group = divmod(int(counts.argmin()), task.n_groups)
-        where = "" if task.groups is None else f" in group {task.groups[group]!r}"
+        where = "" if task.groups is None else f" in group {shown(task.groups[group])}"
         raise ValueError(
             f"EditedClassifier needs at least {_N_PARTS} rows of every label in every group, "
             f"for training and for reference. Got {counts.min()} of label "
-            f"{np.asarray(task.classes)[label]!r}{where}. Merge small groups in "
+            f"{shown(np.asarray(task.classes)[label])}{where}. Merge small groups in "
             "'sensitive_features', or leave their rows out."
         )
     parts = StratifiedKFold(_N_PARTS, shuffle=True, random_state=seed)

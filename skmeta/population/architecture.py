@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
+from skmeta._validation import shown
+
 ACTIVATIONS = (
     "identity",
     "relu",
@@ -108,7 +110,7 @@ class Layer:
         if self.width < 1:
             raise ValueError(f"The 'width' of a Layer must be at least 1. Got {self.width}.")
         if len(set(self.skips)) < len(self.skips):
-            raise ValueError(f"The 'skips' of a Layer must name each state once. Got {self.skips}.")
+            raise ValueError(f"The 'skips' of a Layer must name each state once. Got {shown(self.skips)}.")
         for name, value, options in (
             ("activation", self.activation, ACTIVATIONS),
             ("norm", self.norm, NORMS),
@@ -116,7 +118,7 @@ class Layer:
         ):
             if value not in options:
                 raise ValueError(
-                    f"The {name!r} of a Layer must be one of {options}. Got {value!r}."
+                    f"The {name!r} of a Layer must be one of {options}. Got {shown(value)}."
                 )
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(
@@ -139,7 +141,7 @@ class Layer:
             if len(pair) != 2 or any(type(v) is not int or v < low for v in pair):
                 raise ValueError(
                     f"The '{name}' of a Layer must be an int of at least {low} or a pair of "
-                    f"them. Got {value!r}."
+                    f"them. Got {shown(value)}."
                 )
             object.__setattr__(self, name, pair)
         if self.norm != "none" or self.skips:
@@ -184,7 +186,7 @@ class Architecture:
 
     Examples
     --------
-    >>> from skmeta.population import Architecture
+from skmeta.population import Architecture
     >>> architecture = Architecture.mlp((14, 64, 64, 2), activation="relu")
     >>> architecture.widths, architecture.n_parameters
     ((14, 64, 64, 2), 5250)
@@ -207,7 +209,7 @@ class Architecture:
             )
         if self.output not in OUTPUTS:
             raise ValueError(
-                f"The 'output' of an Architecture must be one of {OUTPUTS}. Got {self.output!r}."
+                f"The 'output' of an Architecture must be one of {OUTPUTS}. Got {shown(self.output)}."
             )
         self._check_images()
         widths = self.widths

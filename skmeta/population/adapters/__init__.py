@@ -19,6 +19,7 @@ from torch import nn
 import skmeta.population.adapters.sklearn_mlp as sklearn_mlp
 import skmeta.population.adapters.skorch_net as skorch_net
 import skmeta.population.adapters.torch_modules as torch_modules
+from skmeta._validation import shown
 from skmeta.population.adapters._common import UnsupportedNetworkError
 from skmeta.population.modules import to_module
 from skmeta.population.stack import Record
@@ -80,7 +81,7 @@ def check_input_shape(input_shape: Any) -> tuple[int, int, int] | None:
     if not good:
         raise ValueError(
             "The 'input_shape' of a Population must be three positive ints: (channels, height, "
-            f"width). Got {input_shape!r}."
+            f"width). Got {shown(input_shape)}."
         )
     channels, height, width = map(int, values)
     return channels, height, width
