@@ -51,7 +51,8 @@ def names_of(X: Any) -> list[str] | None:
 
 
 def check_same_names(
-    came: Sequence[str] | None, known: Sequence[str] | None, *, rule: str, where: str
+    came: Sequence[str] | None, known: Sequence[str] | None, *, rule: str, where: str,
+    way_out: str | None = None,
 ) -> None:
     """Raise if columns are not the known ones in their order; names that are None are not compared.
 
@@ -61,6 +62,8 @@ def check_same_names(
         Names of columns.
     rule, where : str
         Who needs what, and where the columns were found, for the message.
+    way_out : str, optional
+        What to do; the default is to select the columns by name.
 
     Examples
     --------
@@ -82,9 +85,8 @@ def check_same_names(
         moved = [pair for pair in zip(came, known, strict=True) if pair[0] != pair[1]]
         here, there = (_listed(names) for names in zip(*moved, strict=True))
         got = f"the same ones in another order in {where}: {here} instead of {there}"
-    raise ValueError(
-        f"{rule}, in their order. Got {got}. Select them by name, as in frame[[{_listed(known)}]]."
-    )
+    way_out = way_out or f"Select them by name, as in frame[[{_listed(known)}]]."
+    raise ValueError(f"{rule}, in their order. Got {got}. {way_out}")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -262,6 +262,11 @@ class Population(Sequence):
         return [adapters.classes_of(source) for source in self._sources]
 
     @property
+    def feature_names(self) -> list[list[str] | None]:
+        """Names of the columns that each network was trained on, in order; None where unknown."""
+        return [adapters.feature_names_of(source) for source in self._sources]
+
+    @property
     def device(self) -> torch.device:
         """Where the tensors are."""
         return self._blocks[0][1].device if self._blocks else torch.device("cpu")
@@ -285,16 +290,14 @@ class Population(Sequence):
         return self._new(blocks, self._sources, originals, self.metadata)
 
     def forward(self, X: Any) -> Tensor:
-        """Run every network on the same rows.
-
-        Under ``torch.no_grad()`` many rows run in pieces, which bounds the memory.
+        """Run every network on the same rows, without gradients in pieces to bound the memory.
 
         Parameters
         ----------
         X : Tensor or array-like of shape (n_samples, n_inputs)
-            Rows, converted to the population's dtype and device; gradients flow to them if
-            they require it. Or the images of convolutional networks, ``(n_samples,
-            channels, height, width)``.
+            Rows, or images ``(n_samples, channels, height, width)``, converted to the
+            population's dtype and device; gradients flow to them if they require it. A frame
+            must have the columns that the networks were trained on, if these know them.
 
         Returns
         -------
@@ -302,7 +305,8 @@ class Population(Sequence):
             Logits of classifiers, values of regressors.
         """
         like = torch.empty(0, device=self.device, dtype=self.dtype)
-        return run_blocks(self._blocks, check_rows(X, self.architectures, like))
+        X = check_rows(X, self.architectures, self.feature_names, like)
+        return run_blocks(self._blocks, X)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return class probabilities, ``(n_networks, n_samples, n_classes)``."""

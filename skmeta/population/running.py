@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skmeta._columns import check_same_names, column_of, missing_rows, names_of
+from skmeta._validation import check_dense, shown
 from skmeta.population.architecture import Architecture
 from skmeta.population.blocks import Block
 from skmeta.population.forward import forward
@@ -65,7 +67,24 @@ def run_blocks(blocks: Sequence[Block], X: Tensor) -> Tensor:
     return outputs[torch.as_tensor(np.argsort(order), device=outputs.device)]
 
 
-def check_rows(X: Any, architectures: Sequence[Architecture], like: Tensor) -> Tensor:
+def check_columns(X: Any, feature_names: Sequence[Sequence[str] | None]) -> None:
+    """Refuse a frame with other columns than networks were trained on, or in another order."""
+    first = None
+    for i, known in enumerate(feature_names):
+        rule = f"Running a Population needs the columns that network {i} was trained on"
+        check_same_names(names_of(X), known, rule=rule, where="X")
+        # Networks that were trained on different columns cannot share rows, frame or not.
+        way_out = "Select the networks of one task first."
+        check_same_names(first, known, rule=rule, where="another network", way_out=way_out)
+        first = known if first is None else first
+
+
+def check_rows(
+    X: Any,
+    architectures: Sequence[Architecture],
+    feature_names: Sequence[Sequence[str] | None],
+    like: Tensor,
+) -> Tensor:
     """Return rows as a tensor that networks can run on, with the device and type of ``like``."""
     inputs = sorted({a.n_inputs for a in architectures})
     outputs = sorted({a.n_outputs for a in architectures})
@@ -75,6 +94,8 @@ def check_rows(X: Any, architectures: Sequence[Architecture], like: Tensor) -> T
             f"outputs. Got {inputs} inputs and {outputs} outputs. Select the networks of "
             "one task first."
         )
+    check_dense("X", X, owner="Population.forward")
+    check_columns(X, feature_names)
     shape = tuple(X.shape) if isinstance(X, Tensor) else np.shape(X)
     images = {a.input_shape for a in architectures if a.input_shape is not None}
     if len(shape) == 4 and shape[1:] in images:
@@ -144,10 +165,16 @@ def accuracies(outputs: Tensor, y: Any, classes: Sequence[np.ndarray | None]) ->
     classes : sequence of ndarray or None
         The labels of each network, where they are known.
     """
-    predicted, y = outputs.argmax(-1).cpu().numpy(), np.asarray(y)
+    predicted, y = outputs.argmax(-1).cpu().numpy(), column_of(y)
     if y.shape != predicted.shape[1:]:
         raise ValueError(
             f"y must have one label per row of X ({predicted.shape[1]}). Got shape {y.shape}."
+        )
+    if len(missing := missing_rows(y)):
+        raise ValueError(
+            f"The 'y' of Population.score must have a label in every row. Got {len(missing)} "
+            f"missing value(s). Leave these rows out; the first is row {missing[0]}, counted from "
+            "0."
         )
     codes: dict[Any, np.ndarray] = {}
     scores = np.empty(len(predicted))
@@ -169,5 +196,5 @@ def _codes(y: list[Any], classes: tuple[Any, ...] | None, n_classes: int) -> np.
     strange = sorted(set(y).difference(classes or (), range(n_classes)) or set(y), key=str)
     raise ValueError(
         f"The 'y' of Population.score must hold {labels}the codes 0 to {n_classes - 1}. Got "
-        f"{strange[0]!r}. Pass the labels that the networks were fitted on."
+        f"{shown(strange[0])}. Pass the labels that the networks were fitted on."
     )

@@ -29,6 +29,7 @@ __all__ = [
     "as_network_list",
     "check_input_shape",
     "classes_of",
+    "feature_names_of",
     "read",
     "write",
 ]
@@ -151,3 +152,9 @@ def write(source: Any, old: Record, new: Record) -> Any:
 def classes_of(source: Any) -> np.ndarray | None:
     """Return the class labels of a source in the order of its outputs, None if unknown."""
     return None if source is None else _adapter(source).classes_of(source)
+
+
+def feature_names_of(source: Any) -> list[str] | None:
+    """Return the names of the columns that a source was trained on, None if unknown."""
+    names = getattr(source, "feature_names_in_", None)  # of scikit-learn
+    return None if names is None else list(map(str, names))
