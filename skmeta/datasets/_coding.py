@@ -35,16 +35,18 @@ def plain_frame(frame: Any) -> pd.DataFrame:
             "A table must be a DataFrame: its columns are found by their names. Got "
             f"{type(frame).__name__} instead. Pass pandas.DataFrame(rows, columns=names)."
         )
-    columns = [_plain_column(found.iloc[:, i]) for i in range(found.shape[1])]
-    table = pd.DataFrame(dict(enumerate(columns)), index=found.index)
+    # By position: two columns may bear one name.
+    columns = {i: _plain_column(found.iloc[:, i]) for i in range(found.shape[1])}
+    table = pd.DataFrame(columns, index=found.index)
     return table.set_axis([str(name) for name in found.columns], axis=1)
 
 
-def _plain_column(column: pd.Series) -> NDArray[Any]:
+def _plain_column(column: pd.Series) -> pd.Series:
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return pd.Series(values, index=column.index)
     values = column.to_numpy(dtype=object)
-    return np.where(pd.isna(values), np.nan, values)
+    return pd.Series(np.where(pd.isna(values), np.nan, values), index=column.index, dtype=object)
 
 
 def check_features(X: ArrayLike) -> NDArray[np.float32]:

@@ -295,9 +295,8 @@ class Population(Sequence):
         Parameters
         ----------
         X : Tensor or array-like of shape (n_samples, n_inputs)
-            Rows, or images ``(n_samples, channels, height, width)``, converted to the
-            population's dtype and device; gradients flow to them if they require it. A frame
-            must have the columns that the networks were trained on, if these know them.
+            Rows, or images ``(n_samples, channels, height, width)``; gradients flow to them if
+            they require it. A frame must have the columns that the networks were trained on.
 
         Returns
         -------

@@ -39,9 +39,14 @@ def finished(tmp_path_factory, table_file) -> tuple[Path, str]:
     return folder, out.getvalue()
 
 
-def test_it_writes_three_files_and_nothing_else(finished):
+def test_it_writes_four_files_and_nothing_else(finished):
     names = sorted(path.name for path in finished[0].iterdir())
-    assert names == ["edited_network.safetensors", "front.png", "measurements.csv"]
+    assert names == [
+        "edited_model.joblib",
+        "edited_network.safetensors",
+        "front.png",
+        "measurements.csv",
+    ]
 
 
 def test_the_edited_network_loads_back_as_what_it_was(finished, table_file):
