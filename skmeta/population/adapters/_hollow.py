@@ -8,6 +8,7 @@ its hole and then to the new parameter.
 from __future__ import annotations
 
 import copy
+import io
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -24,8 +25,16 @@ Known = dict[Any, Skeleton]
 class Hole:
     """Where a parameter or a buffer was."""
 
-    def __init__(self, tensor: Tensor) -> None:
-        self.trainable = tensor.requires_grad if isinstance(tensor, nn.Parameter) else None
+    trainable: bool | None = None
+    """Whether a parameter asks for gradients; None of a buffer."""
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Hole:
+        """Return a hole for a tensor."""
+        hole = cls()
+        if isinstance(tensor, nn.Parameter):
+            hole.trainable = tensor.requires_grad
+        return hole
 
     def filled(self, value: Tensor) -> Tensor:
         """Return the value as what stood here."""
@@ -47,31 +56,57 @@ def take_apart(
         Makes a skeleton of a copy of ``host`` with holes, and the tensors.
     """
     tensors = module.state_dict(keep_vars=True)
-    memo: dict[int, Any] = {id(tensor): Hole(tensor) for tensor in tensors.values()}
+    holes = {id(tensor): Hole.of(tensor) for tensor in tensors.values()}
+    weights = {name: tensor.detach() for name, tensor in tensors.items()}
+    text = _pickled(host, holes)
+    key = (text or id(host), tuple((n, w.shape, w.dtype, w.device) for n, w in weights.items()))
+    if key not in known:
+        hollow = _copied_hollow(host, module, holes) if text is None else pickle.loads(text)
+        known[key] = make(hollow, weights)
+    return known[key], weights
+
+
+class _HollowPickler(pickle.Pickler):
+    """Pickles a module with holes for its tensors: copies and compares it in one go."""
+
+    def __init__(self, file: io.BytesIO, holes: dict[int, Hole]) -> None:
+        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
+        self.holes = holes
+
+    def reducer_override(self, value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return NotImplemented
+        if id(value) in self.holes:
+            return Hole, (), {"trainable": self.holes[id(value)].trainable}
+        return value.detach().__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+
+
+def _pickled(host: Any, holes: dict[int, Hole]) -> bytes | None:
+    """Return a module without its tensors as bytes; None if it has to be copied.
+
+    Modules whose bytes and shapes are equal compute the same if their weights are equal.
+    """
+    file = io.BytesIO()
+    try:
+        if isinstance(host, nn.Module):  # a skorch net writes its tensors to bytes itself
+            _HollowPickler(file, holes).dump(host)
+    except Exception:  # a class inside a function, a lambda
+        return None
+    return file.getvalue() or None
+
+
+def _copied_hollow(host: Any, module: nn.Module, holes: dict[int, Hole]) -> Any:
+    memo: dict[int, Any] = dict(holes)
     for part in module.modules():  # only leaves can be copied
         kept = [t for t in vars(part).values() if isinstance(t, Tensor) and t.grad_fn is not None]
         memo.update({id(tensor): tensor.detach().clone() for tensor in kept})
     try:
-        hollow = copied(host, memo)
+        return copied(host, memo)
     except Exception as error:
         raise UnsupportedNetworkError(
             f"it cannot be copied ({type(error).__name__}: {error}); make pruning or "
             "parametrization permanent first."
         ) from error
-    weights = {name: tensor.detach() for name, tensor in tensors.items()}
-    key = _key(hollow, weights)
-    if key not in known:
-        known[key] = make(hollow, weights)
-    return known[key], weights
-
-
-def _key(hollow: Any, weights: Weights) -> Any:
-    """Return what is equal for networks that compute the same if their weights are equal."""
-    specs = tuple((name, w.shape, w.dtype, w.device) for name, w in weights.items())
-    try:
-        return pickle.dumps(hollow), specs
-    except Exception:  # a class inside a function, a lambda: a skeleton of its own
-        return id(hollow), specs
 
 
 def fill(hollow: Any, module_of: Callable[[Any], nn.Module], weights: Weights) -> Any:
