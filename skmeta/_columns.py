@@ -141,3 +141,25 @@ def _inferred(array: np.ndarray) -> np.ndarray:
 def missing_rows(column: np.ndarray) -> np.ndarray:
     """Return the numbers of the rows without a value."""
     return np.flatnonzero(pd.isna(column))
+
+
+def checked_column(name: str, values: Any, *, owner: str) -> np.ndarray:
+    """Return a column as an array, or raise if a value is missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> checked_column("y", pd.Series([1, None], dtype="Int64"), owner="Population.score")
+    Traceback (most recent call last):
+        ...
+    ValueError: The 'y' parameter of Population.score must have a value in every row. Got 1 missing
+    value(s), the first in row 1, counted from 0. Leave these rows out.
+    """
+    column = column_of(values)
+    if len(missing := missing_rows(column)):
+        raise ValueError(
+            f"The '{name}' parameter of {owner} must have a value in every row. Got "
+            f"{len(missing)} missing value(s), the first in row {missing[0]}, counted from 0. "
+            "Leave these rows out."
+        )
+    return column

@@ -19,6 +19,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 
+from skmeta._columns import checked_column
 from skmeta._validation import check_in_range, check_rng, shown
 from skmeta.datasets import Task
 from skmeta.estimators.checks import check_lam_range
@@ -188,6 +189,7 @@ class EditedClassifier(ClassifierMixin, BaseEstimator):
         """
         requirement = self._check_params().requirement
         estimator = self._new_estimator()
+        y = None if y is None else checked_column("y", y, owner="EditedClassifier.fit")
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_FLOATS)
         check_classification_targets(y)
         X = _dense(X)
@@ -323,6 +325,7 @@ class EditedClassifier(ClassifierMixin, BaseEstimator):
             One row with the columns of :meth:`ComplianceEditor.report`.
         """
         editor = self._fitted_editor("report")
+        y = None if y is None else checked_column("y", y, owner="EditedClassifier.report")
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_FLOATS, reset=False)
         task = self._task(_dense(X), y, sensitive_features)
         return editor.report([self.estimator_], task=task, n_bootstrap=n_bootstrap)
