@@ -132,7 +132,7 @@ class Layer:
             if given != {"kernel": None, "stride": 1, "padding": 0, "pool": "none"}:
                 raise ValueError(
                     "The 'stride', 'padding' and 'pool' of a Layer belong to a convolution. Got "
-                    f"{given}. Give the size of the filters as 'kernel', for instance (3, 3)."
+                    f"{shown(given)}. Give the size of the filters as 'kernel', for instance (3, 3)."
                 )
             return
         for name, low in (("kernel", 1), ("stride", 1), ("padding", 0)):
