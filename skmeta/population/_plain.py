@@ -9,6 +9,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+
+def as_array(tensor: Tensor) -> np.ndarray:
+    """Return the numbers of a tensor, wherever it is; numpy has no bfloat16: as float32."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
 Plain = tuple[str, str, np.ndarray]
 """Floating type, device and numbers of a tensor."""
 
