@@ -8,11 +8,11 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
+from skmeta._plain import as_array
 from skmeta._validation import check_in_range, check_rng
 from skmeta.baselines.base import WeightEditor, check_fit_together
 from skmeta.datasets import Task
 from skmeta.population import Population, Stack, run_stack
-from skmeta.population._plain import as_array
 from skmeta.population.blocks import Block
 from skmeta.requirements import Cells, Objective
 from skmeta.training import StackTrainer, StratifiedRows, per_network

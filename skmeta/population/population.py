@@ -11,9 +11,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from skmeta._plain import as_array, frame_from_plain, frame_to_plain, plain_array
 from skmeta._validation import check_in_range
 from skmeta.population import adapters, storage, symmetries
-from skmeta.population._plain import as_array, frame_from_plain, frame_to_plain, plain_array
 from skmeta.population._table_files import check_metadata
 from skmeta.population.architecture import Architecture, summarise
 from skmeta.population.blocks import (

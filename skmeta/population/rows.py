@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skmeta.population._plain import as_array
+from skmeta._plain import as_array
 from skmeta.population.architecture import Architecture, Layer
 from skmeta.population.population import Population
 from skmeta.population.stack import Buffers, Parameters, Record, Stack
