@@ -11,9 +11,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from skmeta._plain import as_array, frame_from_plain, frame_to_plain, plain_array
 from skmeta._validation import check_in_range
 from skmeta.population import adapters, storage, symmetries
-from skmeta.population._plain import frame_from_plain, frame_to_plain, plain_array
 from skmeta.population._table_files import check_metadata
 from skmeta.population.architecture import Architecture, summarise
 from skmeta.population.blocks import (
@@ -347,9 +347,7 @@ class Population(Sequence):
         multilabel = check_classifiers(self.architectures, "predict_proba")
         with torch.no_grad():
             outputs = self.forward(X)
-        if outputs.dtype == torch.bfloat16:  # numpy has none
-            outputs = outputs.float()
-        return (outputs.sigmoid() if multilabel else outputs.softmax(-1)).cpu().numpy()
+        return as_array(outputs.sigmoid() if multilabel else outputs.softmax(-1))
 
     def score(self, X: Any, y: Any) -> np.ndarray:
         """Return the accuracy of each network.

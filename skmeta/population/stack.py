@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from skmeta.population._plain import from_plain, to_plain
+from skmeta._plain import from_plain, to_plain
 from skmeta.population.architecture import Architecture
 from skmeta.population.convolution import ConvolutionPlan
 

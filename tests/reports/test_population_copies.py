@@ -11,7 +11,9 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from skmeta import Population, make_zoo
+from skmeta.baselines import Prune, Swap
 from skmeta.datasets import make_biased_classification, split_tasks
+from skmeta.population import to_rows
 
 X = np.random.default_rng(0).normal(size=(200, 4))
 Y = (X[:, 0] + X[:, 1] ** 2 > 1).astype(int)
@@ -218,3 +220,12 @@ def test_a_population_in_bfloat16_still_gives_arrays(zoo):
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities, zoo.predict_proba(rows), atol=0.1)
     assert pickle.loads(pickle.dumps(zoo.to(dtype=torch.bfloat16))).dtype == torch.bfloat16
+
+
+def test_a_population_in_bfloat16_reaches_rows_and_rivals(zoo):
+    bunch = make_biased_classification(600, random_state=0)
+    _, reference, _ = split_tasks(bunch, "group", random_state=0)
+    half = zoo.to(dtype=torch.bfloat16)
+    assert to_rows(half[:1]).dtype == np.float32
+    assert len(Swap(random_state=0).fit(half, task=reference).objective_) == len(zoo)
+    assert len(Prune().fit(half, task=reference).transform(half)) == len(zoo)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skmeta.population._plain import from_plain, to_plain
+from skmeta._plain import from_plain, to_plain
 from skmeta.population.stack import Record
 
 Weights = dict[str, Tensor]
