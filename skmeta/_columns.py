@@ -51,7 +51,11 @@ def names_of(X: Any) -> list[str] | None:
 
 
 def check_same_names(
-    came: Sequence[str] | None, known: Sequence[str] | None, *, rule: str, where: str,
+    came: Sequence[str] | None,
+    known: Sequence[str] | None,
+    *,
+    rule: str,
+    where: str,
     way_out: str | None = None,
 ) -> None:
     """Raise if columns are not the known ones in their order; names that are None are not compared.

@@ -78,7 +78,9 @@ def select_columns(
             "The table needs a feature beside the target and the groups. Left out are "
             f"{_listed(sorted(left_out))}."
         )
-    notes = [f"Left out, because {why}: {_listed(names)}." for why, names in copies.items() if names]
+    notes = [
+        f"Left out, because {why}: {_listed(names)}." for why, names in copies.items() if names
+    ]
     return features, [*notes, *_remarks(features)]
 
 

@@ -110,7 +110,9 @@ class Layer:
         if self.width < 1:
             raise ValueError(f"The 'width' of a Layer must be at least 1. Got {self.width}.")
         if len(set(self.skips)) < len(self.skips):
-            raise ValueError(f"The 'skips' of a Layer must name each state once. Got {shown(self.skips)}.")
+            raise ValueError(
+                f"The 'skips' of a Layer must name each state once. Got {shown(self.skips)}."
+            )
         for name, value, options in (
             ("activation", self.activation, ACTIVATIONS),
             ("norm", self.norm, NORMS),
@@ -169,30 +171,30 @@ class Layer:
 class Architecture:
     """The spec of a feed-forward network: its input size, its layers, what its outputs are.
 
-    Convolutions come first, the last of them pools, and linear layers may follow.
+        Convolutions come first, the last of them pools, and linear layers may follow.
 
-    Parameters
-    ----------
-    n_inputs : int
-        Number of input features; of an image channels * height * width.
-    layers : sequence of Layer
-        From the first hidden layer to the output layer.
-    output : {"logits", "values", "multilabel"}, default="logits"
-        Meaning of the outputs: class logits (softmax over them gives probabilities),
-        regression values, or one independent logit per label.
-    input_shape : (int, int, int), optional
-        Channels, height and width of the images that a convolutional network takes; a row
-        of its data is a flattened image.
+        Parameters
+        ----------
+        n_inputs : int
+            Number of input features; of an image channels * height * width.
+        layers : sequence of Layer
+            From the first hidden layer to the output layer.
+        output : {"logits", "values", "multilabel"}, default="logits"
+            Meaning of the outputs: class logits (softmax over them gives probabilities),
+            regression values, or one independent logit per label.
+        input_shape : (int, int, int), optional
+            Channels, height and width of the images that a convolutional network takes; a row
+            of its data is a flattened image.
 
-    Examples
-    --------
-from skmeta.population import Architecture
-    >>> architecture = Architecture.mlp((14, 64, 64, 2), activation="relu")
-    >>> architecture.widths, architecture.n_parameters
-    ((14, 64, 64, 2), 5250)
-    >>> small_cnn = Architecture.cnn((1, 16, 16), (16, 16, 16), 10, stride=2)
-    >>> small_cnn.n_inputs, small_cnn.widths, small_cnn.n_parameters
-    (256, (1, 16, 16, 16, 10), 4970)
+        Examples
+        --------
+    from skmeta.population import Architecture
+        >>> architecture = Architecture.mlp((14, 64, 64, 2), activation="relu")
+        >>> architecture.widths, architecture.n_parameters
+        ((14, 64, 64, 2), 5250)
+        >>> small_cnn = Architecture.cnn((1, 16, 16), (16, 16, 16), 10, stride=2)
+        >>> small_cnn.n_inputs, small_cnn.widths, small_cnn.n_parameters
+        (256, (1, 16, 16, 16, 10), 4970)
     """
 
     n_inputs: int
