@@ -186,9 +186,9 @@ def _check_table(table: pd.DataFrame, train: np.ndarray, impute: bool) -> None:
     if missing.any() and not impute:
         raise ValueError(
             "split_tasks needs a value in every row and column. Got missing values in "
-            f"{_counted(missing, len(table))}. Fill them in, leave out the rows (dropna) or the columns, or "
-            "pass impute=True, which fills in the median or the most frequent value of the train "
-            "rows."
+            f"{_counted(missing, len(table))}. Fill them in, leave out the rows (dropna) or the "
+            "columns, or pass impute=True, which fills in the median or the most frequent value of "
+            "the train rows."
         )
     empty = table.columns[table.iloc[train].isna().all()]
     if len(empty):
@@ -200,7 +200,8 @@ def _check_table(table: pd.DataFrame, train: np.ndarray, impute: bool) -> None:
     if infinite.any():
         raise ValueError(
             f"split_tasks needs finite numbers. Got infinity in {_counted(infinite, len(table))}. "
-            "Replace it, for instance by the largest value that makes sense, or leave out these rows."
+            "Replace it, for instance by the largest value that makes sense, or leave these rows "
+            "out."
         )
 
 

@@ -86,7 +86,8 @@ def split_tasks(
     elif sensitive is not None or drop_sensitive:
         raise ValueError(
             "The 'sensitive' and 'drop_sensitive' parameters of split_tasks need a bunch with "
-            f"'sensitive_features'. Got {shown(sensitive)} and {drop_sensitive} without. Leave them out."
+            f"'sensitive_features'. Got {shown(sensitive)} and {drop_sensitive} without. Leave "
+            "them out."
         )
     rows = _stratified_rows(_cells(target, groups, sizes), sizes, random_state)
     X: np.ndarray | pd.DataFrame
@@ -204,8 +205,8 @@ def _cells(target: np.ndarray, groups: pd.DataFrame | None, sizes: tuple[float, 
     if counts.min() < needed:
         raise ValueError(
             f"split_tasks needs at least {needed} rows of each label and group, so that every "
-            f"split gets some. Got {counts.min()} for {shown(counts.idxmin())}. Merge small groups in "
-            "sensitive_features, name fewer columns in 'sensitive', or make 'sizes' more equal."
+            f"split gets some. Got {counts.min()} for {shown(counts.idxmin())}. Merge small groups "
+            "in sensitive_features, name fewer columns in 'sensitive', or make 'sizes' more equal."
         )
     return by.ngroup().to_numpy()
 

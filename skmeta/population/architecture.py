@@ -134,7 +134,8 @@ class Layer:
             if given != {"kernel": None, "stride": 1, "padding": 0, "pool": "none"}:
                 raise ValueError(
                     "The 'stride', 'padding' and 'pool' of a Layer belong to a convolution. Got "
-                    f"{shown(given)}. Give the size of the filters as 'kernel', for instance (3, 3)."
+                    f"{shown(given)}. Give the size of the filters as 'kernel', for instance "
+                    "(3, 3)."
                 )
             return
         for name, low in (("kernel", 1), ("stride", 1), ("padding", 0)):
@@ -171,30 +172,30 @@ class Layer:
 class Architecture:
     """The spec of a feed-forward network: its input size, its layers, what its outputs are.
 
-        Convolutions come first, the last of them pools, and linear layers may follow.
+    Convolutions come first, the last of them pools, and linear layers may follow.
 
-        Parameters
-        ----------
-        n_inputs : int
-            Number of input features; of an image channels * height * width.
-        layers : sequence of Layer
-            From the first hidden layer to the output layer.
-        output : {"logits", "values", "multilabel"}, default="logits"
-            Meaning of the outputs: class logits (softmax over them gives probabilities),
-            regression values, or one independent logit per label.
-        input_shape : (int, int, int), optional
-            Channels, height and width of the images that a convolutional network takes; a row
-            of its data is a flattened image.
+    Parameters
+    ----------
+    n_inputs : int
+        Number of input features; of an image channels * height * width.
+    layers : sequence of Layer
+        From the first hidden layer to the output layer.
+    output : {"logits", "values", "multilabel"}, default="logits"
+        Meaning of the outputs: class logits (softmax over them gives probabilities),
+        regression values, or one independent logit per label.
+    input_shape : (int, int, int), optional
+        Channels, height and width of the images that a convolutional network takes; a row
+        of its data is a flattened image.
 
-        Examples
-        --------
-    from skmeta.population import Architecture
-        >>> architecture = Architecture.mlp((14, 64, 64, 2), activation="relu")
-        >>> architecture.widths, architecture.n_parameters
-        ((14, 64, 64, 2), 5250)
-        >>> small_cnn = Architecture.cnn((1, 16, 16), (16, 16, 16), 10, stride=2)
-        >>> small_cnn.n_inputs, small_cnn.widths, small_cnn.n_parameters
-        (256, (1, 16, 16, 16, 10), 4970)
+    Examples
+    --------
+    >>> from skmeta.population import Architecture
+    >>> architecture = Architecture.mlp((14, 64, 64, 2), activation="relu")
+    >>> architecture.widths, architecture.n_parameters
+    ((14, 64, 64, 2), 5250)
+    >>> small_cnn = Architecture.cnn((1, 16, 16), (16, 16, 16), 10, stride=2)
+    >>> small_cnn.n_inputs, small_cnn.widths, small_cnn.n_parameters
+    (256, (1, 16, 16, 16, 10), 4970)
     """
 
     n_inputs: int
@@ -211,7 +212,8 @@ class Architecture:
             )
         if self.output not in OUTPUTS:
             raise ValueError(
-                f"The 'output' of an Architecture must be one of {OUTPUTS}. Got {shown(self.output)}."
+                f"The 'output' of an Architecture must be one of {OUTPUTS}. Got "
+                f"{shown(self.output)}."
             )
         self._check_images()
         widths = self.widths
