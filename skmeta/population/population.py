@@ -106,7 +106,7 @@ class Population(Sequence):
     def _assign(
         self,
         blocks: tuple[Block, ...],
-        sources: tuple[adapters.Source | None, ...],
+        sources: tuple[adapters.Source | adapters.Trained | None, ...],
         originals: tuple[Block, ...],
         metadata: pd.DataFrame | None,
     ) -> None:
@@ -132,12 +132,20 @@ class Population(Sequence):
 
     @classmethod
     def from_blocks(
-        cls, blocks: Sequence[Block], *, metadata: pd.DataFrame | None = None
+        cls,
+        blocks: Sequence[Block],
+        *,
+        metadata: pd.DataFrame | None = None,
+        feature_names: Sequence[str] | None = None,
     ) -> Population:
-        """Build a population from stacks (padded or not) and the positions of their networks."""
+        """Build a population from stacks (padded or not) and the positions of their networks.
+
+        Names of the columns that all of them were trained on are kept in memory, not in files.
+        """
         exact = tuple(exact_blocks(blocks))
         n = sum(len(positions) for positions, _ in exact)
-        return cls._new(exact, (None,) * n, exact, metadata)
+        source = None if feature_names is None else adapters.trained_on(*feature_names)
+        return cls._new(exact, (source,) * n, exact, metadata)
 
     @classmethod
     def concatenate(cls, populations: Sequence[Population]) -> Population:

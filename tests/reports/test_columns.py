@@ -1,5 +1,7 @@
 """Columns in another order: names are compared wherever two of them meet."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import polars
@@ -8,7 +10,14 @@ import torch
 from scipy.sparse import csr_array
 from sklearn.neural_network import MLPClassifier
 
-from skmeta import ComplianceEditor, EditedClassifier, Population, Task, WeightSpaceRegressor
+from skmeta import (
+    ComplianceEditor,
+    EditedClassifier,
+    Population,
+    Task,
+    WeightSpaceRegressor,
+    make_zoo,
+)
 from skmeta.baselines import FineTune, GroupShift, Nothing, distill, run_networks
 from skmeta.evaluation import EditScorer, compare, measure_edits, metric_frames
 from skmeta.evaluation.displays import EditDisplay, GroupRatesDisplay, ParetoFrontDisplay
@@ -76,6 +85,23 @@ def test_networks_of_different_columns_do_not_share_rows(network):
 def test_a_population_knows_the_columns_of_its_networks(network, unnamed):
     assert Population([network, fitted(X.to_numpy())]).feature_names == [NAMES, None]
     assert Population.concatenate([unnamed[:1], Population([network])])[1:].feature_names == [NAMES]
+
+
+def test_a_zoo_knows_the_columns_of_its_task(network):
+    zoo = make_zoo(task_of(X), 2, epochs=1, n_checkpoints=1, progress=False, random_state=0)
+    assert zoo.feature_names == [NAMES, NAMES]
+    with pytest.raises(ValueError, match=ORDER):
+        zoo.score(X[TURNED], y)
+    with pytest.raises(ValueError, match=ORDER):
+        measure_edits(zoo, zoo, task_of(X[TURNED]))
+    edited = FineTune(n_steps=1).fit(zoo, task=task_of(X)).transform(zoo)
+    assert edited.feature_names == [NAMES, NAMES]
+    twin = pickle.loads(pickle.dumps(zoo))
+    assert twin.feature_names == zoo.feature_names
+    joined = Population.concatenate([twin[:1], zoo[1:]])
+    assert pickle.dumps(joined) == pickle.dumps(zoo)
+    nameless = make_zoo(task_of(X.to_numpy()), 1, epochs=1, n_checkpoints=1, progress=False)
+    assert nameless.feature_names == [None]
 
 
 def test_the_columns_of_a_network_survive_an_edit_and_a_file(network, editor, tmp_path):

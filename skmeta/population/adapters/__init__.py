@@ -23,18 +23,20 @@ import skmeta.population.adapters.torch_modules as torch_modules
 from skmeta._validation import shown
 from skmeta.population.adapters._common import UnsupportedNetworkError
 from skmeta.population.adapters._hollow import Known
-from skmeta.population.adapters.keeping import Source
+from skmeta.population.adapters.keeping import Source, Trained, trained_on
 from skmeta.population.modules import to_module
 from skmeta.population.stack import Record
 
 __all__ = [
     "Source",
+    "Trained",
     "UnsupportedNetworkError",
     "as_network_list",
     "check_input_shape",
     "classes_of",
     "feature_names_of",
     "take_apart",
+    "trained_on",
     "write",
 ]
 
@@ -153,7 +155,7 @@ def _adapter(network: Any) -> Any:
     raise UnsupportedNetworkError(f"{hint}{SUPPORTED}")
 
 
-def write(source: Source | None, old: Record, new: Record) -> Any:
+def write(source: Source | Trained | None, old: Record, new: Record) -> Any:
     """Return a network of the source's kind whose weights are those of ``new``.
 
     Parameters
@@ -167,11 +169,12 @@ def write(source: Source | None, old: Record, new: Record) -> Any:
     return to_module(new) if source is None else source.network(old, new)
 
 
-def classes_of(source: Source | None) -> np.ndarray | None:
+def classes_of(source: Source | Trained | None) -> np.ndarray | None:
     """Return the class labels of a source in the order of its outputs, None if unknown."""
     return None if source is None else source.skeleton.classes
 
 
-def feature_names_of(source: Source | None) -> list[str] | None:
+def feature_names_of(source: Source | Trained | None) -> list[str] | None:
     """Return the names of the columns that a source was trained on, None if unknown."""
-    return None if source is None else source.skeleton.feature_names
+    names = None if source is None else source.skeleton.feature_names
+    return None if names is None else list(names)

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skmeta._plain import from_plain, to_plain
+from skmeta.population.modules import to_module
 from skmeta.population.stack import Record
 
 Weights = dict[str, Tensor]
@@ -114,6 +116,39 @@ class Source:
         own = {name: from_plain(value) for name, value in state["own"].items()}
         for name, value in {**state, "own": own}.items():
             object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The source of a network that was trained here: its record is all of it, but for names.
+
+    Attributes
+    ----------
+    feature_names : tuple of str
+        The columns that it was trained on.
+    """
+
+    feature_names: tuple[str, ...]
+    kind = nn.Module
+    classes = None
+
+    @property
+    def skeleton(self) -> Trained:
+        """Itself: there is nothing else to know."""
+        return self
+
+    def network(self, old: Record, new: Record) -> nn.Module:
+        """Return a module with the weights of ``new``."""
+        return to_module(new)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return trained_on, self.feature_names
+
+
+@cache
+def trained_on(*feature_names: str) -> Trained:
+    """Return the one source for these columns: of equal ones pickle would write each."""
+    return Trained(feature_names)
 
 
 def _implied(skeleton: Skeleton, record: Record) -> Weights:
