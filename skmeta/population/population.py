@@ -122,7 +122,7 @@ class Population(Sequence):
         cls,
         records: Sequence[Record],
         *,
-        sources: Sequence[adapters.Source | None] | None = None,
+        sources: Sequence[adapters.Source | adapters.Trained | None] | None = None,
         metadata: pd.DataFrame | None = None,
     ) -> Population:
         """Build a population from records, the form that adapters and files read."""
@@ -140,7 +140,7 @@ class Population(Sequence):
     ) -> Population:
         """Build a population from stacks (padded or not) and the positions of their networks.
 
-        Names of the columns that all of them were trained on are kept in memory, not in files.
+        ``feature_names`` are the columns that all of them were trained on.
         """
         exact = tuple(exact_blocks(blocks))
         n = sum(len(positions) for positions, _ in exact)

@@ -87,7 +87,7 @@ def test_a_population_knows_the_columns_of_its_networks(network, unnamed):
     assert Population.concatenate([unnamed[:1], Population([network])])[1:].feature_names == [NAMES]
 
 
-def test_a_zoo_knows_the_columns_of_its_task(network):
+def test_a_zoo_knows_the_columns_of_its_task(tmp_path):
     zoo = make_zoo(task_of(X), 2, epochs=1, n_checkpoints=1, progress=False, random_state=0)
     assert zoo.feature_names == [NAMES, NAMES]
     with pytest.raises(ValueError, match=ORDER):
@@ -96,10 +96,14 @@ def test_a_zoo_knows_the_columns_of_its_task(network):
         measure_edits(zoo, zoo, task_of(X[TURNED]))
     edited = FineTune(n_steps=1).fit(zoo, task=task_of(X)).transform(zoo)
     assert edited.feature_names == [NAMES, NAMES]
-    twin = pickle.loads(pickle.dumps(zoo))
-    assert twin.feature_names == zoo.feature_names
-    joined = Population.concatenate([twin[:1], zoo[1:]])
-    assert pickle.dumps(joined) == pickle.dumps(zoo)
+    zoo.save(tmp_path / "zoo.safetensors")
+    for twin in (
+        pickle.loads(pickle.dumps(zoo)),
+        Population.load(tmp_path / "zoo.safetensors"),
+    ):
+        assert twin.feature_names == zoo.feature_names
+        joined = Population.concatenate([twin[:1], zoo[1:]])
+        assert pickle.dumps(joined) == pickle.dumps(zoo)
     nameless = make_zoo(task_of(X.to_numpy()), 1, epochs=1, n_checkpoints=1, progress=False)
     assert nameless.feature_names == [None]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -145,7 +145,7 @@ class Trained:
         return trained_on, self.feature_names
 
 
-@cache
+@lru_cache
 def trained_on(*feature_names: str) -> Trained:
     """Return the one source for these columns: of equal ones pickle would write each."""
     return Trained(feature_names)
