@@ -81,10 +81,10 @@ def select_columns(
     notes = [
         f"Left out, because {why}: {_listed(names)}." for why, names in copies.items() if names
     ]
-    return features, [*notes, *_remarks(features)]
+    return features, [*notes, *_remarks(features, target)]
 
 
-def _remarks(features: pd.DataFrame) -> Iterator[str]:
+def _remarks(features: pd.DataFrame, target: pd.Series) -> Iterator[str]:
     """Say which features are kept but want a look."""
     filled = [name for name in features if features[name].isna().any()]
     if filled:
@@ -96,6 +96,10 @@ def _remarks(features: pd.DataFrame) -> Iterator[str]:
     for what, names in (
         ("constant", [name for name in features if features[name].nunique() < 2]),
         ("different in nearly every row, as identifiers are", _identifiers(features)),
+        (
+            "each enough to tell the target, and perhaps what it was made of",
+            [name for name in features if _tells(features[name], target)],
+        ),
     ):
         if names:
             options = " ".join(f"--drop {shlex.quote(name)}" for name in names)
@@ -114,6 +118,18 @@ def _identifiers(features: pd.DataFrame) -> list[str]:
 def _is_measured(column: pd.Series) -> bool:
     """Whether a column has numbers with fractions."""
     return pd.api.types.is_float_dtype(column) and not np.array_equal(column, np.rint(column))
+
+
+def _tells(column: pd.Series, target: pd.Series) -> bool:
+    """Whether a threshold on a number, or the value of a category, gives the target away."""
+    known = pd.DataFrame({"value": column, "label": target}).dropna()
+    if known["label"].nunique() < 2:
+        return False
+    if pd.api.types.is_numeric_dtype(column):
+        ends = known.groupby("label")["value"].agg(["min", "max"]).sort_values("min")
+        return bool((ends["max"].to_numpy()[:-1] < ends["min"].to_numpy()[1:]).all())
+    labels = known.groupby("value")["label"].nunique()
+    return len(labels) < len(known) / 2 and labels.max() == 1
 
 
 def _says_the_same(column: pd.Series, known: pd.Series) -> bool:

@@ -170,6 +170,19 @@ def test_the_demo_names_constant_and_identifier_like_columns(tmp_path):
     assert load_data("embedded").notes == ()
 
 
+def test_the_demo_names_columns_that_the_target_was_made_of(tmp_path):
+    frame = make_biased_classification(1000, random_state=0).frame
+    granted, odd = frame["decision"] == "yes", np.arange(1000) % 2 == 0
+    score = np.where(granted, 2.0, 1.0) + np.linspace(0, 0.5, 1000)
+    grade = np.where(granted, np.where(odd, "A", "B"), np.where(odd, "C", "D"))
+    path, _ = write(tmp_path, score=score, grade=grade)
+    [note] = load(path).notes
+    assert (
+        "each enough to tell the target, and perhaps what it was made of: 'score', 'grade'." in note
+    )
+    assert "--drop score --drop grade" in note
+
+
 def test_the_demo_fills_missing_values_in(tmp_path):
     job = [None if i % 9 == 0 else "ab"[i % 2] for i in range(1000)]
     path, _ = write(tmp_path, job=job)
