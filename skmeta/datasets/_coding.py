@@ -59,9 +59,22 @@ def check_features(X: ArrayLike) -> NDArray[np.float32]:
     except (TypeError, ValueError) as error:
         raise ValueError(
             "The 'X' parameter of Task must be a 2-D array of finite numbers. "
-            f"Got something else: {error} Encode categories and fill in missing values first; "
-            "split_tasks encodes and standardises a raw table."
+            f"Got something else: {error} {_columns_at_fault(X)}Encode categories and fill in "
+            "missing values first; split_tasks encodes and standardises a raw table."
         ) from error
+
+
+def _columns_at_fault(X: Any) -> str:
+    """Name the columns of a frame that hold texts, NaN or infinity."""
+    if frame_of(X) is None:
+        return ""
+    table = plain_frame(X)
+    names = [
+        name
+        for name, column in table.items()
+        if column.dtype == object or not np.isfinite(column).all()
+    ]
+    return f"Look at the columns {', '.join(map(repr, names))}. " if names else ""
 
 
 def encode_target(

@@ -104,6 +104,15 @@ def test_features_in_any_frame_are_the_same_features(make):
     assert np.array_equal(task.X, expected.X)
 
 
+def test_the_columns_of_a_frame_that_are_no_numbers_are_named():
+    frame = pd.DataFrame({"a": X[:, 0], "b": pd.array([1, None] * 3, "Int64"), "c": [np.inf] * 6})
+    for table in (frame, polars.DataFrame(frame.to_dict("list"), strict=False)):
+        with pytest.raises(ValueError, match="Look at the columns 'b', 'c'. Encode categories"):
+            Task(table, Y)
+    with pytest.raises(ValueError, match="Look at the columns 'd'."):
+        Task(frame[["a"]].assign(d=YES), Y)
+
+
 MISSING = {
     "Int64": pd.Series([0, 1, None, 0, 1, 0], dtype="Int64"),
     "boolean": pd.Series([True, False, None, True, False, True], dtype="boolean"),
