@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skmeta._columns import check_same_names, checked_column, names_of
+from skmeta._columns import check_same_names, checked_column, frame_of, names_of
 from skmeta._validation import check_dense, may_be_codes, shown
 from skmeta.population.architecture import Architecture
 from skmeta.population.blocks import Block
@@ -109,7 +109,10 @@ def check_rows(
             f"Got shape {shape}."
         )
     if not isinstance(X, Tensor):
+        frame = frame_of(X)
         try:
+            if frame is not None:  # whose missing values numpy cannot convert
+                X = frame.to_numpy(dtype=np.float64, na_value=np.nan)
             # A copy: joblib hands out read-only memmaps.
             X = torch.from_numpy(np.array(X, dtype=np.float64))
         except (TypeError, ValueError) as error:

@@ -142,6 +142,18 @@ def test_a_population_scores_any_column_alike(population):
         population.score(X, MISSING["polars"])
 
 
+def test_a_population_runs_on_any_frame(population):
+    frame = pd.DataFrame(X, columns=["a", "b"])
+    expected = population.predict_proba(X)
+    arrow = frame.convert_dtypes(dtype_backend="pyarrow")
+    for rows in (polars.DataFrame(frame.to_dict("list")), frame.convert_dtypes(), arrow):
+        assert np.array_equal(population.predict_proba(rows), expected)
+    for rows in (frame.convert_dtypes(), arrow, polars.DataFrame(frame.to_dict("list"))):
+        gap = rows.mask(frame == 5) if hasattr(rows, "mask") else rows.with_columns(b=None)
+        with pytest.raises(ValueError, match="X must be finite .* Got nan in row [02], column 1"):
+            population.predict_proba(gap)
+
+
 def test_readers_take_any_column_of_targets(population):
     reader = WeightSpaceClassifier(metanet="statistics", max_epochs=1, random_state=0)
     for make in (NUMBERS["Int64"], NUMBERS["polars"]):
