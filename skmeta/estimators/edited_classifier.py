@@ -312,8 +312,12 @@ class EditedClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X, y, sensitive_features
-            Rows as in :meth:`fit`.
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,)
+            Their labels.
+        sensitive_features : array-like of shape (n_samples,), optional
+            Their groups, as in :meth:`fit`.
         n_bootstrap : int, default=500
             Resamples of the rows for the intervals.
 
@@ -337,13 +341,35 @@ class EditedClassifier(ClassifierMixin, BaseEstimator):
         return self.editor_
 
     def predict_proba(self, X: Any) -> NDArray:
-        """Return the probability of each class, ``(n_samples, n_classes)``."""
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Columns are in the order of ``classes_``.
+        """
         check_is_fitted(self)
         X = _dense(validate_data(self, X, accept_sparse="csr", dtype=_FLOATS, reset=False))
         return self.edited_estimator_.predict_proba(_rows_for(self.edited_estimator_, X))
 
     def predict(self, X: Any) -> NDArray:
-        """Return the most probable label of each row, ``(n_samples,)``."""
+        """Return the most probable label of each row.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Of ``classes_``.
+        """
         codes = self.predict_proba(X).argmax(axis=1)
         return self.classes_[codes]
 

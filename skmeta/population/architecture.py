@@ -258,7 +258,22 @@ class Architecture:
     def mlp(
         cls, widths: Sequence[int], *, activation: str = "relu", output: str = "logits"
     ) -> Architecture:
-        """Return a plain multilayer perceptron with the given widths, input to output."""
+        """Return a plain multilayer perceptron.
+
+        Parameters
+        ----------
+        widths : sequence of int
+            Sizes of all states, from the input to the output.
+        activation : str, default="relu"
+            Of the hidden layers, one of ``skmeta.population.ACTIVATIONS``.
+        output : str, default="logits"
+            What the last layer means, as in :class:`Architecture`.
+
+        Returns
+        -------
+        Architecture
+            Without normalisation, dropout and skip connections.
+        """
         hidden = [Layer(width, activation) for width in widths[1:-1]]
         return cls(widths[0], (*hidden, Layer(widths[-1])), output)
 
@@ -275,7 +290,28 @@ class Architecture:
         activation: str = "relu",
         dropout: float = 0.0,
     ) -> Architecture:
-        """Return convolutions of one kind, a mean over all positions and a linear layer."""
+        """Return convolutions of one kind, a mean over all positions and a linear layer.
+
+        Parameters
+        ----------
+        input_shape : (int, int, int)
+            Channels, height and width of the images.
+        channels : sequence of int
+            Of the convolutions' outputs, in order.
+        n_outputs : int
+            Size of the linear layer.
+        kernel, stride, padding : int
+            Of every convolution, alike in height and width.
+        activation : str, default="relu"
+            Behind every convolution, one of ``skmeta.population.ACTIVATIONS``.
+        dropout : float, default=0.0
+            Behind every convolution.
+
+        Returns
+        -------
+        Architecture
+            Its outputs are logits.
+        """
         layers = [
             Layer(width, activation, dropout=dropout, kernel=kernel, stride=stride, padding=padding)
             for width in channels
@@ -324,7 +360,13 @@ class Architecture:
         return total
 
     def to_dict(self) -> dict:
-        """Return plain JSON types that :meth:`from_dict` reads; only images name their shape."""
+        """Describe the architecture in plain JSON types.
+
+        Returns
+        -------
+        dict
+            What :meth:`from_dict` reads; only images name their shape.
+        """
         spec: dict[str, Any] = asdict(self)
         if self.input_shape is None:
             del spec["input_shape"]
@@ -336,7 +378,18 @@ class Architecture:
 
     @classmethod
     def from_dict(cls, spec: dict) -> Architecture:
-        """Build an architecture from what :meth:`to_dict` returned."""
+        """Build an architecture from what :meth:`to_dict` returned.
+
+        Parameters
+        ----------
+        spec : dict
+            Also after a round trip through JSON, with lists for tuples.
+
+        Returns
+        -------
+        Architecture
+            Equal to the one that was described.
+        """
         return cls(**{**spec, "layers": tuple(_layer_from_dict(x) for x in spec["layers"])})
 
 

@@ -33,7 +33,7 @@ from skmeta.population.running import (
     check_rows,
     run_blocks,
 )
-from skmeta.population.stack import Record
+from skmeta.population.tensors import Record
 
 _ONE_AXIS = "A Population has one axis: index it as population[key]."
 

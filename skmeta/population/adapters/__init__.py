@@ -21,7 +21,7 @@ import skmeta.population.adapters.skorch_net as skorch_net
 import skmeta.population.adapters.torch_modules as torch_modules
 from skmeta.population.adapters._common import UnsupportedNetworkError
 from skmeta.population.modules import to_module
-from skmeta.population.stack import Record
+from skmeta.population.tensors import Record
 
 __all__ = [
     "UnsupportedNetworkError",
@@ -47,6 +47,11 @@ def as_network_list(networks: Any) -> list[Any]:
     ----------
     networks : list, tuple, 1-D object array or Series
         The networks.
+
+    Returns
+    -------
+    list
+        The same objects.
     """
     # An nn.Sequential can be iterated over, but its items are layers.
     if _is_network(networks):
@@ -72,7 +77,23 @@ def as_network_list(networks: Any) -> list[Any]:
 
 
 def check_input_shape(input_shape: Any) -> tuple[int, int, int] | None:
-    """Return the shape of images as a tuple of ints, None if none is given."""
+    """Return the shape of images as a tuple of ints, None if none is given.
+
+    Parameters
+    ----------
+    input_shape : (int, int, int), optional
+        Channels, height and width, each at least 1.
+
+    Returns
+    -------
+    tuple of int or None
+        The same numbers.
+
+    Raises
+    ------
+    ValueError
+        If they are not three positive ints.
+    """
     if input_shape is None:
         return None
     values = input_shape if isinstance(input_shape, tuple | list | np.ndarray) else ()
@@ -103,6 +124,20 @@ def read(
         Where the network stands in its list, for error messages.
     input_shape : (int, int, int), optional
         Channels, height and width of the images that a convolutional module takes.
+
+    Returns
+    -------
+    Record
+        With the weights copied.
+
+    Raises
+    ------
+    UnsupportedNetworkError
+        If no adapter computes what the network computes.
+    NotFittedError
+        If it has no weights yet.
+    ValueError
+        If weights are NaN or infinite in float32.
     """
     name = f"Network {position} ({type(network).__name__})"
     try:
@@ -143,10 +178,26 @@ def write(source: Any, old: Record, new: Record) -> Any:
     old, new : Record
         Weights as they were read and as they are now. The source is deep-copied and
         changed by their difference in its own dtype: no difference, no changed bit.
+
+    Returns
+    -------
+    network
+        Of the source's kind.
     """
     return to_module(new) if source is None else _adapter(source).write(source, old, new)
 
 
 def classes_of(source: Any) -> np.ndarray | None:
-    """Return the class labels of a source in the order of its outputs, None if unknown."""
+    """Return the class labels of a source in the order of its outputs.
+
+    Parameters
+    ----------
+    source : network or None
+        What a network was read from.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,) or None
+        None if unknown.
+    """
     return None if source is None else _adapter(source).classes_of(source)

@@ -18,7 +18,7 @@ from skmeta.population.adapters._common import (
     split_logistic,
 )
 from skmeta.population.architecture import Architecture, Layer
-from skmeta.population.stack import Record
+from skmeta.population.tensors import Record
 
 ACTIVATION_NAMES = {"identity": "identity", "relu": "relu", "tanh": "tanh", "logistic": "sigmoid"}
 

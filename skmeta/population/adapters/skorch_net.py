@@ -13,7 +13,7 @@ from torch import nn
 from skmeta.population.adapters import torch_modules
 from skmeta.population.adapters._common import UnsupportedNetworkError
 from skmeta.population.adapters._topology import Topology
-from skmeta.population.stack import Record
+from skmeta.population.tensors import Record
 
 
 def handles(network: Any) -> bool:
