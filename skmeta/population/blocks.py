@@ -92,11 +92,18 @@ def depth_blocks(blocks: Sequence[Block]) -> list[Block]:
     ]
 
 
-def join_blocks(blocks: Sequence[Block]) -> tuple[Block, ...]:
-    """Merge blocks of identical widths and convolutions; equal operations side by side."""
+def concatenate_blocks(populations: Sequence[Sequence[Block]]) -> tuple[Block, ...]:
+    """Merge the blocks of populations, one behind the other.
+
+    Blocks of identical widths and convolutions become one, equal operations side by side.
+    """
     groups: dict[tuple, list[Block]] = {}
-    for block in blocks:
-        groups.setdefault((block[1].geometry, block[1].widths), []).append(block)
+    start = 0
+    for blocks in populations:
+        for positions, stack in blocks:
+            key = stack.geometry, stack.widths
+            groups.setdefault(key, []).append((positions + start, stack))
+        start += sum(len(positions) for positions, _ in blocks)
     joined = []
     for members in groups.values():
         stack = Stack.merge([stack for _, stack in members])
