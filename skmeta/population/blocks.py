@@ -92,23 +92,16 @@ def depth_blocks(blocks: Sequence[Block]) -> list[Block]:
     ]
 
 
-def concatenate_blocks(populations: Sequence[Sequence[Block]]) -> tuple[Block, ...]:
-    """Merge the blocks of populations, one behind the other.
-
-    Blocks of identical widths and convolutions become one, equal operations side by side.
-    """
+def join_blocks(blocks: Sequence[Block]) -> tuple[Block, ...]:
+    """Merge blocks of identical widths and convolutions, as :func:`blocks_from_records` does."""
     groups: dict[tuple, list[Block]] = {}
-    start = 0
-    for blocks in populations:
-        for positions, stack in blocks:
-            key = stack.geometry, stack.widths
-            groups.setdefault(key, []).append((positions + start, stack))
-        start += sum(len(positions) for positions, _ in blocks)
+    for block in blocks:
+        groups.setdefault((block[1].geometry, block[1].widths), []).append(block)
     joined = []
     for members in groups.values():
         stack = Stack.merge([stack for _, stack in members])
         positions = np.concatenate([positions for positions, _ in members])
-        keys = [run_key(a) for a in stack.architectures]
+        keys = [(run_key(a), p) for a, p in zip(stack.architectures, positions, strict=True)]
         order = sorted(range(len(keys)), key=keys.__getitem__)
         joined.append((positions[order], stack.select(order)))
-    return tuple(joined)
+    return tuple(sorted(joined, key=lambda block: block[0].min()))

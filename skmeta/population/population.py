@@ -11,17 +11,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from skmeta._plain import as_array
 from skmeta._validation import check_in_range
 from skmeta.population import adapters, storage
-from skmeta.population._table_files import check_metadata
 from skmeta.population.architecture import Architecture
 from skmeta.population.blocks import (
     Block,
     blocks_from_records,
-    concatenate_blocks,
     exact_blocks,
+    join_blocks,
     records_of,
-    where_of,
 )
 from skmeta.population.initialization import initial_records
 from skmeta.population.running import (
@@ -39,7 +38,8 @@ class Population(NetworkSequence):
     """Immutable sequence of trained networks, held as stacked float32 tensors.
 
     It can be sliced, split by cross-validation, pickled and handed to joblib like an
-    array of samples; a sample is a network.
+    array of samples; a sample is a network. What came in is copied: training a network
+    further changes no population that it is in.
 
     Parameters
     ----------
@@ -61,6 +61,12 @@ class Population(NetworkSequence):
         The spec of each network.
     metadata : DataFrame
         Aligned with the networks; without columns when none was given.
+
+    Notes
+    -----
+    Networks are built when they are asked for, new ones each time: ``population[0] is
+    population[0]`` does not hold, and nor does ``population[0] in population``, as networks
+    are equal to themselves only.
 
     Examples
     --------
@@ -85,33 +91,19 @@ class Population(NetworkSequence):
             metadata = networks.metadata if metadata is None else metadata
             self._assign(networks._blocks, networks._sources, networks._originals, metadata)
             return
-        sources = adapters.as_network_list(networks)
+        networks = adapters.as_network_list(networks)
         input_shape = adapters.check_input_shape(input_shape)
-        blocks = blocks_from_records(
-            [adapters.read(network, i, input_shape) for i, network in enumerate(sources)]
-        )
-        self._assign(blocks, tuple(sources), blocks, metadata)
-
-    def _assign(
-        self,
-        blocks: tuple[Block, ...],
-        sources: tuple[Any, ...],
-        originals: tuple[Block, ...],
-        metadata: pd.DataFrame | None,
-    ) -> None:
-        self._blocks = blocks
-        self._sources = sources
-        # The stacks before any edit: an edit is applied to a source as a difference to them.
-        self._originals = originals
-        self._where = where_of(blocks, len(sources))
-        self.metadata = check_metadata(metadata, len(sources))
+        known: dict = {}
+        parts = [adapters.take_apart(n, i, input_shape, known) for i, n in enumerate(networks)]
+        blocks = blocks_from_records([record for record, _ in parts])
+        self._assign(blocks, tuple(source for _, source in parts), blocks, metadata)
 
     @classmethod
     def from_records(
         cls,
         records: Sequence[Record],
         *,
-        sources: Sequence[Any] | None = None,
+        sources: Sequence[adapters.Source | None] | None = None,
         metadata: pd.DataFrame | None = None,
     ) -> Population:
         """Build a population from records, the form that adapters and files read.
@@ -120,8 +112,9 @@ class Population(NetworkSequence):
         ----------
         records : sequence of Record
             One per network.
-        sources : sequence of networks, optional
-            What :meth:`to_networks` gives back, one per network; None for a network without one.
+        sources : sequence of Source or None, optional
+            What :meth:`to_networks` makes of the records, one per network; without a source a
+            ``torch.nn.Module``.
         metadata : DataFrame, optional
             One row per network.
 
@@ -177,19 +170,22 @@ class Population(NetworkSequence):
                 f"{', '.join(sorted(kinds)) or 'none'}. Make one of networks with "
                 "Population(networks)."
             )
-        blocks, originals = (
-            concatenate_blocks([getattr(population, name) for population in populations])
-            for name in ("_blocks", "_originals")
-        )
-        sources = tuple(source for p in populations for source in p._sources)
-        metadata = pd.concat([p.metadata for p in populations], ignore_index=True)
-        return cls._new(blocks, sources, originals, metadata)
+        starts = np.cumsum([0, *(len(p) for p in populations)])
 
-    @classmethod
-    def _new(cls, *fields: Any) -> Population:
-        population = cls.__new__(cls)
-        population._assign(*fields)
-        return population
+        def joined(name: str) -> tuple[Block, ...]:
+            shifted = [
+                (positions + start, stack)
+                for start, population in zip(starts, populations, strict=False)
+                for positions, stack in getattr(population, name)
+            ]
+            return join_blocks(shifted)
+
+        blocks = originals = joined("_blocks")
+        if any(p._blocks is not p._originals for p in populations):
+            originals = joined("_originals")
+        sources = tuple(source for p in populations for source in p._sources)
+        metadata = pd.concat([p._metadata for p in populations], ignore_index=True)
+        return cls._new(blocks, sources, originals, metadata)
 
     @classmethod
     def initialize(
@@ -261,9 +257,9 @@ class Population(NetworkSequence):
             )
         blocks = tuple((p, s.to(device, dtype)) for p, s in self._blocks)
         if self._blocks is self._originals:
-            return self._new(blocks, self._sources, blocks, self.metadata)
+            return self._new(blocks, self._sources, blocks, self._metadata)
         originals = tuple((p, s.to(device, dtype)) for p, s in self._originals)
-        return self._new(blocks, self._sources, originals, self.metadata)
+        return self._new(blocks, self._sources, originals, self._metadata)
 
     def forward(self, X: Any) -> Tensor:
         """Run every network on the same rows.
@@ -301,7 +297,7 @@ class Population(NetworkSequence):
         multilabel = check_classifiers(self.architectures, "predict_proba")
         with torch.no_grad():
             outputs = self.forward(X)
-        return (outputs.sigmoid() if multilabel else outputs.softmax(-1)).cpu().numpy()
+        return as_array(outputs.sigmoid() if multilabel else outputs.softmax(-1))
 
     def score(self, X: Any, y: Any) -> np.ndarray:
         """Return the accuracy of each network.
@@ -311,13 +307,14 @@ class Population(NetworkSequence):
         X : array-like of shape (n_samples, n_inputs)
             Rows.
         y : array-like of shape (n_samples,)
-            The labels that the networks were fitted on, or class codes 0 to n_classes - 1.
-            Where both are possible, they are labels.
+            The labels that the networks were fitted on. Where these are not known (of
+            modules) or are texts, ``y`` may be class codes, 0 to n_classes - 1.
 
         Returns
         -------
         ndarray of shape (n_networks,)
-            Share of correctly classified rows.
+            Share of correctly classified rows. A network whose outputs on a row are not
+            finite, one that diverged in training, has that row wrong.
         """
         check_one_label(self.architectures, "score")
         with torch.no_grad():
@@ -337,8 +334,9 @@ class Population(NetworkSequence):
         list of networks
             One per network.
         """
-        before = records_of(self._originals, len(self))
-        after = records_of(self._blocks, len(self))
+        before = after = records_of(self._originals, len(self))
+        if self._blocks is not self._originals:
+            after = records_of(self._blocks, len(self))
         return [
             adapters.write(source, old, new)
             for source, old, new in zip(self._sources, before, after, strict=True)

@@ -9,13 +9,16 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from skmeta.population import symmetries
+from skmeta._plain import frame_from_plain, frame_to_plain, plain_array
+from skmeta.population import adapters, symmetries
+from skmeta.population._table_files import check_metadata
 from skmeta.population.architecture import Architecture, summarise
 from skmeta.population.blocks import (
     Block,
     blocks_from_records,
     depth_blocks,
     exact_blocks,
+    join_blocks,
     records_of,
     take_blocks,
     where_of,
@@ -31,16 +34,25 @@ class NetworkSequence(Sequence):
     It is a sequence in the way in which scikit-learn and joblib use one.
     """
 
-    metadata: pd.DataFrame
-    _blocks: tuple[Block, ...]
-    _originals: tuple[Block, ...]
-    _sources: tuple[Any, ...]
-    _where: np.ndarray
+    def _assign(
+        self,
+        blocks: tuple[Block, ...],
+        sources: tuple[adapters.Source | None, ...],
+        originals: tuple[Block, ...],
+        metadata: pd.DataFrame | None,
+    ) -> None:
+        self._blocks = blocks
+        self._sources = sources
+        # The stacks before any edit: an edit is applied to a source as a difference to them.
+        self._originals = originals
+        self._where = where_of(blocks, len(sources))
+        self._metadata = check_metadata(metadata, len(sources))
 
     @classmethod
-    @abstractmethod
     def _new(cls, *fields: Any) -> Self:
-        """Build one from blocks, sources, originals and metadata."""
+        population = cls.__new__(cls)
+        population._assign(*fields)
+        return population
 
     @abstractmethod
     def to_networks(self) -> list[Any]:
@@ -78,7 +90,27 @@ class NetworkSequence(Sequence):
             where = where_of(self._originals, len(self))
             originals = take_blocks(self._originals, where, positions)
         sources = tuple(self._sources[i] for i in positions)
-        return self._new(blocks, sources, originals, self.metadata.iloc[positions])
+        return self._new(blocks, sources, originals, self._metadata.iloc[positions])
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Equal populations pickle to equal bytes, whatever they were put together from.
+        blocks = originals = self._plain_blocks(self._blocks)
+        if self._blocks is not self._originals:
+            originals = self._plain_blocks(self._originals)
+        return {
+            "blocks": blocks,
+            "originals": originals,
+            "sources": self._sources,
+            "metadata": frame_to_plain(self._metadata),
+        }
+
+    @staticmethod
+    def _plain_blocks(blocks: Sequence[Block]) -> tuple[Block, ...]:
+        return tuple((plain_array(positions), stack) for positions, stack in join_blocks(blocks))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        metadata = frame_from_plain(state["metadata"], len(state["sources"]))
+        self._assign(state["blocks"], state["sources"], state["originals"], metadata)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = np.empty(len(self), dtype=object)
@@ -91,6 +123,11 @@ class NetworkSequence(Sequence):
         if not n:
             return "Population of 0 networks"
         return f"Population of {n} network{'s' * (n != 1)}, {summarise(self.architectures)}"
+
+    @property
+    def metadata(self) -> pd.DataFrame:
+        """One row per network, a copy: ``Population(population, metadata=table)`` sets another."""
+        return self._metadata.copy()
 
     @property
     def architectures(self) -> tuple[Architecture, ...]:
@@ -128,7 +165,9 @@ class NetworkSequence(Sequence):
         Population
             With the same sources and metadata.
         """
-        return self._new(tuple(exact_blocks(blocks)), self._sources, self._originals, self.metadata)
+        return self._new(
+            tuple(exact_blocks(blocks)), self._sources, self._originals, self._metadata
+        )
 
     def records(self) -> list[Record]:
         """Return each network as an architecture and its unpadded tensors.
