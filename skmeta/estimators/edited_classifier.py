@@ -23,11 +23,11 @@ from skmeta._validation import check_in_range, check_rng
 from skmeta.datasets import Task
 from skmeta.estimators.checks import check_lam_range
 from skmeta.estimators.compliance_editor import ComplianceEditor
-from skmeta.estimators.fitting import seeded
 from skmeta.estimators.guard import check_guard
 from skmeta.population import Population, UnsupportedNetworkError
 from skmeta.requirements import split_requirements
 from skmeta.requirements.resolve import Plan
+from skmeta.training import local_draws
 from skmeta.zoo import make_zoo
 
 # One part of the rows is the reference, the others train the networks.
@@ -247,7 +247,7 @@ class EditedClassifier(ClassifierMixin, BaseEstimator):
             y = np.searchsorted(self.classes_, y)
         if isinstance(estimator, NeuralNetBinaryClassifier):
             y = y.astype(np.float32)  # what its loss computes with
-        with seeded(seed):  # skorch draws from torch's global generator
+        with local_draws(seed):  # skorch draws from torch's global generator
             return estimator.fit(_rows_for(estimator, X), y)
 
     def _task(self, X: NDArray, y: NDArray, sensitive_features: Any) -> Task:
