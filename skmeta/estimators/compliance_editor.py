@@ -12,12 +12,11 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.metadata_routing import UNUSED
 from torch import Tensor
 
-from skmeta._validation import check_in_range, check_option, check_rng
+from skmeta._validation import check_device, check_in_range, check_option, check_rng
 from skmeta.baselines import fine_tune
 from skmeta.baselines.checks import check_classifiers, check_population, check_task
 from skmeta.datasets import Task
 from skmeta.estimators.checks import (
-    check_device,
     check_finite_training,
     check_lam_range,
     check_training_params,
