@@ -36,6 +36,7 @@ from skmeta.population import Population
 from skmeta.population.running import check_no_images
 from skmeta.requirements import Objective, split_requirements
 from skmeta.training import keep_freed_memory
+from skmeta.zoo.checks import warn_of_few_networks
 
 # A continuation wants smaller steps than fine-tuning from the original.
 _REFINE_LR = 3e-3
@@ -232,6 +233,7 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
         keep_freed_memory()
         self.net_ = self.metanet_ = None
         if mask is None or mask.compensate:
+            warn_of_few_networks(population, owner)
             self.net_, self.metanet_ = train_metanet(self, population, seeds[1:])
             check_finite_training(self.metanet_)
         self.cost_ = measure_cost(

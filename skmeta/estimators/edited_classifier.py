@@ -32,7 +32,6 @@ from skmeta.zoo import make_zoo
 
 # One part of the rows is the reference, the others train the networks.
 _N_PARTS = 3
-_MAX_CHECKPOINTS = 3
 _FLOATS = [np.float64, np.float32]
 
 
@@ -267,7 +266,6 @@ class EditedClassifier(ClassifierMixin, BaseEstimator):
             self.n_networks,
             like=self.estimator_,
             epochs=self.zoo_epochs,
-            n_checkpoints=min(_MAX_CHECKPOINTS, self.zoo_epochs),
             n_jobs=self.n_jobs,
             progress=bool(self.verbose),
             random_state=seeds[0],
