@@ -19,6 +19,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 
+from skmeta._random import local_draws
 from skmeta._validation import check_in_range, check_rng
 from skmeta.datasets import Task
 from skmeta.estimators.checks import check_lam_range
@@ -27,7 +28,6 @@ from skmeta.estimators.guard import check_guard
 from skmeta.population import Population, UnsupportedNetworkError
 from skmeta.requirements import split_requirements
 from skmeta.requirements.resolve import Plan
-from skmeta.training import local_draws
 from skmeta.zoo import make_zoo
 
 # One part of the rows is the reference, the others train the networks.
@@ -338,7 +338,8 @@ class EditedClassifier(ClassifierMixin, BaseEstimator):
         """Return the probability of each class, ``(n_samples, n_classes)``."""
         check_is_fitted(self)
         X = _dense(validate_data(self, X, accept_sparse="csr", dtype=_FLOATS, reset=False))
-        return self.edited_estimator_.predict_proba(_rows_for(self.edited_estimator_, X))
+        with local_draws(0):  # skorch's data loader draws a seed that it does not use
+            return self.edited_estimator_.predict_proba(_rows_for(self.edited_estimator_, X))
 
     def predict(self, X: Any) -> NDArray:
         """Return the most probable label of each row, ``(n_samples,)``."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 from tqdm.auto import tqdm
 
+from skmeta._random import local_draws
 from skmeta._validation import check_option
 from skmeta.estimators.masked_graphs import MaskedGraphBuilder, with_mask
 from skmeta.estimators.reference import rows_per_cell
@@ -24,7 +25,7 @@ from skmeta.estimators.training_module import EditingLoss, MeanCriterion, OnPosi
 from skmeta.metanets import METANETS, EditingMetanet, WeightGraph
 from skmeta.population import Population
 from skmeta.requirements import Cells
-from skmeta.training import StratifiedRows, local_draws
+from skmeta.training import StratifiedRows
 
 _TRAINING_ROWS_PER_CELL = 192
 

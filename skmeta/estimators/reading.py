@@ -13,6 +13,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
+from skmeta._random import local_draws
 from skmeta._validation import check_option
 from skmeta.estimators.checks import check_finite_training
 from skmeta.estimators.fitting import build_net
@@ -20,7 +21,6 @@ from skmeta.estimators.inputs import depth_chunks
 from skmeta.estimators.training_module import OnPositions
 from skmeta.metanets import READERS, Quasi
 from skmeta.population import Architecture, Population, Stack
-from skmeta.training import local_draws
 
 _CALIBRATION_NETWORKS = 512
 

@@ -2,7 +2,6 @@
 
 from skmeta.training.loop import StackTrainer, TrainingResult, per_network, train_stack
 from skmeta.training.losses import CrossEntropy
-from skmeta.training.randomness import local_draws
 from skmeta.training.rules import RULES, SGD, Adam, RMSprop
 from skmeta.training.sampling import ShuffledRows, StratifiedRows
 from skmeta.training.threads import keep_freed_memory, single_thread
@@ -18,7 +17,6 @@ __all__ = [
     "TrainingResult",
     "CrossEntropy",
     "keep_freed_memory",
-    "local_draws",
     "per_network",
     "single_thread",
     "train_stack",

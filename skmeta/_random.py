@@ -1,4 +1,7 @@
-"""Random numbers for code that asks torch's global generator: :func:`local_draws`."""
+"""Random numbers for code that asks torch's global generator: :func:`local_draws`.
+
+Nothing here imports from skmeta.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ def local_draws(seed: int) -> Iterator[None]:
     Examples
     --------
     >>> import torch
-    >>> from skmeta.training import local_draws
+    >>> from skmeta._random import local_draws
     >>> state = torch.get_rng_state()
     >>> with local_draws(0):
     ...     layer = torch.nn.Linear(3, 2)
