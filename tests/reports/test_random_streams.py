@@ -173,7 +173,7 @@ class Everything(torch.nn.Module):
         return x + noise + torch.rand(4)[torch.randperm(4)] + torch.normal(x.detach(), 1.0)
 
 
-@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad])
 def test_local_draws_are_those_behind_a_seed(mode):
     from skmeta._random import local_draws
 
