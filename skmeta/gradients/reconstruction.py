@@ -88,9 +88,7 @@ def reconstruct(stack: Stack, masks: Sequence[Tensor], X: Tensor, weights: Tenso
         return stack.params._replace(weight=tuple(weight), bias=tuple(bias))
 
 
-def _regress(
-    h: Tensor, target: Tensor, mask: Tensor, weights: Tensor, there: Tensor
-) -> Tensor:
+def _regress(h: Tensor, target: Tensor, mask: Tensor, weights: Tensor, there: Tensor) -> Tensor:
     """Regress targets ``(n, samples, out)`` on kept columns of ``[h, 1]``, ``(n, out, in + 1)``.
 
     ``mask`` is ``(n, out, in)``, or ``(n, 1, in)`` if all neurons keep the same columns;
