@@ -69,11 +69,11 @@ class Small:
     def task(self) -> d.Task:
         return self.tasks[1]
 
-    def train(self, **options: Any) -> p.Population:
+    def train(self, n_networks: int = 6, **options: Any) -> p.Population:
         wanted = {"epochs": 1, "progress": False, "random_state": 0}
         if "like" not in options:
             wanted["search_space"] = self.space
-        return make_zoo(self.tasks[0], 6, **wanted | options)
+        return make_zoo(self.tasks[0], n_networks, **wanted | options)
 
     @cached_property
     def zoo(self) -> p.Population:

@@ -1,7 +1,6 @@
 """Nothing reads or moves a global random stream, so threads do not disturb each other."""
 
 import random
-from multiprocessing.pool import ThreadPool
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,6 +12,7 @@ from skmeta import ComplianceEditor, WeightSpaceRegressor
 from skmeta.metanets import NeuronMetanet
 from skmeta.population import Architecture, Population
 from tests.reports.public_calls import CALLS, MODULES, NO_CALLS, Small, public_names
+from tests.reports.threads import in_threads
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +83,6 @@ def flat(population):
     return np.concatenate(
         [w.flatten().numpy() for record in population.records() for w in record.tensors["weight"]]
     )
-
-
-def in_threads(jobs):
-    """Return results of calls one after the other, and of four at a time."""
-    serial = [job() for job in jobs]
-    with ThreadPool(4) as pool:
-        return serial, pool.map(lambda job: job(), jobs)
 
 
 READERS = [{"metanet": "nfn-hnp"}, {"metanet": "graph"}, {"metanet": "statistics", "quasi": True}]
