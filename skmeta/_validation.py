@@ -125,3 +125,14 @@ def check_device(device: Any, owner: str) -> torch.device:
             f"The 'device' parameter of {owner} must be a torch device of this machine, for "
             f"instance 'cpu'. Got {device!r} instead."
         ) from error
+
+
+def may_be_codes(classes: Iterable[Any]) -> bool:
+    """Whether numbers can be codes of these classes: not if they may be labels nobody knows.
+
+    Examples
+    --------
+    >>> may_be_codes(["no", "yes"]), may_be_codes([1, 2])
+    (True, False)
+    """
+    return not any(isinstance(label, Real) for label in classes)

@@ -70,7 +70,7 @@ class Small:
         return self.tasks[1]
 
     def train(self, n_networks: int = 6, **options: Any) -> p.Population:
-        wanted = {"epochs": 1, "progress": False, "random_state": 0}
+        wanted = {"epochs": 1, "n_checkpoints": 1, "progress": False, "random_state": 0}
         if "like" not in options:
             wanted["search_space"] = self.space
         return make_zoo(self.tasks[0], n_networks, **wanted | options)

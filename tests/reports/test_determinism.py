@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from skmeta import ComplianceEditor, EditedClassifier, WeightSpaceRegressor, make_zoo
+from skmeta import ComplianceEditor, EditedClassifier, WeightSpaceRegressor
 from skmeta import baselines as rivals
 from skmeta.requirements import DataMinimization, Pruning
 from tests.reports.public_calls import Small
@@ -23,7 +23,7 @@ ROUNDING = {"rtol": 1e-3, "atol": 1e-5}
 
 @cache
 def networks():
-    return SMALL.train(N, epochs=2, n_checkpoints=1)
+    return SMALL.train(N, epochs=2)
 
 
 EDITORS = {
@@ -159,7 +159,7 @@ def test_a_reading_does_not_depend_on_the_networks_beside_it(metanet):
 
 
 def test_a_run_of_a_zoo_does_not_depend_on_how_many_there_are():
-    alike(networks()[:5], SMALL.train(5, epochs=2, n_checkpoints=1))
+    alike(networks()[:5], SMALL.train(5, epochs=2))
 
 
 def run_all():
@@ -209,9 +209,8 @@ def test_edits_and_readings_in_threads_are_those_made_alone():
 
 
 def test_a_zoo_that_was_interrupted_is_the_same(tmp_path):
-    options = {"search_space": SMALL.space, "epochs": 1, "progress": False, "random_state": 0}
-    wanted = make_zoo(SMALL.tasks[0], 6, **options)
+    wanted = SMALL.train()
     for _ in range(2):  # trained, and read
-        got = make_zoo(SMALL.tasks[0], 6, **options, cache_dir=tmp_path)
+        got = SMALL.train(cache_dir=tmp_path)
         for a, b in zip(weights(wanted), weights(got), strict=True):
             np.testing.assert_array_equal(a, b)
