@@ -12,7 +12,13 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skmeta._validation import check_in_range
-from skmeta.baselines.checks import check_classifiers, check_not_empty, check_task
+from skmeta.baselines.checks import (
+    check_classifiers,
+    check_finite_logits,
+    check_not_empty,
+    check_task,
+    finite_weights,
+)
 from skmeta.datasets import Task
 from skmeta.population import Population, run_stack
 from skmeta.requirements import Objective, Requirement, resolve_requirement
@@ -184,7 +190,14 @@ class WeightEditor(Baseline):
             Edited copies, of the kind that came in.
         """
         check_is_fitted(self)
-        edited = self._edit(Population(networks))
+        population = Population(networks)
+        edited = self._edit(population)
+        bad = np.flatnonzero(finite_weights(population) & ~finite_weights(edited))
+        if len(bad):
+            raise ValueError(
+                f"{type(self).__name__} made weights of network {bad[0]} (and of {len(bad) - 1} "
+                "more) that are not finite. Lower its 'lr' or 'sigma', or leave the network out."
+            )
         return edited if isinstance(networks, Population) else edited.to_networks()
 
     def predict_logits(self, networks: Any, task: Task) -> Tensor:
@@ -240,5 +253,7 @@ class PostProcessor(Baseline):
             self._check_groups(task)
         population = Population(networks)
         with torch.no_grad():
-            settings = self._choose(run_networks(population, self.task_))
+            reference = run_networks(population, self.task_)
+            check_finite_logits(reference, type(self).__name__)
+            settings = self._choose(reference)
             return self._apply(settings, run_networks(population, task), task)

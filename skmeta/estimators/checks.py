@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from skmeta._validation import check_in_range
 from skmeta.datasets import Task
-from skmeta.population import Parameters
+from skmeta.population import Parameters, Population, run_stack
 
 MIN_CELL_ROWS = 50
 """Of fewer rows a rate can have a standard error above .07."""
@@ -92,6 +93,18 @@ def check_finite_edits(params: Parameters, positions: np.ndarray) -> None:
             f"The edit of network {bad[0]} is not finite, probably because its weights are far "
             "from those of the population that the editor was fitted on. Leave it out."
         )
+
+
+def check_finite_on(X: Tensor, edited: Population) -> None:
+    """Refuse edited networks whose outputs on the reference rows are not numbers."""
+    for positions, stack in edited.depth_blocks():
+        bad = np.asarray(positions)[~run_stack(stack, X).isfinite().flatten(1).all(1).cpu().numpy()]
+        if len(bad):
+            raise ValueError(
+                f"The outputs of network {bad[0]} (and of {len(bad) - 1} more) are not finite on "
+                "the reference rows, after the edit or already before it: its weights are "
+                "extreme. Leave it out, or set a 'guard', which rolls such an edit back."
+            )
 
 
 def cell_counts(task: Task) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from skmeta.baselines.checks import check_classifiers, check_population, check_t
 from skmeta.datasets import Task
 from skmeta.estimators.checks import (
     check_device,
+    check_finite_on,
     check_finite_training,
     check_lam_range,
     check_training_params,
@@ -308,9 +309,11 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
                 original=original,
                 random_state=0,
             )
+        rolled_back = np.zeros(len(original), dtype=bool)
         if guard := check_guard(self.guard, "ComplianceEditor"):
-            return roll_back(original, edited, task, guard)
-        return edited, np.zeros(len(original), dtype=bool)
+            edited, rolled_back = roll_back(original, edited, task, guard)
+        check_finite_on(builder.X, edited)
+        return edited, rolled_back
 
     def _edit(self, population: Population, lam: float, builder: GraphBuilder) -> Population:
         return edit_population(population, with_mask(builder, self.plan_), self.metanet_, lam)

@@ -13,6 +13,7 @@ from skmeta.baselines import run_networks
 from skmeta.datasets import Task
 from skmeta.population import Population
 from skmeta.requirements import Cells, MaskRequirement, jensen_shannon, resolve_requirement
+from skmeta.requirements.rates import hard_predictions
 
 
 def measure_edits(
@@ -41,7 +42,8 @@ def measure_edits(
         ``measure_over_thresholds``, averaged over the thresholds .3 to .7 (two classes
         only), and ``measure_soft``, of the scores in place of decisions, if the requirement
         has them: what moves scores just past .5 shines in the first only; ``accuracy``; and
-        the change of each against the original, as ``measure_change``.
+        the change of each against the original, as ``measure_change``. NaN for a network
+        whose logits are not finite.
 
     Raises
     ------
@@ -106,7 +108,8 @@ def _measures(networks: Any, logits: Tensor, task: Task, requirement: Any) -> di
         if hasattr(requirement, "measure_soft"):
             values["measure_soft"] = requirement.measure_soft(logits, cells)
     _, labels, _ = task.tensors(logits.device)
-    values["accuracy"] = (logits.argmax(-1) == labels).to(logits).mean(1)
+    correct = hard_predictions(logits).take_along_dim(labels[None, :, None], 2)
+    values["accuracy"] = correct[..., 0].mean(1)
     return values
 
 

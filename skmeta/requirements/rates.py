@@ -18,8 +18,10 @@ def soft_predictions(logits: Tensor, temperature: float) -> Tensor:
 
 
 def hard_predictions(logits: Tensor) -> Tensor:
-    """One-hot argmax (eq. 17)."""
-    return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits)
+    """One-hot argmax (eq. 17); nan where the largest logit is not finite."""
+    one_hot = torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits)
+    # Argmax would count such a row as the first class.
+    return one_hot.masked_fill(~logits.amax(-1, keepdim=True).isfinite(), torch.nan)
 
 
 def straight_through(logits: Tensor, temperature: float) -> Tensor:
