@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skmeta._validation import check_in_range
+from skmeta._validation import check_in_range, check_unchanged, params_now
 from skmeta.baselines.checks import (
     check_classifiers,
     check_finite_logits,
@@ -120,7 +120,13 @@ class Baseline(BaseEstimator, ABC):
             )
         self.task_ = task
         self._fit(networks, task)
+        self._params_of_fit = params_now(self)
         return self
+
+    def _check_fitted(self, method: str) -> None:
+        """Raise unless fit was called with the present parameters: it is as quick as a change."""
+        check_is_fitted(self)
+        check_unchanged(self, method)
 
     def _fit(self, networks: Any, task: Task) -> None:
         """Check the parameters and learn what there is to learn from the networks."""
@@ -189,7 +195,7 @@ class WeightEditor(Baseline):
         Population or list of networks
             Edited copies, of the kind that came in.
         """
-        check_is_fitted(self)
+        self._check_fitted("transform")
         population = Population(networks)
         edited = self._edit(population)
         bad = np.flatnonzero(finite_weights(population) & ~finite_weights(edited))
@@ -248,7 +254,7 @@ class PostProcessor(Baseline):
         Tensor of shape (n, n_samples, n_classes)
             Logits.
         """
-        check_is_fitted(self)
+        self._check_fitted("predict_logits")
         if self.needs_sensitive_at_prediction:
             self._check_groups(task)
         population = Population(networks)

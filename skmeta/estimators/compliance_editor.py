@@ -10,9 +10,16 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.metadata_routing import UNUSED
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skmeta._validation import check_in_range, check_option, check_rng
+from skmeta._validation import (
+    check_in_range,
+    check_option,
+    check_rng,
+    check_unchanged,
+    params_now,
+)
 from skmeta.baselines import fine_tune
 from skmeta.baselines.checks import check_classifiers, check_population, check_task
 from skmeta.datasets import Task
@@ -31,7 +38,7 @@ from skmeta.estimators.fitting import train_metanet
 from skmeta.estimators.graphs import FEATURES, GraphBuilder, make_builder
 from skmeta.estimators.guard import check_guard, roll_back
 from skmeta.estimators.masked_graphs import with_mask
-from skmeta.estimators.measuring import MeasuredEdits
+from skmeta.estimators.measuring import PARAMS_OF_FIT, MeasuredEdits
 from skmeta.estimators.passes import edit_population
 from skmeta.estimators.reference import Reference, reference_rows
 from skmeta.population import Population
@@ -207,6 +214,7 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
         """
         started, owner = time.process_time(), "ComplianceEditor"
         self._check_params()
+        self._params_of_fit = params_now(self)
         population, task = check_population(networks, owner), check_task(task, owner)
         self.plan_ = split_requirements(self.requirement, self.lam, owner)
         requirement, mask = self.plan_.requirement, self.plan_.mask
@@ -357,6 +365,8 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
         >>> loaded.transform(zoo[:2], task=reference)
         Population of 2 networks, 10 inputs, 2 outputs...
         """
+        check_is_fitted(self)
+        check_unchanged(self, "save", PARAMS_OF_FIT, obeyed=["budget"])
         write_estimator(self, path, include_task=include_task)
 
     def _contents(self, *, include_task: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -364,6 +374,7 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
 
     def _restore(self, fitted: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         restore(self, fitted, tensors)
+        self._params_of_fit = params_now(self)
 
     def _check_lam(self, lam: float | None) -> float:
         """Return lam if the editor was fitted for it."""
@@ -387,6 +398,6 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
         if self.plan_.requirement is None:
             raise ValueError(
                 f"The {what} is for requirements on predictions. Got {value!r} for "
-                f"{self.plan_.mask!r}, whose lam is fixed in fit. Move along its front "
-                "by budgets: set_params(requirement__budget=...) holds for the next transform."
+                f"{self.plan_.mask!r}. Move along its front by budgets: "
+                "set_params(requirement__budget=...) holds for the next transform."
             )

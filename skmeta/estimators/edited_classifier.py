@@ -19,7 +19,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 
-from skmeta._validation import check_in_range, check_rng
+from skmeta._validation import check_in_range, check_rng, check_unchanged, params_now
 from skmeta.datasets import Task
 from skmeta.estimators.checks import check_lam_range
 from skmeta.estimators.compliance_editor import ComplianceEditor
@@ -187,6 +187,7 @@ class EditedClassifier(ClassifierMixin, BaseEstimator):
             Itself.
         """
         requirement = self._check_params().requirement
+        self._params_of_fit = params_now(self)
         estimator = self._new_estimator()
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_FLOATS)
         check_classification_targets(y)
@@ -284,18 +285,23 @@ class EditedClassifier(ClassifierMixin, BaseEstimator):
         return editor.fit(zoo, task=task.subset(reference))
 
     def reedit(self) -> EditedClassifier:
-        """Edit the network again, for the present ``lam``, with the editor as it is.
+        """Edit the network again with the editor as it is, by the present parameters.
 
-        ``set_params(lam=...)`` alone changes no prediction. Other values than that of
-        ``fit`` need a ``lam_range`` there.
+        ``set_params`` alone changes no prediction. This follows ``lam``, for which other
+        values than that of ``fit`` need a ``lam_range`` there, ``guard`` and the budget of a
+        mask; a change of any other parameter needs another fit and is refused.
 
         Returns
         -------
         EditedClassifier
             Itself.
         """
+        fitted = self._fitted_editor("reedit")
+        self._check_params()
+        check_unchanged(self, "reedit", obeyed=["lam", "guard", "budget", "n_jobs", "verbose"])
         # A copy: an edit that is refused leaves everything as it was.
-        editor = copy(self._fitted_editor("reedit")).set_params(lam=self.lam)
+        present = {name: getattr(self, name) for name in ("requirement", "lam", "guard")}
+        editor = copy(fitted).set_params(**present)
         (self.edited_estimator_,) = editor.transform([self.estimator_])
         self.editor_, self.lam_ = editor, self.lam
         return self

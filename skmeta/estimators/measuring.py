@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from skmeta._validation import check_in_range
+from skmeta._validation import check_in_range, check_unchanged
 from skmeta.baselines import run_networks
 from skmeta.baselines.checks import check_classifiers, check_population, check_task
 from skmeta.datasets import Task
@@ -20,14 +20,20 @@ from skmeta.estimators.reporting import edit_report
 from skmeta.evaluation import measure_edits
 from skmeta.population import Population
 from skmeta.population.running import check_no_images
-from skmeta.requirements import Objective
+from skmeta.requirements import Joint, Objective, split_requirements
 from skmeta.requirements.base import Cells
 from skmeta.requirements.resolve import Plan
+
+
+PARAMS_OF_FIT = ("requirement", "lam_range", "features", "metanet", "hidden_channels", "n_layers")
+"""Parameters of an editor that say what the metanetwork has learned."""
 
 
 class MeasuredEdits(ABC):
     """``score``, ``report`` and ``card`` of an editor that has ``_transform``."""
 
+    requirement: Any
+    lam: Any
     features: str
     guard: dict | None
     refine_steps: int
@@ -44,11 +50,27 @@ class MeasuredEdits(ABC):
 
     def _ready(self, networks: Any) -> Population:
         """Return checked networks as float32 on the device of the editor."""
-        check_is_fitted(self)
+        self._take_params("transform")
         population = check_population(networks, "ComplianceEditor")
         check_no_images(population.architectures, "ComplianceEditor")
         check_classifiers(population, self.reference_.outline, "ComplianceEditor")
         return population.to(self.device_, torch.float32)
+
+    def _take_params(self, method: str) -> None:
+        """Go by the present lam and budgets; refuse what would need another fit."""
+        check_is_fitted(self)
+        owner = "ComplianceEditor"
+        check_unchanged(self, method, PARAMS_OF_FIT, obeyed=["budget"])
+        check_in_range("refine_steps", self.refine_steps, owner=owner, low=0, kind="int")
+        plan = split_requirements(self.requirement, self.lam, owner)
+        if isinstance(plan.requirement, Joint):
+            weights = getattr(self.plan_.requirement, "weights", None)
+            if not np.allclose(plan.requirement.weights, weights):
+                raise ValueError(
+                    f"The 'lam' parameter of {owner} may change after fit, but not the ratios in "
+                    f"it: {weights} to the largest. Got {plan.requirement.weights}. Fit again."
+                )
+        self.plan_ = plan
 
     @property
     def _needs_rows(self) -> bool:
@@ -189,5 +211,5 @@ class MeasuredEdits(ABC):
             Markdown. With a ``lam_range`` it has results at its ends, between them and at
             ``lam``. It contains the number of rows of each label and group.
         """
-        check_is_fitted(self)
+        self._take_params("card")
         return model_card(self, networks, task)

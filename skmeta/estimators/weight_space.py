@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from skmeta._validation import check_option, check_rng
+from skmeta._validation import check_option, check_rng, check_unchanged, params_now
 from skmeta.estimators.checks import check_device, check_finite_outputs, check_training_params
 from skmeta.estimators.estimator_files import load_weights, write_estimator
 from skmeta.estimators.inputs import check_targets, read_networks
@@ -25,6 +25,9 @@ from skmeta.estimators.reading import (
 )
 from skmeta.population import Architecture, Population, Record
 from skmeta.population._filecheck import expect
+
+# Predictions go by them; the others hold for the next fit, and hidden_channels bounds the memory.
+_PARAMS_OF_FIT = ("metanet", "quasi", "loss", "n_layers", "architecture")
 
 # Of the templates in a file.
 _MAX_NUMBERS = 10**7
@@ -106,6 +109,7 @@ class WeightSpaceEstimator(BaseEstimator, ABC):
             expect(good, f"'{name}' is missing or of the wrong type")
         for name, value in fitted.items():
             setattr(self, name, value)
+        self._params_of_fit = params_now(self)
         # What a file claims must not need much more memory than the file.
         expect(self.n_layers <= len(tensors), "the metanetwork has too many layers")
         widest = max((max(value.shape, default=0) for value in tensors.values()), default=0)
@@ -138,6 +142,7 @@ class WeightSpaceEstimator(BaseEstimator, ABC):
         criterion: type[nn.Module],
     ) -> None:
         seeds = check_rng(self.random_state).integers(2**62, size=3).tolist()
+        self._params_of_fit = params_now(self)
         self.templates_ = tuple(dict.fromkeys(map(template, population.architectures)))
         self.net_, self.metanet_ = train_reader(
             self, population, targets, self._n_outputs, criterion, seeds
@@ -146,6 +151,7 @@ class WeightSpaceEstimator(BaseEstimator, ABC):
     def _outputs(self, networks: Any) -> np.ndarray:
         """Return what the metanetwork says, ``(n, n_outputs)``."""
         check_is_fitted(self)
+        check_unchanged(self, "predict", _PARAMS_OF_FIT)
         population = read_networks(self, networks, fitting=False)
         population = population.to(self.device_)
         outputs = read_population(self.metanet_, population, self.hidden_channels)
