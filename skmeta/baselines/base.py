@@ -175,7 +175,25 @@ class Baseline(BaseEstimator, ABC):
         """
 
 
-class WeightEditor(Baseline):
+class KeepsNetworks:
+    """What hands back networks does so whatever output was asked of its pipeline."""
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Do nothing: networks stay networks.
+
+        Parameters
+        ----------
+        transform : str or None
+            Ignored; a Pipeline asks every step for "pandas", say.
+
+        Returns
+        -------
+        self
+        """
+        return self
+
+
+class WeightEditor(KeepsNetworks, Baseline):
     """A rival that hands back networks."""
 
     @abstractmethod

@@ -21,6 +21,7 @@ from skmeta._validation import (
     params_now,
 )
 from skmeta.baselines import fine_tune
+from skmeta.baselines.base import KeepsNetworks
 from skmeta.baselines.checks import check_classifiers, check_population, check_task
 from skmeta.datasets import Task
 from skmeta.estimators.checks import (
@@ -43,14 +44,14 @@ from skmeta.estimators.passes import edit_population
 from skmeta.estimators.reference import Reference, reference_rows
 from skmeta.population import Population
 from skmeta.population.running import check_no_images
-from skmeta.requirements import Objective, split_requirements
+from skmeta.requirements import Cells, Objective, split_requirements
 from skmeta.training import keep_freed_memory
 
 # A continuation wants smaller steps than fine-tuning from the original.
 _REFINE_LR = 3e-3
 
 
-class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
+class ComplianceEditor(KeepsNetworks, MeasuredEdits, TransformerMixin, BaseEstimator):
     """Learn to edit classifiers so that a measured gap shrinks, in one forward pass.
 
     A metanetwork is trained on a population of networks to minimise ``divergence(original,
@@ -222,8 +223,9 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
         self.lam_range_ = self._range_of_lam()
         check_no_images(population.architectures, owner)
         check_classifiers(population, task, owner)
-        if self.plan_.needs_sensitive:
+        if requirement is not None and requirement.needs_sensitive:
             task.require_sensitive(owner)
+            requirement.check_cells(Cells.of(task))
         self.device_ = check_device(self.device, owner)
         population = population.to(self.device_, torch.float32)
         seeds = check_rng(self.random_state).integers(2**62, size=4).tolist()

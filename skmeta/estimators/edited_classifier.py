@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from copy import copy
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from skorch import NeuralNet, NeuralNetBinaryClassifier
 
 from skmeta._validation import check_in_range, check_rng, check_unchanged, params_now
 from skmeta.datasets import Task
-from skmeta.estimators.checks import check_lam_range
+from skmeta.estimators.checks import check_lam_range, check_verbose
 from skmeta.estimators.compliance_editor import ComplianceEditor
 from skmeta.estimators.fitting import seeded
 from skmeta.estimators.guard import check_guard
@@ -206,7 +207,8 @@ class EditedClassifier(ClassifierMixin, BaseEstimator):
             self.estimator_ = self._train(estimator, X, y, seeds[0])
             self.edited_estimator_, self.editor_, self.lam_ = self.estimator_, None, None
             return self
-        train, reference = _split(task, needs_groups, seeds[1])
+        by_label = requirement is None or not needs_groups or requirement.needs_labels
+        train, reference = _split(task, needs_groups, by_label, seeds[1])
         self.estimator_ = self._train(estimator, X[train], y[train], seeds[0])
         self.editor_ = self._fit_editor(task, train, reference, seeds[2:])
         return self.reedit()
@@ -217,6 +219,12 @@ class EditedClassifier(ClassifierMixin, BaseEstimator):
         for name in ("n_networks", "zoo_epochs", "max_epochs"):
             check_in_range(name, getattr(self, name), owner=owner, low=1, kind="int")
         check_guard(self.guard, owner)
+        check_verbose(self.verbose, owner)
+        if self.n_jobs is not None and (not isinstance(self.n_jobs, Integral) or not self.n_jobs):
+            raise TypeError(
+                f"The 'n_jobs' parameter of {owner} must be None or a whole number other than 0, "
+                f"-1 for all cores. Got {self.n_jobs!r} instead."
+            )
         plan = split_requirements(self.requirement, self.lam, owner)
         if self.lam_range is not None:
             check_lam_range(self.lam_range, plan.lam, owner)
@@ -368,14 +376,26 @@ def _rows_for(estimator: Any, X: NDArray) -> NDArray:
     return X.astype(np.float32) if isinstance(estimator, NeuralNet) else X
 
 
-def _split(task: Task, needs_groups: bool, seed: int) -> tuple[NDArray, NDArray]:
-    """Return the rows to train on and the reference, with rows of every cell in both."""
+def _split(task: Task, needs_groups: bool, by_label: bool, seed: int) -> tuple[NDArray, NDArray]:
+    """Return the rows to train on and the reference, with rows of every cell in both.
+
+    Where groups are compared whatever their labels, a group may lack a label: cells that are
+    too small to be split are then split with the largest of their group.
+    """
     if needs_groups and task.n_groups < 2:
         raise ValueError(
             "The 'sensitive_features' of EditedClassifier must have at least two groups. Got "
             f"the group {np.asarray(task.groups).tolist()} only."
         )
-    counts = np.bincount(task.cells(), minlength=task.n_classes * task.n_groups)
+    cells = task.cells()
+    if not by_label:
+        table = np.bincount(cells, minlength=task.n_classes * task.n_groups)
+        table = table.reshape(-1, task.n_groups)
+        largest = table.argmax(0) * task.n_groups + np.arange(task.n_groups)
+        cells = np.where(table.ravel()[cells] < _N_PARTS, largest[cells % task.n_groups], cells)
+    counts = np.bincount(cells, minlength=task.n_classes * task.n_groups)
+    if not by_label:  # of each group, its largest cell
+        counts = np.where(counts == 0, _N_PARTS, counts)
     if counts.min() < _N_PARTS:
         label, group = divmod(int(counts.argmin()), task.n_groups)
         where = "" if task.groups is None else f" in group {task.groups[group]!r}"
@@ -386,7 +406,7 @@ def _split(task: Task, needs_groups: bool, seed: int) -> tuple[NDArray, NDArray]
             "'sensitive_features', or leave their rows out."
         )
     parts = StratifiedKFold(_N_PARTS, shuffle=True, random_state=seed)
-    return next(parts.split(task.X, task.cells()))
+    return next(parts.split(task.X, cells))
 
 
 def _warn_of_no_edit(requirement: str) -> None:

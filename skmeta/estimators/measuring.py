@@ -24,7 +24,6 @@ from skmeta.requirements import Joint, Objective, split_requirements
 from skmeta.requirements.base import Cells
 from skmeta.requirements.resolve import Plan
 
-
 PARAMS_OF_FIT = ("requirement", "lam_range", "features", "metanet", "hidden_channels", "n_layers")
 """Parameters of an editor that say what the metanetwork has learned."""
 
