@@ -188,3 +188,14 @@ def _same(a: Any, b: Any) -> bool:
         return bool(np.all(a == b)) and np.shape(a) == np.shape(b)
     except (TypeError, ValueError):  # kinds that do not compare
         return False
+
+
+def may_be_codes(classes: Iterable[Any]) -> bool:
+    """Whether numbers can be codes of these classes: not if they may be labels nobody knows.
+
+    Examples
+    --------
+    >>> may_be_codes(["no", "yes"]), may_be_codes([1, 2])
+    (True, False)
+    """
+    return not any(isinstance(label, Real) for label in classes)

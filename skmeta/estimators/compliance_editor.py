@@ -13,6 +13,7 @@ from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from skmeta._plain import StablePickle
 from skmeta._validation import (
     check_in_range,
     check_option,
@@ -51,7 +52,9 @@ from skmeta.training import keep_freed_memory
 _REFINE_LR = 3e-3
 
 
-class ComplianceEditor(KeepsNetworks, MeasuredEdits, TransformerMixin, BaseEstimator):
+class ComplianceEditor(
+    StablePickle, KeepsNetworks, MeasuredEdits, TransformerMixin, BaseEstimator
+):
     """Learn to edit classifiers so that a measured gap shrinks, in one forward pass.
 
     A metanetwork is trained on a population of networks to minimise ``divergence(original,
