@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
 from skmeta._validation import check_in_range, check_unchanged, params_now
 from skmeta.baselines.checks import (
@@ -94,6 +95,7 @@ class Baseline(StablePickle, BaseEstimator, ABC):
 
     task_: Task
 
+    @in_own_modes
     def fit(self, networks: Any, y: Any = None, *, task: Task | None = None) -> Self:
         """Keep the reference task and check the parameters.
 
@@ -201,6 +203,7 @@ class WeightEditor(KeepsNetworks, Baseline):
     def _edit(self, population: Population) -> Population:
         """Edit a population."""
 
+    @in_own_modes
     def transform(self, networks: Any) -> Any:
         """Edit networks.
 
@@ -225,6 +228,7 @@ class WeightEditor(KeepsNetworks, Baseline):
             )
         return edited if isinstance(networks, Population) else edited.to_networks()
 
+    @in_own_modes
     def predict_logits(self, networks: Any, task: Task) -> Tensor:
         """Predict the rows of a task with the networks that ``transform`` gives.
 
@@ -258,6 +262,7 @@ class PostProcessor(Baseline):
     def _apply(self, settings: Any, logits: Tensor, task: Task) -> Tensor:
         """Change the logits on the rows of a task."""
 
+    @in_own_modes
     def predict_logits(self, networks: Any, task: Task) -> Tensor:
         """Choose the settings of each network on the reference rows and predict a task.
 

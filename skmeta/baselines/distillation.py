@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skmeta._modes import in_own_modes
 from skmeta._validation import check_in_range
 from skmeta.baselines.base import check_fit_together
 from skmeta.baselines.checks import check_population
@@ -20,6 +21,7 @@ from skmeta.requirements import jensen_shannon
 from skmeta.training import ShuffledRows, StackTrainer
 
 
+@in_own_modes
 def distill(
     start: Population,
     original: Population,

@@ -8,6 +8,7 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
+from skmeta._modes import in_own_modes
 from skmeta._plain import as_array
 from skmeta._validation import check_in_range, check_rng
 from skmeta.baselines.base import WeightEditor, check_fit_together
@@ -98,6 +99,7 @@ class FineTune(WeightEditor):
         )
 
 
+@in_own_modes
 def fine_tune(
     start: Population,
     task: Task,

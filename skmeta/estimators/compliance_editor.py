@@ -13,6 +13,7 @@ from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
 from skmeta._validation import (
     check_in_range,
@@ -52,9 +53,7 @@ from skmeta.training import keep_freed_memory
 _REFINE_LR = 3e-3
 
 
-class ComplianceEditor(
-    StablePickle, KeepsNetworks, MeasuredEdits, TransformerMixin, BaseEstimator
-):
+class ComplianceEditor(StablePickle, KeepsNetworks, MeasuredEdits, TransformerMixin, BaseEstimator):
     """Learn to edit classifiers so that a measured gap shrinks, in one forward pass.
 
     A metanetwork is trained on a population of networks to minimise ``divergence(original,
@@ -199,6 +198,7 @@ class ComplianceEditor(
         self.verbose = verbose
         self.random_state = random_state
 
+    @in_own_modes
     def fit(self, networks: Any, y: Any = None, *, task: Task | None = None) -> ComplianceEditor:
         """Train the metanetwork.
 
@@ -277,6 +277,7 @@ class ComplianceEditor(
         self._refuse_lam_of_mask("'lam_range' parameter of ComplianceEditor", self.lam_range)
         return check_lam_range(self.lam_range, self.plan_.lam, "ComplianceEditor")
 
+    @in_own_modes
     def transform(
         self, networks: Any, *, lam: float | None = None, task: Task | None = None
     ) -> Any:

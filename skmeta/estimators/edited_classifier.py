@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
@@ -19,7 +20,9 @@ from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch import NeuralNet, NeuralNetBinaryClassifier
+from torch import nn
 
+from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
 from skmeta._validation import check_in_range, check_rng, check_unchanged, params_now
 from skmeta.datasets import Task
@@ -169,6 +172,7 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         self.verbose = verbose
         self.random_state = random_state
 
+    @in_own_modes
     def fit(self, X: Any, y: Any, *, sensitive_features: Any = None) -> EditedClassifier:
         """Train a network, a zoo around it and an editor, and edit the network.
 
@@ -374,7 +378,12 @@ def _dense(X: Any) -> NDArray:
 
 def _rows_for(estimator: Any, X: NDArray) -> NDArray:
     """Return rows in the type that a network computes in."""
-    return X.astype(np.float32) if isinstance(estimator, NeuralNet) else X
+    if not isinstance(estimator, NeuralNet):
+        return X
+    module = getattr(estimator, "module_", estimator.module)
+    weights = module.parameters() if isinstance(module, nn.Module) else iter(())
+    dtype = next((w.dtype for w in weights), torch.float32)
+    return X.astype(str(dtype).removeprefix("torch."))
 
 
 def _split(task: Task, needs_groups: bool, by_label: bool, seed: int) -> tuple[NDArray, NDArray]:

@@ -55,7 +55,7 @@ class MaskedGraphBuilder:
         """Return graphs with a random budget per network, log-uniform, for training."""
         share = torch.rand(len(stack), generator=generator, dtype=torch.float64)
         totals = self.mask.totals(stack)
-        least = torch.maximum(1 / totals, torch.full_like(share, _SHARES[0]))
+        least = torch.maximum((1 / totals).float(), torch.full_like(share, _SHARES[0]))
         n_kept = (totals * least ** share.to(least)).round().clamp_min(1).long()
         return self._build(stack, n_kept)
 
@@ -82,7 +82,7 @@ class MaskedGraphBuilder:
         if n_kept is None:
             n_kept = self._n_kept(stack, scores, candidates)
         masks = keep_largest(scores, candidates, n_kept)
-        return self._apply(stack, masks), masks, n_kept / self.mask.totals(stack)
+        return self._apply(stack, masks), masks, n_kept.to(X) / self.mask.totals(stack)
 
     def _apply(self, stack: Stack, masks: Masks) -> Parameters:
         if not self.mask.compensate:
@@ -106,7 +106,7 @@ class MaskedGraphBuilder:
                 masks = keep_largest(scores, candidates, n_kept)
                 logits = forward(stack, X, self._apply(stack, masks))
                 cost = self.builder.objective.divergence(original, logits, cells)
-                cost = cost + self.lam * n_kept / self.mask.totals(stack)
+                cost = cost + self.lam * n_kept.to(cost) / self.mask.totals(stack)
                 chosen = torch.where(cost < best, n_kept, chosen)
                 best = torch.minimum(cost, best)
         return chosen

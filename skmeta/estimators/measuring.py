@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from sklearn.utils.validation import check_is_fitted
 
+from skmeta._modes import in_own_modes
 from skmeta._validation import check_in_range, check_unchanged
 from skmeta.baselines import run_networks
 from skmeta.baselines.checks import check_classifiers, check_population, check_task
@@ -124,6 +125,7 @@ class MeasuredEdits(ABC):
         own = self.task_ is not None or not self._needs_rows
         return self._transform(population, lam, None if own else task)
 
+    @in_own_modes
     def score(self, networks: Any, y: Any = None, *, task: Task | None = None) -> float:
         """Return minus the mean objective after an edit, with the exact measure.
 
@@ -155,6 +157,7 @@ class MeasuredEdits(ABC):
             value += plan.lam_mask * float(share.mean())
         return -value
 
+    @in_own_modes
     def report(
         self,
         networks: Any,

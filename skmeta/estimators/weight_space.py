@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
 from skmeta._validation import check_option, check_rng, check_unchanged, params_now
 from skmeta.estimators.checks import check_device, check_finite_outputs, check_training_params
@@ -149,6 +150,7 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
             self, population, targets, self._n_outputs, criterion, seeds
         )
 
+    @in_own_modes
     def _outputs(self, networks: Any) -> np.ndarray:
         """Return what the metanetwork says, ``(n, n_outputs)``."""
         check_is_fitted(self)

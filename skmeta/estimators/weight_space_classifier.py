@@ -10,6 +10,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from torch import nn
 
+from skmeta._modes import in_own_modes
 from skmeta.datasets import Task
 from skmeta.estimators.weight_space import WeightSpaceEstimator
 
@@ -48,6 +49,7 @@ class WeightSpaceClassifier(ClassifierMixin, WeightSpaceEstimator):
     def _n_outputs(self) -> int:
         return len(self.classes_)
 
+    @in_own_modes
     def fit(self, networks: Any, y: Any, *, task: Task | None = None) -> WeightSpaceClassifier:
         """Train the metanetwork.
 

@@ -9,6 +9,7 @@ from scipy.special import expit
 from sklearn.base import RegressorMixin
 from torch import nn
 
+from skmeta._modes import in_own_modes
 from skmeta._validation import check_option
 from skmeta.datasets import Task
 from skmeta.estimators.reading import RankingLoss
@@ -157,6 +158,7 @@ class WeightSpaceRegressor(RegressorMixin, WeightSpaceEstimator):
         super()._check_params()
         check_option("loss", self.loss, list(_LOSSES), owner="WeightSpaceRegressor")
 
+    @in_own_modes
     def fit(self, networks: Any, y: Any, *, task: Task | None = None) -> WeightSpaceRegressor:
         """Train the metanetwork.
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from skmeta._plain import as_array, frame_from_plain, frame_to_plain, plain_array
 from skmeta._validation import check_in_range
 from skmeta.population import adapters, storage, symmetries
+from skmeta.population._namespace import NAMESPACE
 from skmeta.population._table_files import check_metadata
 from skmeta.population.architecture import Architecture, summarise
 from skmeta.population.blocks import (
@@ -253,6 +254,9 @@ class Population(Sequence):
     def __setstate__(self, state: dict[str, Any]) -> None:
         metadata = frame_from_plain(state["metadata"], len(state["sources"]))
         self._assign(state["blocks"], state["sources"], state["originals"], metadata)
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return NAMESPACE
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = np.empty(len(self), dtype=object)

@@ -90,6 +90,15 @@ class Stack:
     buffers: Buffers
     _cache: dict = field(default_factory=dict, repr=False)
 
+    def __post_init__(self) -> None:
+        """Own no tensors of ``torch.inference_mode``, which could never be differentiated."""
+        if any(t.is_inference() for t in (*self.params.tensors(), *self.buffers.mean)):
+            with torch.inference_mode(False):
+                for name in ("params", "buffers"):
+                    kind = getattr(self, name)
+                    copies = (tuple(t.clone() for t in tensors) for tensors in kind)
+                    object.__setattr__(self, name, type(kind)(*copies))
+
     def __len__(self) -> int:
         return len(self.architectures)
 

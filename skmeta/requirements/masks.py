@@ -82,11 +82,11 @@ class MaskRequirement(BaseEstimator, ABC):
         totals = self.totals(stack)
         if isinstance(budget, Integral):
             return totals.clamp_max(int(budget))
-        return (totals * budget).round().clamp_min(1).long()
+        return (totals.float() * budget).round().clamp_min(1).long()
 
     def measure_weights(self, stack: Stack) -> Tensor:
         """Share of the candidates that each network uses, ``(n,)``."""
-        return _counts(self.used(stack)) / self.totals(stack)
+        return _counts(self.used(stack)).float() / self.totals(stack)
 
 
 class DataMinimization(MaskRequirement):
