@@ -381,29 +381,3 @@ class ComplianceEditor(StablePickle, KeepsNetworks, MeasuredEdits, TransformerMi
     def _restore(self, fitted: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         restore(self, fitted, tensors)
         self._params_of_fit = params_now(self)
-
-    def _check_lam(self, lam: float | None) -> float:
-        """Return lam if the editor was fitted for it."""
-        if lam is not None and lam != self.plan_.lam:
-            self._refuse_lam_of_mask("'lam' of an edit", lam)
-        lam = (
-            split_requirements(self.requirement, self.lam, "transform").lam if lam is None else lam
-        )
-        check_in_range("lam", lam, owner="transform", low=0, closed="neither")
-        low, high = self.lam_range_
-        slack = 1 + 1e-9
-        if not low / slack <= lam <= high * slack:
-            raise ValueError(
-                "The 'lam' of an edit must be in the range that the editor was fitted for, "
-                f"[{low:g}, {high:g}]. Got {lam:g}. Fit with lam_range=(low, high) to cover it."
-            )
-        return float(lam)
-
-    def _refuse_lam_of_mask(self, what: str, value: Any) -> None:
-        """A mask alone has its lam from fit: there are no points on a front to move along."""
-        if self.plan_.requirement is None:
-            raise ValueError(
-                f"The {what} is for requirements on predictions. Got {value!r} for "
-                f"{self.plan_.mask!r}. Move along its front by budgets: "
-                "set_params(requirement__budget=...) holds for the next transform."
-            )

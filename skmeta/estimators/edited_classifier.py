@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
 from copy import copy
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import StratifiedKFold
 from sklearn.neural_network import MLPClassifier
-from sklearn.utils import Tags
+from sklearn.utils import Tags, _safe_indexing
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    has_fit_parameter,
+    validate_data,
+)
 from skorch import NeuralNet, NeuralNetBinaryClassifier
-from torch import nn
 
 from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
@@ -30,13 +30,13 @@ from skmeta.estimators.checks import check_lam_range, check_verbose
 from skmeta.estimators.compliance_editor import ComplianceEditor
 from skmeta.estimators.fitting import seeded
 from skmeta.estimators.guard import check_guard
+from skmeta.estimators.inputs import check_weights, repeated
+from skmeta.estimators.tables import by_weight, dense, rows_for, split_rows, warn_of_no_edit
 from skmeta.population import Population, UnsupportedNetworkError
 from skmeta.requirements import split_requirements
 from skmeta.requirements.resolve import Plan
 from skmeta.zoo import make_zoo
 
-# One part of the rows is the reference, the others train the networks.
-_N_PARTS = 3
 _MAX_CHECKPOINTS = 3
 _FLOATS = [np.float64, np.float32]
 
@@ -173,7 +173,9 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     @in_own_modes
-    def fit(self, X: Any, y: Any, *, sensitive_features: Any = None) -> EditedClassifier:
+    def fit(
+        self, X: Any, y: Any, *, sensitive_features: Any = None, sample_weight: Any = None
+    ) -> EditedClassifier:
         """Train a network, a zoo around it and an editor, and edit the network.
 
         Parameters
@@ -186,6 +188,11 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
             The groups, with at least three rows of every label in each; several columns
             make intersectional groups. Without them a requirement on groups edits nothing,
             with a warning.
+        sample_weight : array-like of shape (n_samples,), optional
+            A row of weight k counts as k rows, in training and where edits are measured; one
+            of weight 0 is not there. What takes no weights, the zoo and the reference rows
+            of the editor, repeats rows: whole weights exactly, others rounded to tenths of the
+            mean weight.
 
         Returns
         -------
@@ -197,7 +204,14 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         estimator = self._new_estimator()
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_FLOATS)
         check_classification_targets(y)
-        X = _dense(X)
+        X = dense(X)
+        weights = check_weights(sample_weight, len(X), "EditedClassifier")
+        if weights is not None and not weights.all():
+            there = np.flatnonzero(weights)
+            if sensitive_features is not None:
+                check_consistent_length(X, sensitive_features)
+                sensitive_features = _safe_indexing(sensitive_features, there)
+            X, y, weights = X[there], y[there], weights[there]
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(
@@ -208,13 +222,16 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         seeds = check_rng(self.random_state).integers(2**31, size=4).tolist()
         needs_groups = requirement is not None and requirement.needs_sensitive
         if needs_groups and sensitive_features is None:
-            _warn_of_no_edit(type(requirement).__name__)
-            self.estimator_ = self._train(estimator, X, y, seeds[0])
+            warn_of_no_edit(type(requirement).__name__)
+            self.estimator_ = self._train(estimator, X, y, weights, seeds[0])
             self.edited_estimator_, self.editor_, self.lam_ = self.estimator_, None, None
             return self
         by_label = requirement is None or not needs_groups or requirement.needs_labels
-        train, reference = _split(task, needs_groups, by_label, seeds[1])
-        self.estimator_ = self._train(estimator, X[train], y[train], seeds[0])
+        train, reference = split_rows(task, needs_groups, by_label, seeds[1])
+        in_training = None if weights is None else weights[train]
+        self.estimator_ = self._train(estimator, X[train], y[train], in_training, seeds[0])
+        if weights is not None:
+            train, reference = (by_weight(task, rows, weights) for rows in (train, reference))
         self.editor_ = self._fit_editor(task, train, reference, seeds[2:])
         return self.reedit()
 
@@ -254,7 +271,9 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
             "go into steps before an EditedClassifier."
         )
 
-    def _train(self, estimator: Any, X: NDArray, y: NDArray, seed: int) -> Any:
+    def _train(
+        self, estimator: Any, X: NDArray, y: NDArray, weights: NDArray | None, seed: int
+    ) -> Any:
         if estimator.get_params().get("random_state", 0) is None:
             estimator.set_params(random_state=seed)
         if isinstance(estimator, NeuralNet):
@@ -262,7 +281,13 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         if isinstance(estimator, NeuralNetBinaryClassifier):
             y = y.astype(np.float32)  # what its loss computes with
         with seeded(seed):  # skorch draws from torch's global generator
-            return estimator.fit(_rows_for(estimator, X), y)
+            X, options = rows_for(estimator, X), {}
+            if weights is not None and has_fit_parameter(estimator, "sample_weight"):
+                options["sample_weight"] = weights
+            elif weights is not None:
+                rows = repeated(np.arange(len(X)), weights)
+                X, y = X[rows], y[rows]
+            return estimator.fit(X, y, **options)
 
     def _task(self, X: NDArray, y: NDArray, sensitive_features: Any) -> Task:
         names = getattr(self, "feature_names_in_", None)
@@ -343,7 +368,7 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         """
         editor = self._fitted_editor("report")
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_FLOATS, reset=False)
-        task = self._task(_dense(X), y, sensitive_features)
+        task = self._task(dense(X), y, sensitive_features)
         return editor.report([self.estimator_], task=task, n_bootstrap=n_bootstrap)
 
     def _fitted_editor(self, method: str) -> ComplianceEditor:
@@ -358,8 +383,8 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> NDArray:
         """Return the probability of each class, ``(n_samples, n_classes)``."""
         check_is_fitted(self)
-        X = _dense(validate_data(self, X, accept_sparse="csr", dtype=_FLOATS, reset=False))
-        return self.edited_estimator_.predict_proba(_rows_for(self.edited_estimator_, X))
+        X = dense(validate_data(self, X, accept_sparse="csr", dtype=_FLOATS, reset=False))
+        return self.edited_estimator_.predict_proba(rows_for(self.edited_estimator_, X))
 
     def predict(self, X: Any) -> NDArray:
         """Return the most probable label of each row, ``(n_samples,)``."""
@@ -370,60 +395,3 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def _dense(X: Any) -> NDArray:
-    return X.toarray() if issparse(X) else X
-
-
-def _rows_for(estimator: Any, X: NDArray) -> NDArray:
-    """Return rows in the type that a network computes in."""
-    if not isinstance(estimator, NeuralNet):
-        return X
-    module = getattr(estimator, "module_", estimator.module)
-    weights = module.parameters() if isinstance(module, nn.Module) else iter(())
-    dtype = next((w.dtype for w in weights), torch.float32)
-    return X.astype(str(dtype).removeprefix("torch."))
-
-
-def _split(task: Task, needs_groups: bool, by_label: bool, seed: int) -> tuple[NDArray, NDArray]:
-    """Return the rows to train on and the reference, with rows of every cell in both.
-
-    Where groups are compared whatever their labels, a group may lack a label: cells that are
-    too small to be split are then split with the largest of their group.
-    """
-    if needs_groups and task.n_groups < 2:
-        raise ValueError(
-            "The 'sensitive_features' of EditedClassifier must have at least two groups. Got "
-            f"the group {np.asarray(task.groups).tolist()} only."
-        )
-    cells = task.cells()
-    if not by_label:
-        table = np.bincount(cells, minlength=task.n_classes * task.n_groups)
-        table = table.reshape(-1, task.n_groups)
-        largest = table.argmax(0) * task.n_groups + np.arange(task.n_groups)
-        cells = np.where(table.ravel()[cells] < _N_PARTS, largest[cells % task.n_groups], cells)
-    counts = np.bincount(cells, minlength=task.n_classes * task.n_groups)
-    if not by_label:  # of each group, its largest cell
-        counts = np.where(counts == 0, _N_PARTS, counts)
-    if counts.min() < _N_PARTS:
-        label, group = divmod(int(counts.argmin()), task.n_groups)
-        where = "" if task.groups is None else f" in group {task.groups[group]!r}"
-        raise ValueError(
-            f"EditedClassifier needs at least {_N_PARTS} rows of every label in every group, "
-            f"for training and for reference. Got {counts.min()} of label "
-            f"{np.asarray(task.classes)[label]!r}{where}. Merge small groups in "
-            "'sensitive_features', or leave their rows out."
-        )
-    parts = StratifiedKFold(_N_PARTS, shuffle=True, random_state=seed)
-    return next(parts.split(task.X, cells))
-
-
-def _warn_of_no_edit(requirement: str) -> None:
-    warnings.warn(
-        f"EditedClassifier has edited nothing: {requirement} compares groups, and fit got none. "
-        "Pass fit(X, y, sensitive_features=...); with metadata routing enabled it also "
-        "arrives through a Pipeline, GridSearchCV and cross_validate.",
-        UserWarning,
-        stacklevel=3,
-    )

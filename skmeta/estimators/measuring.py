@@ -38,6 +38,7 @@ class MeasuredEdits(ABC):
     guard: dict | None
     refine_steps: int
     plan_: Plan
+    lam_range_: tuple[float, float]
     reference_: Reference
     task_: Task | None
     device_: torch.device
@@ -71,6 +72,32 @@ class MeasuredEdits(ABC):
                     f"it: {weights} to the largest. Got {plan.requirement.weights}. Fit again."
                 )
         self.plan_ = plan
+
+    def _check_lam(self, lam: float | None) -> float:
+        """Return lam if the editor was fitted for it."""
+        if lam is not None and lam != self.plan_.lam:
+            self._refuse_lam_of_mask("'lam' of an edit", lam)
+        lam = (
+            split_requirements(self.requirement, self.lam, "transform").lam if lam is None else lam
+        )
+        check_in_range("lam", lam, owner="transform", low=0, closed="neither")
+        low, high = self.lam_range_
+        slack = 1 + 1e-9
+        if not low / slack <= lam <= high * slack:
+            raise ValueError(
+                "The 'lam' of an edit must be in the range that the editor was fitted for, "
+                f"[{low:g}, {high:g}]. Got {lam:g}. Fit with lam_range=(low, high) to cover it."
+            )
+        return float(lam)
+
+    def _refuse_lam_of_mask(self, what: str, value: Any) -> None:
+        """A mask alone has its lam from fit: there are no points on a front to move along."""
+        if self.plan_.requirement is None:
+            raise ValueError(
+                f"The {what} is for requirements on predictions. Got {value!r} for "
+                f"{self.plan_.mask!r}. Move along its front by budgets: "
+                "set_params(requirement__budget=...) holds for the next transform."
+            )
 
     @property
     def _needs_rows(self) -> bool:

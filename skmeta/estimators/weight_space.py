@@ -17,7 +17,7 @@ from skmeta._plain import StablePickle
 from skmeta._validation import check_option, check_rng, check_unchanged, params_now
 from skmeta.estimators.checks import check_device, check_finite_outputs, check_training_params
 from skmeta.estimators.estimator_files import load_weights, write_estimator
-from skmeta.estimators.inputs import check_targets, read_networks
+from skmeta.estimators.inputs import check_targets, check_weights, read_networks
 from skmeta.estimators.reading import (
     AUGMENTATIONS,
     build_reader,
@@ -130,24 +130,32 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
         check_option("augment", self.augment, AUGMENTATIONS, owner=owner)
         self.device_ = check_device(self.device, owner)
 
-    def _read(self, networks: Any, y: Any, *, numeric: bool) -> tuple[Population, np.ndarray]:
-        """Return training networks and their targets."""
+    def _read(
+        self, networks: Any, y: Any, sample_weight: Any, *, numeric: bool
+    ) -> tuple[Population, np.ndarray, np.ndarray | None]:
+        """Return training networks, their targets and weights, which have the mean 1."""
         self._check_params()
         population = read_networks(self, networks, fitting=True)
         y = check_targets(self, population, y, numeric=numeric)
-        return population.to(dtype=torch.float32), y
+        weights = check_weights(sample_weight, len(population), type(self).__name__)
+        if weights is not None:
+            there = np.flatnonzero(weights)
+            population, y, weights = population[there], y[there], weights[there]
+            weights = weights / weights.mean()
+        return population.to(dtype=torch.float32), y, weights
 
     def _train(
         self,
         population: Population,
         targets: np.ndarray,
         criterion: type[nn.Module],
+        weights: np.ndarray | None,
     ) -> None:
         seeds = check_rng(self.random_state).integers(2**62, size=3).tolist()
         self._params_of_fit = params_now(self)
         self.templates_ = tuple(dict.fromkeys(map(template, population.architectures)))
         self.net_, self.metanet_ = train_reader(
-            self, population, targets, self._n_outputs, criterion, seeds
+            self, population, targets, self._n_outputs, criterion, seeds, weights
         )
 
     @in_own_modes

@@ -50,7 +50,14 @@ class WeightSpaceClassifier(ClassifierMixin, WeightSpaceEstimator):
         return len(self.classes_)
 
     @in_own_modes
-    def fit(self, networks: Any, y: Any, *, task: Task | None = None) -> WeightSpaceClassifier:
+    def fit(
+        self,
+        networks: Any,
+        y: Any,
+        *,
+        task: Task | None = None,
+        sample_weight: Any = None,
+    ) -> WeightSpaceClassifier:
         """Train the metanetwork.
 
         Parameters
@@ -61,16 +68,19 @@ class WeightSpaceClassifier(ClassifierMixin, WeightSpaceEstimator):
             A label for each network.
         task : None
             Ignored: only weights are read.
+        sample_weight : array-like of shape (n,), optional
+            Weights of the networks in the loss: one of weight 2 counts as two, one of weight 0
+            is not there.
 
         Returns
         -------
         WeightSpaceClassifier
             Itself.
         """
-        population, y = self._read(networks, y, numeric=False)
+        population, y, weights = self._read(networks, y, sample_weight, numeric=False)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
-        self._train(population, codes, nn.CrossEntropyLoss)
+        self._train(population, codes, nn.CrossEntropyLoss, weights)
         return self
 
     def predict_proba(self, networks: Any) -> np.ndarray:
