@@ -200,7 +200,7 @@ def network_intervals(
     sizes = np.bincount(task.cells(), minlength=cells.frequencies.numel())
     draws = [
         torch.from_numpy(_draws(rng, int(size), n_bootstrap) / max(size, 1)).float()
-        for size in sizes  # the rate of a cell without rows is 0 and has no weight
+        for size in sizes
     ]
     members = [torch.from_numpy(np.flatnonzero(task.cells() == c)) for c in range(len(sizes))]
     frames = []
@@ -214,7 +214,9 @@ def network_intervals(
 
 def _draws(rng: np.random.Generator, n: int, n_bootstrap: int) -> NDArray[np.int64]:
     """How often each of n things occurs in each resample, ``(n_bootstrap, n)``."""
-    return rng.multinomial(n, np.full(n, 1 / max(n, 1)), size=n_bootstrap)
+    if n == 0:  # a cell without rows
+        return np.empty((n_bootstrap, 0), dtype=np.int64)
+    return rng.multinomial(n, np.full(n, 1 / n), size=n_bootstrap)
 
 
 def _ends(values: NDArray[np.floating], level: float) -> NDArray[np.floating]:
