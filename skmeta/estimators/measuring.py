@@ -65,7 +65,7 @@ class MeasuredEdits(ABC):
         check_in_range("refine_steps", self.refine_steps, owner=owner, low=0, kind="int")
         plan = split_requirements(self.requirement, self.lam, owner)
         if isinstance(plan.requirement, Joint):
-            weights = getattr(self.plan_.requirement, "weights", None)
+            weights = getattr(self.plan_.requirement, "weights", ())
             if not np.allclose(plan.requirement.weights, weights):
                 raise ValueError(
                     f"The 'lam' parameter of {owner} may change after fit, but not the ratios in "
