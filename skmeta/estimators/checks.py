@@ -150,5 +150,5 @@ def warn_of_small_cells(task: Task, owner: str) -> None:
             "of these rows: look at the intervals of report on other rows, pass more rows, or "
             "merge small groups.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,  # of the call of fit, which is decorated
         )

@@ -83,5 +83,5 @@ def warn_of_no_edit(requirement: str) -> None:
         "Pass fit(X, y, sensitive_features=...); with metadata routing enabled it also "
         "arrives through a Pipeline, GridSearchCV and cross_validate.",
         UserWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
