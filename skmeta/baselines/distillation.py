@@ -12,7 +12,7 @@ from torch import Tensor
 from skmeta._modes import in_own_modes
 from skmeta._validation import check_in_range
 from skmeta.baselines.base import check_fit_together
-from skmeta.baselines.checks import check_population
+from skmeta.baselines.checks import check_columns, check_population
 from skmeta.baselines.finetune import dict_of_rows, seeds_of
 from skmeta.datasets import Task
 from skmeta.population import Population, Stack, run_stack
@@ -93,6 +93,7 @@ def distill(
             "The 'original' parameter of distill must hold one network for each of 'start'. Got "
             f"{len(original)} for {len(start)} networks. Pass the networks before the edit."
         )
+    check_columns(original, task, "distill")
     if n_steps == 0:
         return start
     X, _, _ = task.tensors(start.device, start.dtype)

@@ -12,23 +12,12 @@ import torch
 from skorch.callbacks import Callback
 from torch import Tensor
 
-from skmeta._validation import check_in_range
+from skmeta._validation import check_in_range, shown
 from skmeta.datasets import Task
 from skmeta.population import Parameters, Population, run_stack
 
 MIN_CELL_ROWS = 50
 """Of fewer rows a rate can have a standard error above .07."""
-
-
-def check_device(device: Any, owner: str) -> torch.device:
-    """Return the device if tensors can live there."""
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError, TypeError) as error:
-        raise ValueError(
-            f"The 'device' parameter of {owner} must be a torch device of this machine, for "
-            f"instance 'cpu'. Got {device!r} instead."
-        ) from error
 
 
 def check_training_params(estimator: Any) -> None:
@@ -64,7 +53,7 @@ def check_lam_range(lam_range: Any, lam: float, owner: str) -> tuple[float, floa
     """Return the ends of a range of lam that contains the default lam."""
     message = (
         f"The 'lam_range' parameter of {owner} must be two positive numbers in ascending "
-        f"order, (low, high). Got {lam_range!r} instead."
+        f"order, (low, high). Got {shown(lam_range)} instead."
     )
     if not isinstance(lam_range, tuple | list) or len(lam_range) != 2:
         raise TypeError(message)

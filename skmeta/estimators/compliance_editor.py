@@ -16,6 +16,7 @@ from torch import Tensor
 from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
 from skmeta._validation import (
+    check_device,
     check_in_range,
     check_option,
     check_rng,
@@ -27,7 +28,6 @@ from skmeta.baselines.base import KeepsNetworks
 from skmeta.baselines.checks import check_classifiers, check_population, check_task
 from skmeta.datasets import Task
 from skmeta.estimators.checks import (
-    check_device,
     check_finite_on,
     check_finite_training,
     check_lam_range,
@@ -48,6 +48,7 @@ from skmeta.population import Population
 from skmeta.population.running import check_no_images
 from skmeta.requirements import Cells, Objective, split_requirements
 from skmeta.training import keep_freed_memory
+from skmeta.zoo.checks import warn_of_few_networks
 
 # A continuation wants smaller steps than fine-tuning from the original.
 _REFINE_LR = 3e-3
@@ -247,6 +248,7 @@ class ComplianceEditor(StablePickle, KeepsNetworks, MeasuredEdits, TransformerMi
         keep_freed_memory()
         self.net_ = self.metanet_ = None
         if mask is None or mask.compensate:
+            warn_of_few_networks(population, owner)
             self.net_, self.metanet_ = train_metanet(self, population, seeds[1:])
             check_finite_training(self.metanet_)
         self.cost_ = measure_cost(

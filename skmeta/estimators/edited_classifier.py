@@ -22,22 +22,22 @@ from sklearn.utils.validation import (
 )
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 
+from skmeta._columns import checked_column
 from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
+from skmeta._random import local_draws
 from skmeta._validation import check_in_range, check_rng, check_unchanged, params_now
 from skmeta.datasets import Task
 from skmeta.estimators.checks import check_lam_range, check_verbose
+from skmeta.estimators.classifier_rows import by_weight, dense, rows_for, split, warn_of_no_edit
 from skmeta.estimators.compliance_editor import ComplianceEditor
-from skmeta.estimators.fitting import seeded
 from skmeta.estimators.guard import check_guard
 from skmeta.estimators.inputs import check_weights, repeated
-from skmeta.estimators.tables import by_weight, dense, rows_for, split_rows, warn_of_no_edit
 from skmeta.population import Population, UnsupportedNetworkError
 from skmeta.requirements import split_requirements
 from skmeta.requirements.resolve import Plan
 from skmeta.zoo import make_zoo
 
-_MAX_CHECKPOINTS = 3
 _FLOATS = [np.float64, np.float32]
 
 
@@ -202,6 +202,7 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         requirement = self._check_params().requirement
         self._params_of_fit = params_now(self)
         estimator = self._new_estimator()
+        y = None if y is None else checked_column("y", y, owner="EditedClassifier.fit")
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_FLOATS)
         check_classification_targets(y)
         X = dense(X)
@@ -227,7 +228,7 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
             self.edited_estimator_, self.editor_, self.lam_ = self.estimator_, None, None
             return self
         by_label = requirement is None or not needs_groups or requirement.needs_labels
-        train, reference = split_rows(task, needs_groups, by_label, seeds[1])
+        train, reference = split(task, needs_groups, by_label, seeds[1])
         in_training = None if weights is None else weights[train]
         self.estimator_ = self._train(estimator, X[train], y[train], in_training, seeds[0])
         if weights is not None:
@@ -280,7 +281,7 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
             y = np.searchsorted(self.classes_, y)
         if isinstance(estimator, NeuralNetBinaryClassifier):
             y = y.astype(np.float32)  # what its loss computes with
-        with seeded(seed):  # skorch draws from torch's global generator
+        with local_draws(seed):  # skorch draws from torch's global generator
             X, options = rows_for(estimator, X), {}
             if weights is not None and has_fit_parameter(estimator, "sample_weight"):
                 options["sample_weight"] = weights
@@ -306,7 +307,6 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
             self.n_networks,
             like=self.estimator_,
             epochs=self.zoo_epochs,
-            n_checkpoints=min(_MAX_CHECKPOINTS, self.zoo_epochs),
             n_jobs=self.n_jobs,
             progress=bool(self.verbose),
             random_state=seeds[0],
@@ -356,8 +356,12 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X, y, sensitive_features
-            Rows as in :meth:`fit`.
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,)
+            Their labels.
+        sensitive_features : array-like of shape (n_samples,), optional
+            Their groups, as in :meth:`fit`.
         n_bootstrap : int, default=500
             Resamples of the rows for the intervals.
 
@@ -367,6 +371,7 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
             One row with the columns of :meth:`ComplianceEditor.report`.
         """
         editor = self._fitted_editor("report")
+        y = None if y is None else checked_column("y", y, owner="EditedClassifier.report")
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_FLOATS, reset=False)
         task = self._task(dense(X), y, sensitive_features)
         return editor.report([self.estimator_], task=task, n_bootstrap=n_bootstrap)
@@ -381,13 +386,36 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         return self.editor_
 
     def predict_proba(self, X: Any) -> NDArray:
-        """Return the probability of each class, ``(n_samples, n_classes)``."""
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Columns are in the order of ``classes_``.
+        """
         check_is_fitted(self)
         X = dense(validate_data(self, X, accept_sparse="csr", dtype=_FLOATS, reset=False))
-        return self.edited_estimator_.predict_proba(rows_for(self.edited_estimator_, X))
+        with local_draws(0):  # skorch's data loader draws a seed that it does not use
+            return self.edited_estimator_.predict_proba(rows_for(self.edited_estimator_, X))
 
     def predict(self, X: Any) -> NDArray:
-        """Return the most probable label of each row, ``(n_samples,)``."""
+        """Return the most probable label of each row.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Of ``classes_``.
+        """
         codes = self.predict_proba(X).argmax(axis=1)
         return self.classes_[codes]
 

@@ -11,9 +11,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from skmeta._validation import check_in_range
+from skmeta._validation import check_device, check_in_range
 from skmeta.datasets import Task
-from skmeta.estimators.checks import cell_counts, check_device, check_lam_range
+from skmeta.estimators.checks import cell_counts, check_lam_range
 from skmeta.estimators.cost import cost_of
 from skmeta.estimators.estimator_files import load_weights
 from skmeta.estimators.file_values import encode
@@ -51,6 +51,7 @@ def contents(editor: Any, include_task: bool) -> tuple[dict[str, Any], dict[str,
         "n_networks": editor.n_networks_,
         "cost": tuple(None if math.isnan(cost[name]) else cost[name] for name in _COSTS),
         "feature_names": tuple(reference.outline.feature_names),
+        "named": reference.outline.column_names is not None,
         "classes": reference.outline.classes,
         "groups": reference.outline.groups,
         "counts": reference.counts.to_numpy().ravel(),
@@ -81,12 +82,13 @@ def restore(editor: Any, fitted: dict[str, Any], tensors: Mapping[str, Tensor]) 
         As from :func:`contents`, but they may hold anything.
     """
     kinds: dict[str, Any] = {"lam": float, "lam_mask": float, "lam_range": tuple}
-    kinds |= {"n_networks": int, "cost": tuple, "feature_names": tuple, "classes": np.ndarray}
+    kinds |= {"n_networks": int, "cost": tuple, "feature_names": tuple, "named": bool}
+    kinds["classes"] = np.ndarray
     kinds |= {"groups": (np.ndarray, type(None)), "counts": np.ndarray, "rows": np.ndarray}
     lam, lam_mask, lam_range, n_networks, cost, *outlined = fields_of(
         fitted, "what was learned", **kinds
     )
-    feature_names, classes, groups, counts, rows = outlined
+    feature_names, named, classes, groups, counts, rows = outlined
     plan = split_requirements(editor.requirement, editor.lam, _OWNER)
     check_in_range("lam", lam, owner=_OWNER, low=0, closed="neither")
     check_in_range("lam_mask", lam_mask, owner=_OWNER, low=0)
@@ -96,7 +98,7 @@ def restore(editor: Any, fitted: dict[str, Any], tensors: Mapping[str, Tensor]) 
     editor.n_networks_ = check_in_range("n_networks", n_networks, owner=_OWNER, low=1, kind="int")
     editor.cost_ = _cost(cost)
     editor.device_ = check_device(editor.device, _OWNER)
-    editor.reference_ = _reference(feature_names, classes, groups, counts, rows)
+    editor.reference_ = _reference(feature_names, named, classes, groups, counts, rows)
     outline = editor.reference_.outline
     editor.n_inputs_, editor.n_classes_ = outline.n_features, outline.n_classes
     state = {name: value for name, value in tensors.items() if not name.startswith(_TASK)}
@@ -185,6 +187,7 @@ def _cost(seconds: tuple) -> dict[str, float]:
 
 def _reference(
     feature_names: tuple,
+    named: bool,
     classes: np.ndarray,
     groups: np.ndarray | None,
     counts: np.ndarray,
@@ -209,7 +212,7 @@ def _reference(
         np.empty((0, len(feature_names)), np.float32),
         np.empty(0, np.int64),
         None if groups is None else np.empty(0, np.int64),
-        feature_names=list(feature_names),
+        column_names=list(feature_names) if named else None,
         classes=classes,
         groups=groups,
     )
@@ -237,7 +240,7 @@ def _task(outline: Task, tensors: Mapping[str, Tensor]) -> Task | None:
         X.numpy(),
         tensors["y"].numpy(),
         None if outline.groups is None else tensors["sensitive"].numpy(),
-        feature_names=outline.feature_names,
+        column_names=outline.column_names,
         classes=np.asarray(outline.classes),
         groups=outline.groups,
     )

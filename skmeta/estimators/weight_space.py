@@ -14,8 +14,14 @@ from torch import Tensor, nn
 
 from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
-from skmeta._validation import check_option, check_rng, check_unchanged, params_now
-from skmeta.estimators.checks import check_device, check_finite_outputs, check_training_params
+from skmeta._validation import (
+    check_device,
+    check_option,
+    check_rng,
+    check_unchanged,
+    params_now,
+)
+from skmeta.estimators.checks import check_finite_outputs, check_training_params
 from skmeta.estimators.estimator_files import load_weights, write_estimator
 from skmeta.estimators.inputs import check_targets, check_weights, read_networks
 from skmeta.estimators.reading import (
@@ -86,7 +92,13 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
         """Numbers that the metanetwork returns per network."""
 
     def save(self, path: str | Path) -> None:
-        """Write what was learned to a file for :func:`skmeta.load`; see :func:`skmeta.save`."""
+        """Write what was learned to a file for :func:`skmeta.load`; see :func:`skmeta.save`.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file; one that is there already is replaced.
+        """
         write_estimator(self, path)
 
     def _contents(self) -> tuple[dict[str, Any], dict[str, Tensor]]:

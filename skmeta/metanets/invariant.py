@@ -12,6 +12,7 @@ from skmeta._validation import check_in_range, check_option
 from skmeta.metanets.layout import (
     Layout,
     Masks,
+    are_sequences,
     check_features,
     check_layer,
     hide_padding,
@@ -77,7 +78,20 @@ class InvariantPool(nn.Module):
     def forward(
         self, weights: Sequence[Tensor], biases: Sequence[Tensor], masks: Masks | None = None
     ) -> Tensor:
-        """Return ``(B, C * n_features)``; shapes as in :class:`NFLayer`."""
+        """Pool features of networks.
+
+        Parameters
+        ----------
+        weights, biases : sequence of Tensor
+            Per layer, as for :class:`NFLayer`, with any number of channels C.
+        masks : sequence of Tensor or None, optional
+            As for :class:`NFLayer`.
+
+        Returns
+        -------
+        Tensor of shape (B, C * n_features)
+            Means over the true neurons.
+        """
         check_features("InvariantPool", self.layout, weights, biases)
         return pool(self.layout, self.layout.fold(weights, biases), masks, self.group)
 
@@ -161,6 +175,11 @@ class IOEncoding(nn.Module):
         weights, biases : list of Tensor
             With the codes at the end of the channels; codes of the inputs come first.
         """
+        if not are_sequences(weights, biases) or not len(weights) == len(biases) > 0:
+            raise TypeError(
+                "IOEncoding takes lists of weights and biases, one of each per layer. Got "
+                f"{weights!r:.200} and {biases!r:.200}."
+            )
         weights, biases, depth = list(weights), list(biases), len(weights)
         n_in, n_out = weights[0].shape[3], biases[-1].shape[2]
         most = self.inputs.shape[1], self.outputs.shape[1]

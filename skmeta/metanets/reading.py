@@ -51,17 +51,39 @@ class ReadingMetanet(nn.Module):
 
     @abstractmethod
     def features(self, stack: Stack) -> Tensor:
-        """Return ``(B, head_channels)`` features of the networks."""
+        """Compute the features of networks.
+
+        Parameters
+        ----------
+        stack : Stack
+            Networks of one depth.
+
+        Returns
+        -------
+        Tensor of shape (B, head_channels)
+            What the head gets, beside the shares of the activations.
+        """
 
     def forward(self, stack: Stack) -> Tensor:
-        """Return ``(B, n_outputs)`` for the networks of a stack."""
+        """Read the networks of a stack.
+
+        Parameters
+        ----------
+        stack : Stack
+            Networks of one depth.
+
+        Returns
+        -------
+        Tensor of shape (B, n_outputs)
+            The numbers of each network.
+        """
         return self.head(torch.cat([self.features(stack), activation_shares(stack)], 1))
 
 
 def check_stacks(stacks: Sequence[Stack], owner: str) -> None:
     """Refuse all but one or more stacks."""
-    single = isinstance(stacks, Stack) or not len(stacks)
-    if single or not all(isinstance(stack, Stack) for stack in stacks):
+    several = isinstance(stacks, Sequence) and len(stacks)
+    if not several or not all(isinstance(stack, Stack) for stack in stacks):
         raise TypeError(
             f"The 'stacks' of {owner} must be one stack of networks per depth. Got "
             f"{stacks!r:.200}. Pass [stack for _, stack in population.depth_blocks()]."

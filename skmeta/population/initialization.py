@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skmeta._validation import check_generator
+from skmeta._validation import check_generator, check_option
 from skmeta.population.architecture import Architecture
-from skmeta.population.stack import Record
+from skmeta.population.tensors import Record
 
 
 def network_seeds(n: int, random_state: Any) -> list[int]:
@@ -54,6 +54,11 @@ def initial_records(
         otherwise.
     scales : sequence of float, optional
         What the weights of each network are multiplied by.
+
+    Returns
+    -------
+    list of Record
+        One per network, in float32.
     """
     n = len(architectures)
     seeds = seeds or network_seeds(n, random_state)
@@ -75,6 +80,7 @@ def _initial(architecture: Architecture, seed: int, scheme: str, scale: float) -
             if layer.bias:
                 bias.uniform_(-bound, bound, generator=generator)
         else:
+            scheme = check_option("schemes", scheme, INITIALIZATIONS, owner="initial_records")
             _SCHEMES[scheme](weight, generator=generator)
         weight.mul_(scale)
     return record

@@ -15,6 +15,7 @@ from skmeta._validation import check_in_range, check_option
 from skmeta.gradients import Recording, saliency
 from skmeta.population import Parameters, Stack
 from skmeta.requirements.elimination import backward_elimination
+from skmeta.requirements.rounding import settled
 
 Masks = tuple[Tensor, ...]
 """Zeros and ones per layer that broadcast against the weights ``(n, out, in)``."""
@@ -29,6 +30,8 @@ class MaskRequirement(BaseEstimator, ABC):
         How many stay (int), or which share (float in (0, 1]): it is met exactly, at least
         one stays. Without a budget ``lam`` weighs the share that stays against the
         divergence, network by network.
+    compensate : bool, default=True
+        Whether to edit the weights that stay.
     """
 
     needs_sensitive: ClassVar[bool] = False
@@ -42,28 +45,61 @@ class MaskRequirement(BaseEstimator, ABC):
 
     @abstractmethod
     def candidates(self, stack: Stack) -> Masks:
-        """Ones where something can be kept: the entries that scores belong to."""
-
-    @abstractmethod
-    def used(self, stack: Stack) -> Masks:
-        """Ones where a network uses a candidate."""
-
-    @abstractmethod
-    def scores(self, stack: Stack, X: Tensor, weights: Tensor) -> Masks:
-        """How much each network needs each candidate, in the shapes of ``candidates``.
+        """Ones where something can be kept: the entries that scores belong to.
 
         Parameters
         ----------
         stack : Stack
-            Original networks.
+            Networks of one depth.
+
+        Returns
+        -------
+        tuple of Tensor
+            Per layer; they broadcast against the weights ``(n, out, in)``.
+        """
+
+    @abstractmethod
+    def used(self, stack: Stack) -> Masks:
+        """Ones where a network uses a candidate.
+
+        Parameters
+        ----------
+        stack : Stack
+            Networks of one depth.
+
+        Returns
+        -------
+        tuple of Tensor
+            In the shapes of :meth:`candidates`.
+        """
+
+    @abstractmethod
+    def scores(self, stack: Stack, X: Tensor, weights: Tensor) -> Masks:
+        """How much each network needs each candidate.
+
+        Parameters
+        ----------
+        stack : Stack
+            Original networks, as float64: scores decide, and rounding must not.
         X : Tensor of shape (n_samples, n_inputs)
             Rows to look at.
         weights : Tensor of shape (n_samples,)
             Weights of the rows; they sum to 1.
+
+        Returns
+        -------
+        tuple of Tensor
+            In the shapes of :meth:`candidates`; the largest are kept.
         """
 
     def check(self, owner: str) -> None:
-        """Raise unless the budget is a count or a share."""
+        """Raise unless the budget is a count or a share.
+
+        Parameters
+        ----------
+        owner : str
+            Who asks, for messages.
+        """
         budget, name = self.budget, f"{type(self).__name__} in {owner}"
         check_option("compensate", self.compensate, [False, True], owner=name)
         if budget is None:
@@ -74,18 +110,53 @@ class MaskRequirement(BaseEstimator, ABC):
             check_in_range("budget", budget, owner=name, low=0, high=1, closed="right")
 
     def totals(self, stack: Stack) -> Tensor:
-        """How many candidates each network has, ``(n,)``."""
+        """How many candidates each network has.
+
+        Parameters
+        ----------
+        stack : Stack
+            Networks of one depth.
+
+        Returns
+        -------
+        Tensor of int of shape (n,)
+            The counts.
+        """
         return _counts(self.candidates(stack))
 
     def n_kept(self, stack: Stack, budget: int | float) -> Tensor:
-        """How many candidates a budget leaves to each network, ``(n,)``."""
+        """How many candidates a budget leaves to each network.
+
+        Parameters
+        ----------
+        stack : Stack
+            Networks of one depth.
+        budget : int or float
+            A count or a share.
+
+        Returns
+        -------
+        Tensor of int of shape (n,)
+            At least 1, at most :meth:`totals`.
+        """
         totals = self.totals(stack)
         if isinstance(budget, Integral):
             return totals.clamp_max(int(budget))
         return (totals.float() * budget).round().clamp_min(1).long()
 
     def measure_weights(self, stack: Stack) -> Tensor:
-        """Share of the candidates that each network uses, ``(n,)``."""
+        """Share of the candidates that each network uses.
+
+        Parameters
+        ----------
+        stack : Stack
+            Networks of one depth.
+
+        Returns
+        -------
+        Tensor of shape (n,)
+            From 0 to 1.
+        """
         return _counts(self.used(stack)).float() / self.totals(stack)
 
 
@@ -198,7 +269,8 @@ def keep_largest(scores: Sequence[Tensor], candidates: Masks, n_kept: Tensor) ->
     Parameters
     ----------
     scores : sequence of Tensor of the shapes of ``candidates``
-        Not nan. Of equal scores the first stays.
+        Not nan. Of equal scores the first stays; equal are all that rounding may tell apart,
+        see :func:`~skmeta.requirements.rounding.settled`.
     candidates : Masks
         Ones at what can be kept.
     n_kept : Tensor of int of shape (n,)
@@ -220,7 +292,7 @@ def keep_largest(scores: Sequence[Tensor], candidates: Masks, n_kept: Tensor) ->
     wide = [c.expand_as(s) for c, s in zip(candidates, scores, strict=True)]
     flat = torch.cat([s.flatten(1) for s in scores], 1)
     present = torch.cat([c.flatten(1) for c in wide], 1) > 0
-    flat = flat.masked_fill(~present, -torch.inf)
+    flat = settled(flat.masked_fill(~present, 0.0)).masked_fill(~present, -torch.inf)
     order = flat.argsort(dim=1, descending=True, stable=True)
     rank = torch.empty_like(order).scatter_(
         1, order, torch.arange(flat.shape[1], device=flat.device).expand_as(order)

@@ -5,9 +5,14 @@ Each rule is that of ``torch.optim``, applied to a ``(n, n_parameters)`` tensor 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
+
+from skmeta._validation import check_option
 
 
 class SGD:
@@ -27,7 +32,17 @@ class SGD:
         self.velocity: Tensor | None = None
 
     def step(self, flat: Tensor, gradient: Tensor, lr: Tensor) -> None:
-        """Update ``flat`` in place; all are ``(n, P)``, the learning rate ``(n, 1)``."""
+        """Update the weights in place.
+
+        Parameters
+        ----------
+        flat : Tensor of shape (n, n_parameters)
+            The weights.
+        gradient : Tensor of shape (n, n_parameters)
+            Of each network's loss.
+        lr : Tensor of shape (n, 1)
+            Learning rates.
+        """
         if self._decays:
             gradient = gradient.addcmul(flat, self.weight_decay)
         if self.velocity is None:
@@ -54,7 +69,17 @@ class RMSprop:
         self.square: Tensor | None = None
 
     def step(self, flat: Tensor, gradient: Tensor, lr: Tensor) -> None:
-        """Update ``flat`` in place; all are ``(n, P)``, the learning rate ``(n, 1)``."""
+        """Update the weights in place.
+
+        Parameters
+        ----------
+        flat : Tensor of shape (n, n_parameters)
+            The weights.
+        gradient : Tensor of shape (n, n_parameters)
+            Of each network's loss.
+        lr : Tensor of shape (n, 1)
+            Learning rates.
+        """
         if self._decays:
             gradient = gradient.addcmul(flat, self.weight_decay)
         if self.square is None:
@@ -92,7 +117,17 @@ class Adam:
         self.mean = self.square = self.update = torch.empty(0)
 
     def step(self, flat: Tensor, gradient: Tensor, lr: Tensor) -> None:
-        """Update ``flat`` in place; all are ``(n, P)``, the learning rate ``(n, 1)``."""
+        """Update the weights in place.
+
+        Parameters
+        ----------
+        flat : Tensor of shape (n, n_parameters)
+            The weights.
+        gradient : Tensor of shape (n, n_parameters)
+            Of each network's loss. It is overwritten if it decays by L2.
+        lr : Tensor of shape (n, 1)
+            Learning rates.
+        """
         if not self.n_steps:
             self.mean, self.square, self.update = (torch.zeros_like(flat) for _ in range(3))
         if self._decays:
@@ -121,14 +156,16 @@ class Adam:
         flat.addcmul_(self.update, lr)
 
 
-RULES = ("adam", "adamw", "sgd", "rmsprop")
+_RULES: dict[str, Callable[[Tensor], SGD | RMSprop | Adam]] = {
+    "adam": Adam,
+    "adamw": partial(Adam, decoupled=True),
+    "sgd": SGD,
+    "rmsprop": RMSprop,
+}
+RULES = tuple(_RULES)
 """Names of the update rules."""
 
 
 def make_rule(name: str, weight_decay: Tensor) -> SGD | RMSprop | Adam:
     """Return a fresh rule by name."""
-    if name == "sgd":
-        return SGD(weight_decay)
-    if name == "rmsprop":
-        return RMSprop(weight_decay)
-    return Adam(weight_decay, decoupled=name == "adamw")
+    return _RULES[check_option("rule", name, RULES, owner="StackTrainer")](weight_decay)

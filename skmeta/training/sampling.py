@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skmeta._validation import check_in_range
+
 _STEPS_AT_ONCE = 16
 
 
@@ -27,10 +29,23 @@ class ShuffledRows:
     """
 
     def __init__(self, n_rows: int, batch_size: int) -> None:
+        for name, value in (("n_rows", n_rows), ("batch_size", batch_size)):
+            check_in_range(name, value, owner="ShuffledRows", low=1, kind="int")
         self.n_rows, self.batch_size = n_rows, min(batch_size, n_rows)
 
     def epoch(self, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
-        """Yield row numbers ``(n, batch_size)`` until every row was seen once."""
+        """Draw batches until every row was seen once.
+
+        Parameters
+        ----------
+        generators : sequence of torch.Generator
+            One per network.
+
+        Yields
+        ------
+        Tensor of int of shape (n, batch_size)
+            Numbers of the rows that each network sees.
+        """
         order = torch.stack([torch.randperm(self.n_rows, generator=g) for g in generators])
         n_steps = self.n_rows // self.batch_size
         batches = order[:, : n_steps * self.batch_size].unflatten(1, (n_steps, self.batch_size))
@@ -61,7 +76,18 @@ class StratifiedRows:
         self.n_steps, self.batch_size = n_steps, len(self._counts)
 
     def epoch(self, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
-        """Yield row numbers ``(n, batch)``, cell by cell."""
+        """Draw the batches of an epoch.
+
+        Parameters
+        ----------
+        generators : sequence of torch.Generator
+            One per network.
+
+        Yields
+        ------
+        Tensor of int of shape (n, batch_size)
+            Numbers of the rows that each network sees, cell by cell.
+        """
         for start in range(0, self.n_steps, _STEPS_AT_ONCE):
             n_steps = min(_STEPS_AT_ONCE, self.n_steps - start)
             draws = torch.empty(len(generators), n_steps, len(self._counts), dtype=torch.float64)

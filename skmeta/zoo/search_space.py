@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skmeta.population import Architecture, Layer
+from skmeta.population import ACTIVATIONS, NORMS, Architecture, Layer
+from skmeta.zoo.checks import check_bounds, check_choices
 
 
 @dataclass(frozen=True)
 class Run:
     """One training run of a zoo: an architecture and its hyper-parameters.
 
-    ``rule`` is one of ``skmeta.training.RULES``, ``initialization`` one of
-    ``skmeta.population.INITIALIZATIONS``, whose weights ``init_scale`` multiplies;
-    ``fraction`` is the share of the training rows that the run sees.
+    Parameters
+    ----------
+    architecture : Architecture
+        What is trained.
+    batch_size : int
+        Rows per step.
+    learning_rate : float
+        Of the update rule.
+    weight_decay : float
+        Of the update rule.
+    seed : int
+        Of the initial weights and of the training.
+    rule : str, default="adam"
+        One of ``skmeta.training.RULES``.
+    initialization : str, default="uniform"
+        One of ``skmeta.population.INITIALIZATIONS``.
+    init_scale : float, default=1.0
+        What the initial weights are multiplied by.
+    fraction : float, default=1.0
+        Share of the training rows that the run sees.
     """
 
     architecture: Architecture
@@ -27,6 +46,21 @@ class Run:
     initialization: str = "uniform"
     init_scale: float = 1.0
     fraction: float = 1.0
+
+    def n_rows(self, n_training: int) -> int:
+        """Return how many of the training rows the run sees.
+
+        Parameters
+        ----------
+        n_training : int
+            Number of training rows that there are.
+
+        Returns
+        -------
+        int
+            The run's ``fraction`` of them, rounded up.
+        """
+        return math.ceil(self.fraction * n_training)
 
     @property
     def seeds(self) -> tuple[int, int]:
@@ -110,8 +144,37 @@ class MLPSearchSpace:
     weight_decay: tuple[float, float] = (1e-6, 1e-2)
     architecture: Architecture | None = None
 
+    def __post_init__(self) -> None:
+        check_choices(
+            self,
+            named={"norms": NORMS, "activations": ACTIVATIONS},
+            least={"n_hidden_layers": 0, "hidden_widths": 1, "n_skips": 0, "batch_sizes": 1},
+            shares={"dropout": "left"},
+        )
+        check_bounds(self, "learning_rate", "weight_decay")
+        if not isinstance(self.architecture, Architecture | None):
+            raise TypeError(
+                "The 'architecture' of MLPSearchSpace must be an Architecture or None. Got "
+                f"{self.architecture!r}. Widths make one: Architecture.mlp((14, 64, 2))."
+            )
+
     def sample(self, n_inputs: int, n_outputs: int, rng: np.random.Generator) -> Run:
-        """Draw one run for a task with the given numbers of inputs and classes."""
+        """Draw one run.
+
+        Parameters
+        ----------
+        n_inputs : int
+            Number of inputs of the task.
+        n_outputs : int
+            Number of its classes.
+        rng : numpy.random.Generator
+            Draws it.
+
+        Returns
+        -------
+        Run
+            An architecture and its hyper-parameters.
+        """
         dropout = float(rng.choice(self.dropout))
         if self.architecture is None:
             architecture = self._sample_architecture(n_inputs, n_outputs, dropout, rng)

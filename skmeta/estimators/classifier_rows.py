@@ -1,4 +1,4 @@
-"""Rows of a table for networks and editors: split, weighted, in a network's type."""
+"""What an :class:`EditedClassifier` does with the rows of a table."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sklearn.model_selection import StratifiedKFold
 from skorch import NeuralNet
 from torch import nn
 
+from skmeta._validation import shown
 from skmeta.datasets import Task
 from skmeta.estimators.inputs import repeated
 
@@ -21,7 +22,7 @@ _N_PARTS = 3
 
 
 def dense(X: Any) -> NDArray:
-    """Return rows as an array that is not sparse."""
+    """Return rows as an array."""
     return X.toarray() if issparse(X) else X
 
 
@@ -41,9 +42,7 @@ def rows_for(estimator: Any, X: NDArray) -> NDArray:
     return X.astype(str(dtype).removeprefix("torch."))
 
 
-def split_rows(
-    task: Task, needs_groups: bool, by_label: bool, seed: int
-) -> tuple[NDArray, NDArray]:
+def split(task: Task, needs_groups: bool, by_label: bool, seed: int) -> tuple[NDArray, NDArray]:
     """Return the rows to train on and the reference, with rows of every cell in both.
 
     Where groups are compared whatever their labels, a group may lack a label: cells that are
@@ -65,11 +64,11 @@ def split_rows(
         counts = np.where(counts == 0, _N_PARTS, counts)
     if counts.min() < _N_PARTS:
         label, group = divmod(int(counts.argmin()), task.n_groups)
-        where = "" if task.groups is None else f" in group {task.groups[group]!r}"
+        where = "" if task.groups is None else f" in group {shown(task.groups[group])}"
         raise ValueError(
             f"EditedClassifier needs at least {_N_PARTS} rows of every label in every group, "
             f"for training and for reference. Got {counts.min()} of label "
-            f"{np.asarray(task.classes)[label]!r}{where}. Merge small groups in "
+            f"{shown(np.asarray(task.classes)[label])}{where}. Merge small groups in "
             "'sensitive_features', or leave their rows out."
         )
     parts = StratifiedKFold(_N_PARTS, shuffle=True, random_state=seed)
@@ -77,7 +76,7 @@ def split_rows(
 
 
 def warn_of_no_edit(requirement: str) -> None:
-    """Warn that groups are compared and fit got none."""
+    """Warn the caller of fit that a requirement on groups got none."""
     warnings.warn(
         f"EditedClassifier has edited nothing: {requirement} compares groups, and fit got none. "
         "Pass fit(X, y, sensitive_features=...); with metadata routing enabled it also "
