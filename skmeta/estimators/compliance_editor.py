@@ -354,7 +354,7 @@ class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
         >>> loaded.transform(zoo[:2], task=reference)
         Population of 2 networks, 10 inputs, 2 outputs...
         """
-        write_estimator(self, path, include_task=include_task)
+        write_estimator(self, path, private=include_task, include_task=include_task)
 
     def _contents(self, *, include_task: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return contents(self, include_task)

@@ -10,7 +10,6 @@ from skmeta.population.rows import from_rows, to_rows
 from skmeta.population.running import run_stack
 from skmeta.population.shrinking import Shrunk, shrink
 from skmeta.population.stack import Buffers, Parameters, Record, Stack
-from skmeta.population.storage import PopulationFileError
 from skmeta.population.symmetries import apply_permutations, random_permutations
 
 __all__ = [
@@ -24,7 +23,6 @@ __all__ = [
     "Layer",
     "Parameters",
     "Population",
-    "PopulationFileError",
     "Record",
     "Shrunk",
     "Stack",

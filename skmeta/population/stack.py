@@ -139,7 +139,7 @@ class Stack:
 
     @cached_property
     def _true_widths(self) -> Tensor:
-        return torch.tensor([a.widths for a in self.architectures])
+        return torch.tensor([a.widths for a in self.architectures], device="cpu")
 
     def state_mask(self, index: int) -> Tensor | None:
         """``(n, width)`` of ones at the true neurons of state ``index``; None if not padded."""
@@ -147,7 +147,8 @@ class Stack:
         if key not in self._cache:
             true, width = self._true_widths[:, index], self.widths[index]
             padded = bool((true < width).any())
-            mask = (torch.arange(width) < true[:, None]).to(self.device, self.dtype)
+            mask = torch.arange(width, device="cpu") < true[:, None]
+            mask = mask.to(self.device, self.dtype)
             self._cache[key] = mask if padded else None
         return self._cache[key]
 
@@ -238,9 +239,9 @@ class Stack:
 
     def select(self, rows: Sequence[int] | Tensor) -> Stack:
         """Return the networks at the given rows, in that order."""
-        index = torch.as_tensor(rows, dtype=torch.long)
-        architectures = tuple(self.architectures[i] for i in index.tolist())
-        index = index.to(self.device)
+        numbers = torch.as_tensor(rows, dtype=torch.long, device="cpu").tolist()
+        architectures = tuple(self.architectures[i] for i in numbers)
+        index = torch.tensor(numbers, dtype=torch.long, device=self.device)
         params = self.params.map(lambda t: t.index_select(0, index))
         buffers = Buffers(*(tuple(t[index] for t in field) for field in self.buffers))
         return Stack(architectures, params, buffers)

@@ -20,9 +20,9 @@ from tqdm.auto import tqdm
 
 from skmeta._validation import check_in_range, check_rng
 from skmeta.datasets import Task
+from skmeta.files import FileError
 from skmeta.population import Population, Stack, run_stack
 from skmeta.population.initialization import initial_records
-from skmeta.population.storage import PopulationFileError
 from skmeta.training import (
     CrossEntropy,
     ShuffledRows,
@@ -301,7 +301,7 @@ class _Cache:
             if part.metadata["run"].tolist() == [*positions] * self.n_kept:
                 return part
             problem = "it holds other runs"
-        except (PopulationFileError, KeyError) as error:
+        except (FileError, KeyError) as error:
             problem = str(error)
         warnings.warn(
             f"make_zoo trains a group of networks again, because its file {path} in 'cache_dir' "
