@@ -5,6 +5,7 @@ The two networks are saved as a population, the editor as an editor, side by sid
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ def write(classifier: EditedClassifier, path: str | Path, *, include_task: bool 
         "networks": described,
         "editor": editor,
     }
-    read(header, tensors)  # a file that cannot be read is found out too late
+    # A file that cannot be read is found out too late.
+    read(json.loads(json.dumps(header)), tensors)
     write_file(path, header, tensors, f"An {_OWNER}", private=include_task)
 
 

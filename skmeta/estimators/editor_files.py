@@ -200,9 +200,9 @@ def _reference(
     for what, names in (("labels", classes), ("groups", columns)):
         good = len(names) > 0 and len(set(names.tolist())) == len(names)
         expect(good, f"two {what} have one name, or there are none")
+    expect(len(counts) == len(classes) * len(columns), "the numbers of rows are not one per cell")
     few = len(counts) <= _MOST_CELLS and len(classes) * len(counts) <= _MOST_CELLS_BY_LABELS
     expect(few, "there are too many labels and groups")
-    expect(len(counts) == len(classes) * len(columns), "the numbers of rows are not one per cell")
     for what, numbers in (("rows per cell", counts), ("reference rows", rows)):
         good = numbers.dtype.kind == "i" and bool((numbers >= 0).all())
         expect(good, f"the numbers of {what} are no numbers of rows")

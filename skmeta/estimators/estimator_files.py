@@ -6,6 +6,7 @@ only after their claims were checked.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,11 @@ VERSION = 2
 
 # What belongs to training and to a machine, not to what was learned.
 _LEFT_OUT = {"net": None, "callbacks": None, "device": "cpu"}
-# What a file may ask of the machine that reads or uses it. Layers cost time.
-_MOST = {"n_layers": 100, "refine_steps": 500}
+# What a file may ask of the machine that reads or uses it.
+_MOST = {
+    "n_layers": (100, "the metanetwork has too many layers"),
+    "refine_steps": (500, "it asks for too many refine_steps"),
+}
 
 
 def write_estimator(
@@ -72,10 +76,10 @@ def describe_estimator(estimator: Any, **options: Any) -> tuple[dict[str, Any], 
     learned = {name: encode(value, name, owner) for name, value in fitted.items()}
     what = {"class": owner, "params": described, "fitted": learned}
     try:  # A file that cannot be read is found out too late.
-        rebuild_estimator(what, tensors, {owner: type(estimator)})
+        rebuild_estimator(json.loads(json.dumps(what)), tensors, {owner: type(estimator)})
     except (ValueError, TypeError) as error:
         raise ValueError(
-            f"This {owner} cannot be saved: its parameters do not go with what it learned, or ask "
+            f"This {owner} cannot be saved: its parameters do not go with what it learned or ask "
             f"for more than files may ({str(error).rstrip('.')}). If they were changed after fit: "
             "Set them back, or fit again."
         ) from error
@@ -114,8 +118,8 @@ def rebuild_estimator(what: Any, tensors: Mapping[str, Tensor], kinds: Mapping[s
     expect({n: getattr(estimator, n) for n in wanted} == wanted, "it asks for code")
     estimator._check_params()
     for name in known & _MOST.keys():
-        most = _MOST[name]
-        expect(getattr(estimator, name) <= most, f"its '{name}' is more than {most}")
+        most, problem = _MOST[name]
+        expect(getattr(estimator, name) <= most, problem)
     for name, tensor in tensors.items():
         expect(bool(tensor.isfinite().all()), f"'{name}' is NaN or infinite")
     estimator._restore({name: decode(value) for name, value in fitted.items()}, tensors)

@@ -97,6 +97,8 @@ class WeightSpaceEstimator(BaseEstimator, ABC):
             expect(good, f"'{name}' is missing or of the wrong type")
         for name, value in fitted.items():
             setattr(self, name, value)
+        widest = max((max(t.shape, default=0) for t in tensors.values() if t.numel()), default=0)
+        expect(self.hidden_channels <= widest, "the metanetwork has too many channels")
         specs = self.templates_
         good = len(specs) > 0 and all(isinstance(a, Architecture) for a in specs)
         expect(good and all(template(a) == a for a in specs), "there are no templates")

@@ -74,6 +74,8 @@ def refusing(path: str | Path, what: str) -> Iterator[None]:
     """
     try:
         yield
+    except FileNotFoundError:
+        raise
     except Exception as error:
         raise FileError(f"{path} is not {what}: {_reason(error)}.") from error
 

@@ -92,6 +92,8 @@ def rebuild(
     estimator._validate_params()
     estimator.coefs_ = [coef.numpy().copy() for coef in coefs]
     estimator.intercepts_ = [intercept.numpy().copy() for intercept in intercepts]
+    finite = all(np.isfinite(a).all() for a in (*estimator.coefs_, *estimator.intercepts_))
+    expect(finite, "an estimator has NaN or infinite numbers")
     estimator.n_layers_, estimator.n_outputs_ = len(widths), widths[-1]
     estimator.n_features_in_ = widths[0]
     estimator.out_activation_ = out_activation

@@ -283,7 +283,7 @@ HOSTILE = {
         requirement("EqualizedOdds", **EO | {"thresholds": {"tuple": [7.0]}}),
         "'thresholds' parameter",
     ),
-    "temperature": (requirement("EqualizedOdds", **EO | {"temperature": "x"}), "editor is not an"),
+    "temperature": (requirement("EqualizedOdds", **EO | {"temperature": "x"}),  "not fit together|'temperature'"),
     "Joint": (
         requirement("Joint", requirements={"list": ["a"]}, weights={"list": [1]}),
         "Joint does not fit together",
@@ -354,6 +354,7 @@ def test_hidden_and_endless_masks(zoo, tasks, tmp_path):
     editor.fit(zoo[:3], task=tasks[1]).save(path)
     with safetensors.safe_open(path, framework="pt") as file:
         header = file.metadata()
-    path.write_bytes(seal(safetensors.torch.save({"gamma": torch.ones(1)}, header)))
+    tensors = {"gamma": torch.ones(1), "blake2b": torch.zeros(32, dtype=torch.uint8)}
+    path.write_bytes(seal(safetensors.torch.save(tensors, header)))
     with pytest.raises(FileError, match="a metanetwork too many"):
         skmeta.load(path)

@@ -94,7 +94,7 @@ def test_population(zoo, tmp_path):
 
 def test_what_cannot_be_saved(model, zoo, tmp_path):
     path = tmp_path / "file"
-    with pytest.raises(TypeError, match="ComplianceEditor. Got LinearRegression: pickle it"):
+    with pytest.raises(TypeError, match="EditedClassifier. Got LinearRegression: pickle it"):
         skmeta.save(LinearRegression(), path)
     with pytest.raises(NotFittedError):
         WeightSpaceRegressor().save(path)
@@ -206,5 +206,5 @@ def test_no_file_and_any_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="no file"):
         skmeta.load(tmp_path / "nothing")
     (tmp_path / "text").write_text("hello")
-    with pytest.raises(FileError, match="text is not an estimator file"):
+    with pytest.raises(FileError, match="text is not a file that skmeta.save wrote: it is text"):
         skmeta.load(tmp_path / "text")

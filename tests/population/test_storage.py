@@ -2,9 +2,7 @@
 
 import json
 import os
-import random
 import struct
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -286,82 +284,3 @@ def test_other_files(tmp_path, data):
     path.write_bytes(data)
     with pytest.raises(FileError, match="is not a population file"):
         Population.load(path)
-
-
-# -- fuzzing ---------------------------------------------------------------------------------
-
-
-def mutate(data: bytes, rng: random.Random) -> bytes:
-    """Damage a file: bytes anywhere or in the header, cuts, insertions, edits of the JSON."""
-    size = struct.unpack("<Q", data[:8])[0]
-    kind = rng.choice(["anywhere", "header", "cut", "insert", "delete", "json", "json", "tensor"])
-    if kind in ("anywhere", "header"):
-        out = bytearray(data)
-        stop = len(data) if kind == "anywhere" else 8 + size
-        for _ in range(rng.randint(1, 8)):
-            out[rng.randrange(stop)] = rng.randrange(256)
-        return bytes(out)
-    at = rng.randrange(len(data))
-    if kind == "cut":
-        return data[:at]
-    if kind == "insert":
-        return data[:at] + rng.randbytes(rng.randint(1, 50)) + data[at:]
-    if kind == "delete":
-        return data[:at] + data[at + rng.randint(1, 50) :]
-    outer = json.loads(data[8 : 8 + size])
-    if kind == "json":
-        inner = json.loads(outer["__metadata__"]["skmeta"])
-        for _ in range(rng.randint(1, 3)):
-            mutate_json(inner, rng)
-        outer["__metadata__"]["skmeta"] = json.dumps(inner)
-    else:
-        mutate_json(outer[rng.choice([key for key in outer if key != "__metadata__"])], rng)
-    text = json.dumps(outer).encode()
-    return struct.pack("<Q", len(text)) + text + data[8 + size :]
-
-
-def mutate_json(value, rng: random.Random) -> None:
-    """Change one thing somewhere in nested lists and dicts."""
-    while True:
-        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
-        if not keys:
-            return
-        key = rng.choice(keys)
-        if isinstance(value[key], dict | list) and rng.random() < 0.85:
-            value = value[key]
-            continue
-        action = rng.choice(["replace", "replace", "remove", "nudge"])
-        if action == "remove":
-            del value[key]
-        elif action == "nudge" and type(value[key]) in (int, float):
-            value[key] += rng.choice([-1, 1, 0.5, 2**31, 2**62])
-        else:
-            junk = [None, True, -1, 0, 1, 2, 1e308, float("nan"), "", "relu", "../x", [], {}, [0]]
-            value[key] = rng.choice([*junk, 2**63, 10**30, "9" * 50, [[[]]], list("ab")])
-        return
-
-
-def fuzz(data: bytes, path, n: int, seed: int = 0) -> dict[str, int]:
-    """Load damaged copies of a file; anything but a population or our error is raised."""
-    counts = {"loaded": 0, "refused": 0}
-    for i in range(n):
-        path.write_bytes(mutate(data, random.Random(f"{seed} {i}")))
-        try:
-            population = Population.load(path)
-        except FileError:
-            counts["refused"] += 1
-        else:
-            counts["loaded"] += 1
-            assert len(population.to_networks()) == len(population) == len(population.metadata)
-    return counts
-
-
-def test_damaged_files_load_or_raise_our_error(population, tmp_path):
-    n = int(os.environ.get("SKMETA_FUZZ", 500))
-    population[[0, 3, 5, 9, 12, 13]].save(tmp_path / "original")
-    data = (tmp_path / "original").read_bytes()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        counts = fuzz(data, tmp_path / "file", n)
-    print(f"{n} damaged files: {counts}")
-    assert sum(counts.values()) == n and min(counts.values()) > 0
