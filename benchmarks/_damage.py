@@ -101,12 +101,12 @@ def _change_somewhere(value: Any, rng: random.Random) -> None:
 
 
 def _changed(item: Any, rng: random.Random) -> Any:
-    if type(item) in (int, float) and rng.random() < 0.5:
-        return rng.choice(
-            [item - 1, item + 1, item + 0.5, -item, item * 1000, item + 2**31, item + 2**62]
-        )
+    if type(item) in (int, float) and abs(item) < 1e300 and rng.random() < 0.6:
+        near = [item - 1, item + 1, item + 0.5, -item, item * 2]
+        return rng.choice([*near, item * 1000, item + 4000, item + 2**31, item + 2**62])
     if isinstance(item, list | str) and rng.random() < 0.4:
-        return item * rng.choice([0, 2, 30, 3000])
+        most = 10**6 // max(len(json.dumps(item)), 1)
+        return item * min(rng.choice([0, 2, 30, 3000]), most)
     junk = [None, True, -1, 0, 1, 2, 7, 1e308, 1e-308, -0.0, float("nan"), float("inf"), 2**63]
     junk += [10**30, 10**400, "", "relu", "../x", "9" * 50, "x" * 10**5, "\x00", "\U0001f600"]
     junk += [[], {}, [0], [[[]]], list("ab"), {"tuple": []}, {"array": ["U", ["a", "b" * 10**4]]}]

@@ -7,13 +7,13 @@ import resource
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from torch import nn
 
@@ -50,6 +50,11 @@ class Samples:
     """Small honest files of all kinds, and what is needed to use what comes out of them."""
 
     def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of too little training
+            self._make(folder)
+
+    def _make(self, folder: Path) -> None:
         self.train, self.reference, self.test = split_tasks(
             make_biased_classification(1200, random_state=0), "group", random_state=0
         )
@@ -70,6 +75,8 @@ class Samples:
                 rows = kind == "editor" and len(self.files[kind]) % 2 == 1
                 skmeta.save(thing, folder / "sample", include_task=rows)
                 self.files[kind].append((folder / "sample").read_bytes())
+                # torch imports parts of itself at their first use.
+                self.use(skmeta.load(folder / "sample"))
 
     def _readers(self) -> list[Any]:
         y = self.zoo.metadata["validation_loss"].to_numpy()
@@ -95,11 +102,8 @@ class Samples:
             **{"n_networks": 3, "zoo_epochs": 1, "max_epochs": 1, "random_state": 0},
         )
         groups = self.train.groups[self.train.sensitive]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            fitted = [editor.fit(self.zoo, task=self.reference) for editor in editors]
-            classifier.fit(self.train.X, self.train.y, sensitive_features=groups)
-        return [*fitted, classifier]
+        fitted = [editor.fit(self.zoo, task=self.reference) for editor in editors]
+        return [*fitted, classifier.fit(self.train.X, self.train.y, sensitive_features=groups)]
 
     def use(self, thing: Any) -> None:
         """Do with what a file holds what people do."""
@@ -145,19 +149,24 @@ def _populations() -> list[skmeta.Population]:
 
 def try_file(path: Path, samples: Samples) -> Outcome:
     """Load a file, use what it holds, and say what became of it and what it cost."""
-    _forget_peak()
-    before, started = _memory("VmRSS"), time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        kind = _load_and_use(path, samples)
-    seconds = time.process_time() - started
-    megabytes = (_memory("VmHWM") - before) / 1e3
+        kind, seconds, megabytes = measured(lambda: _load_and_use(path, samples))
     if kind in ("loaded", "refused"):
         if seconds > MOST_SECONDS:
             kind = "too slow"
         elif megabytes > 100 + 10 * path.stat().st_size / 1e6:
             kind = "too large"
     return Outcome(kind, seconds, megabytes)
+
+
+def measured(work: Callable[[], Any]) -> tuple[Any, float, float]:
+    """Return what a function returns, its CPU seconds and the megabytes at its peak."""
+    _forget_peak()
+    before, started = _memory("VmRSS"), time.process_time()
+    result = work()
+    seconds = time.process_time() - started
+    return result, seconds, (_memory("VmHWM") - before) / 1e3
 
 
 def _load_and_use(path: Path, samples: Samples) -> str:
@@ -200,6 +209,3 @@ def _memory(field: str) -> float:
         if line.startswith(f"{field}:"):
             return float(line.split()[1]) * 1.024
     return 0.0
-
-
-warnings.filterwarnings("ignore", category=ConvergenceWarning)

@@ -146,10 +146,11 @@ class Stack:
         key = ("mask", index, self.device, self.dtype)
         if key not in self._cache:
             true, width = self._true_widths[:, index], self.widths[index]
-            padded = bool((true < width).any())
-            mask = torch.arange(width, device="cpu") < true[:, None]
-            mask = mask.to(self.device, self.dtype)
-            self._cache[key] = mask if padded else None
+            mask = None
+            if bool((true < width).any()):
+                places = torch.arange(width, device=self.device)
+                mask = (places < true.to(self.device)[:, None]).to(self.dtype)
+            self._cache[key] = mask
         return self._cache[key]
 
     def trainable(self) -> Parameters:

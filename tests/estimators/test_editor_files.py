@@ -283,7 +283,10 @@ HOSTILE = {
         requirement("EqualizedOdds", **EO | {"thresholds": {"tuple": [7.0]}}),
         "'thresholds' parameter",
     ),
-    "temperature": (requirement("EqualizedOdds", **EO | {"temperature": "x"}),  "not fit together|'temperature'"),
+    "temperature": (
+        requirement("EqualizedOdds", **EO | {"temperature": "x"}),
+        "not fit together|'temperature'",
+    ),
     "Joint": (
         requirement("Joint", requirements={"list": ["a"]}, weights={"list": [1]}),
         "Joint does not fit together",
