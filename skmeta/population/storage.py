@@ -50,7 +50,10 @@ def save(population: Population, path: str | Path) -> None:
 def describe(population: Population) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return a population as plain JSON types and tensors, which :func:`rebuild` reads."""
     kinds = tuple(_estimator_files.REGISTRY.values())
-    estimators = np.array([type(source) in kinds for source in population._sources], dtype=bool)
+    estimators = np.array(
+        [source is not None and source.skeleton.kind in kinds for source in population._sources],
+        dtype=bool,
+    )
     tensors: dict[str, Tensor] = {}
     specs: dict[Architecture, int] = {}
     columns, values = _table_files.describe(population.metadata)
@@ -153,7 +156,7 @@ def _describe_estimators(
 # -- reading ---------------------------------------------------------------------------------
 
 
-def load(path: str | Path) -> tuple[list[Record], list[Any], pd.DataFrame]:
+def load(path: str | Path) -> tuple[list[Record], list[adapters.Source | None], pd.DataFrame]:
     """Read a file that :func:`save` wrote.
 
     Parameters
@@ -165,8 +168,8 @@ def load(path: str | Path) -> tuple[list[Record], list[Any], pd.DataFrame]:
     -------
     records : list of Record
         Weights of all networks.
-    sources : list
-        scikit-learn estimators, and None for networks that are modules.
+    sources : list of Source or None
+        What scikit-learn estimators were taken apart into, None for networks that are modules.
     metadata : DataFrame
         One row per network.
 
@@ -183,7 +186,7 @@ def load(path: str | Path) -> tuple[list[Record], list[Any], pd.DataFrame]:
 
 def rebuild(
     header: Any, tensors: Mapping[str, Tensor]
-) -> tuple[list[Record], list[Any], pd.DataFrame]:
+) -> tuple[list[Record], list[adapters.Source | None], pd.DataFrame]:
     """Return what :func:`load` does, of what :func:`describe` returned or anybody claims."""
     kind = header.get("format") if isinstance(header, dict) else None
     expect(kind == FORMAT, _FORMATS.get(str(kind), "its format is unknown"))
@@ -215,8 +218,7 @@ def rebuild(
         for position, estimator in zip(
             next(groups), _read_estimators(tensors, index, group), strict=True
         ):
-            sources[position] = estimator
-            records[position] = adapters.read(estimator, position)
+            records[position], sources[position] = adapters.take_apart(estimator, position)
     table = {i: tensors[f"metadata.{i}"] for i in _table_files.expected(columns)}
     return records, sources, _table_files.rebuild(columns, table, n)
 

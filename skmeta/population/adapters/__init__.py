@@ -1,7 +1,8 @@
-"""Between networks of users and records: :func:`read` and :func:`write`.
+"""Between networks of users and records: :func:`take_apart` and :func:`write`.
 
-One file per kind of network. ``read`` copies the weights into float32 tensors; ``write``
-applies an edit as a difference to a deep copy of the source.
+One file per kind of network. ``take_apart`` copies the weights into float32 tensors and
+keeps what else there is; ``write`` applies an edit as a difference to the weights as they
+were read, in their own dtype.
 """
 
 from __future__ import annotations
@@ -20,15 +21,18 @@ import skmeta.population.adapters.sklearn_mlp as sklearn_mlp
 import skmeta.population.adapters.skorch_net as skorch_net
 import skmeta.population.adapters.torch_modules as torch_modules
 from skmeta.population.adapters._common import UnsupportedNetworkError
+from skmeta.population.adapters._hollow import Known
+from skmeta.population.adapters.keeping import Source
 from skmeta.population.modules import to_module
 from skmeta.population.stack import Record
 
 __all__ = [
+    "Source",
     "UnsupportedNetworkError",
     "as_network_list",
     "check_input_shape",
     "classes_of",
-    "read",
+    "take_apart",
     "write",
 ]
 
@@ -90,25 +94,38 @@ def _is_network(value: Any) -> bool:
     return isinstance(value, nn.Module | BaseEstimator) or skorch_net.handles(value)
 
 
-def read(
-    network: Any, position: int = 0, input_shape: tuple[int, int, int] | None = None
-) -> Record:
-    """Return a network as an architecture and float32 tensors.
+def take_apart(
+    network: Any,
+    position: int = 0,
+    input_shape: tuple[int, int, int] | None = None,
+    known: Known | None = None,
+) -> tuple[Record, Source | None]:
+    """Return a network as float32 tensors, and what else it takes to build it again.
 
     Parameters
     ----------
     network : MLPClassifier, MLPRegressor, torch.nn.Module or skorch NeuralNet
-        A trained network; it is not changed.
+        A trained network; it is not changed, and later changes of it are not seen.
     position : int, default=0
         Where the network stands in its list, for error messages.
     input_shape : (int, int, int), optional
         Channels, height and width of the images that a convolutional module takes.
+    known : dict, optional
+        Skeletons of networks that were taken apart before, to be shared; changed in place.
+
+    Returns
+    -------
+    record : Record
+        The network as an architecture and tensors.
+    source : Source or None
+        None if the record alone gives the network back.
     """
     name = f"Network {position} ({type(network).__name__})"
     try:
         adapter = _adapter(network)
-        images = {} if adapter is sklearn_mlp else {"input_shape": input_shape}
-        record = adapter.read(network, **images)
+        shared = () if adapter is sklearn_mlp else (input_shape, {} if known is None else known)
+        skeleton, weights = adapter.take_apart(network, *shared)
+        record = skeleton.record(weights)
     except UnsupportedNetworkError as error:
         raise UnsupportedNetworkError(f"{name} is not supported: {error}") from error
     except NotFittedError as error:
@@ -122,7 +139,8 @@ def read(
                     f"{name} has NaN or infinite numbers (as float32) in the {field} of layer "
                     f"{index}. Leave this network out."
                 )
-    return record
+    source = Source.of(skeleton, weights, record)
+    return record, None if torch_modules.is_own(network, source) else source
 
 
 def _adapter(network: Any) -> Any:
@@ -133,20 +151,20 @@ def _adapter(network: Any) -> Any:
     raise UnsupportedNetworkError(f"{hint}{SUPPORTED}")
 
 
-def write(source: Any, old: Record, new: Record) -> Any:
+def write(source: Source | None, old: Record, new: Record) -> Any:
     """Return a network of the source's kind whose weights are those of ``new``.
 
     Parameters
     ----------
-    source : network or None
+    source : Source or None
         What the weights were read from; None gives a :class:`~skmeta.population.MLP`.
     old, new : Record
-        Weights as they were read and as they are now. The source is deep-copied and
+        Weights as they were read and as they are now. A copy of the source is
         changed by their difference in its own dtype: no difference, no changed bit.
     """
-    return to_module(new) if source is None else _adapter(source).write(source, old, new)
+    return to_module(new) if source is None else source.network(old, new)
 
 
-def classes_of(source: Any) -> np.ndarray | None:
+def classes_of(source: Source | None) -> np.ndarray | None:
     """Return the class labels of a source in the order of its outputs, None if unknown."""
-    return None if source is None else _adapter(source).classes_of(source)
+    return None if source is None else source.skeleton.classes

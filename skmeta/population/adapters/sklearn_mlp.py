@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from torch import Tensor
 
 from skmeta.population.adapters._common import (
     UnsupportedNetworkError,
@@ -17,13 +16,14 @@ from skmeta.population.adapters._common import (
     moved,
     split_logistic,
 )
+from skmeta.population.adapters.keeping import Skeleton, Weights
 from skmeta.population.architecture import Architecture, Layer
 from skmeta.population.stack import Record
 
 ACTIVATION_NAMES = {"identity": "identity", "relu": "relu", "tanh": "tanh", "logistic": "sigmoid"}
 
-TRAINING_STATE = ("_optimizer",)
-"""What an edit leaves behind: it holds on to the old weights; partial_fit makes it anew."""
+LEFT_BEHIND = ("_optimizer", "_best_coefs", "_best_intercepts", "coefs_", "intercepts_")
+"""What a skeleton is without: the weights, and an optimizer, which partial_fit makes anew."""
 
 
 def handles(network: Any) -> bool:
@@ -31,24 +31,87 @@ def handles(network: Any) -> bool:
     return isinstance(network, MLPClassifier | MLPRegressor)
 
 
-def read(network: Any) -> Record:
-    """Return a fitted estimator as a record; one logistic unit becomes two logits."""
+def take_apart(network: Any) -> tuple[MLPSkeleton, Weights]:
+    """Return a fitted estimator as all but its weights, and its weights."""
     if not hasattr(network, "coefs_"):
         raise NotFittedError(f"This {type(network).__name__} is not fitted. Call fit first.")
     coefs, intercepts = network.coefs_, network.intercepts_
     if len(coefs) != len(intercepts) or any(c.ndim != 2 for c in coefs):
         raise ValueError("coefs_ and intercepts_ do not describe a network.")
-    # numpy would warn of numbers that float32 cannot hold; they become infinite, an error.
-    weight = [torch.from_numpy(np.array(c.T, order="C")).float() for c in coefs]
-    bias = [torch.from_numpy(np.array(b)).float() for b in intercepts]
-    if is_logistic(network):
-        weight[-1], bias[-1] = split_logistic(weight[-1]), split_logistic(bias[-1])
-    activation = ACTIVATION_NAMES[network.activation]
-    hidden = [Layer(len(b), activation) for b in bias[:-1]]
-    layers = (*hidden, Layer(len(bias[-1])))
-    record = Record.blank(Architecture(weight[0].shape[1], layers, _output(network)))
-    record.tensors.update(weight=weight, bias=bias)
-    return record
+    weights = {}
+    for index, pair in enumerate(zip(coefs, intercepts, strict=True)):
+        for field, array in zip(("coefs_", "intercepts_"), pair, strict=True):
+            weights[f"{field}.{index}"] = torch.from_numpy(np.array(array, order="C"))
+    bare = copy.copy(network)
+    state = {name: value for name, value in vars(network).items() if name not in LEFT_BEHIND}
+    vars(bare).clear()
+    vars(bare).update(copy.deepcopy(state))
+    return MLPSkeleton(bare, weights, stops_early=hasattr(network, "_best_coefs")), weights
+
+
+class MLPSkeleton(Skeleton):
+    """An ``MLPClassifier`` or ``MLPRegressor`` without its weights."""
+
+    def __init__(self, bare: Any, weights: Weights, *, stops_early: bool) -> None:
+        self.bare = bare
+        self.stops_early = stops_early
+        self.spec = {name: (tuple(w.shape), w.dtype) for name, w in weights.items()}
+        self.depth = len(weights) // 2
+
+    @property
+    def kind(self) -> type:
+        """The class of the estimator."""
+        return type(self.bare)
+
+    @property
+    def classes(self) -> np.ndarray | None:
+        """The class labels of a classifier, None for a regressor."""
+        return getattr(self.bare, "classes_", None)
+
+    def blank(self) -> Weights:
+        """Return zeros of the shapes and dtypes of the weights."""
+        return {name: torch.zeros(shape, dtype=dtype) for name, (shape, dtype) in self.spec.items()}
+
+    def record(self, weights: Weights) -> Record:
+        """Return the float32 record; one logistic unit becomes two logits."""
+        # numpy would warn of numbers that float32 cannot hold; they become infinite, an error.
+        weight = [weights[f"coefs_.{i}"].T.float().contiguous() for i in range(self.depth)]
+        bias = [weights[f"intercepts_.{i}"].float().clone() for i in range(self.depth)]
+        if is_logistic(self.bare):
+            weight[-1], bias[-1] = split_logistic(weight[-1]), split_logistic(bias[-1])
+        activation = ACTIVATION_NAMES[self.bare.activation]
+        hidden = [Layer(len(b), activation) for b in bias[:-1]]
+        layers = (*hidden, Layer(len(bias[-1])))
+        record = Record.blank(Architecture(weight[0].shape[1], layers, _output(self.bare)))
+        record.tensors.update(weight=weight, bias=bias)
+        return record
+
+    def check_edit(self, old: Record, new: Record) -> None:
+        """Refuse nothing: an estimator has all weights and biases, and records no more."""
+
+    def moved(self, weights: Weights, old: Record, new: Record) -> Weights:
+        """Return weights changed by ``new - old``, where two logits are their difference."""
+        out = {}
+        for index in range(self.depth):
+            for field, name in (("weight", "coefs_"), ("bias", "intercepts_")):
+                pair = [record.tensors[field][index].detach().cpu() for record in (old, new)]
+                if index == self.depth - 1 and is_logistic(self.bare):
+                    pair = [join_logistic(value) for value in pair]
+                if field == "weight":
+                    pair = [value.T for value in pair]
+                out[f"{name}.{index}"] = moved(weights[f"{name}.{index}"], *pair)
+        return out
+
+    def network(self, weights: Weights) -> Any:
+        """Return a fitted estimator."""
+        network = copy.deepcopy(self.bare)
+        for field in ("coefs_", "intercepts_"):
+            arrays = [weights[f"{field}.{i}"].numpy() for i in range(self.depth)]
+            setattr(network, field, [np.ascontiguousarray(array) for array in arrays])
+        if self.stops_early:  # Early stopping would go back to other weights.
+            network._best_coefs = [coef.copy() for coef in network.coefs_]
+            network._best_intercepts = [intercept.copy() for intercept in network.intercepts_]
+        return network
 
 
 def is_logistic(network: Any) -> bool:
@@ -69,36 +132,3 @@ def _output(network: Any) -> str:
         f"{getattr(network, 'loss', None)!r}). Supported are MLPClassifier, and MLPRegressor "
         "with loss='squared_error'."
     )
-
-
-def write(source: Any, old: Record, new: Record) -> Any:
-    """Return a copy of an estimator with its weights changed by ``new - old``."""
-    network = copy.copy(source)
-    state = {name: value for name, value in vars(source).items() if name not in TRAINING_STATE}
-    vars(network).clear()
-    vars(network).update(copy.deepcopy(state))
-    last = len(network.coefs_) - 1
-    for index in range(last + 1):
-        changes = []
-        for field in ("weight", "bias"):
-            pair = [record.tensors[field][index].detach().cpu() for record in (old, new)]
-            if index == last and is_logistic(network):
-                pair = [join_logistic(value) for value in pair]
-            changes.append(pair)
-        (weight_old, weight_new), (bias_old, bias_new) = changes
-        network.coefs_[index] = _moved(network.coefs_[index], weight_old.T, weight_new.T)
-        network.intercepts_[index] = _moved(network.intercepts_[index], bias_old, bias_new)
-    if hasattr(network, "_best_coefs"):  # Early stopping would go back to the old weights.
-        network._best_coefs = [coef.copy() for coef in network.coefs_]
-        network._best_intercepts = [intercept.copy() for intercept in network.intercepts_]
-    return network
-
-
-def _moved(array: np.ndarray, old: Tensor, new: Tensor) -> np.ndarray:
-    # A copy: arrays that joblib hands out are read-only.
-    return moved(torch.from_numpy(np.array(array, order="C")), old, new).numpy()
-
-
-def classes_of(network: Any) -> np.ndarray | None:
-    """Return the class labels of a classifier, None for a regressor."""
-    return getattr(network, "classes_", None)

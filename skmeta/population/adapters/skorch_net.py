@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from typing import Any
 
-import numpy as np
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
-from skmeta.population.adapters import torch_modules
+from skmeta.population.adapters import _hollow, torch_modules
 from skmeta.population.adapters._common import UnsupportedNetworkError
+from skmeta.population.adapters._hollow import Known
 from skmeta.population.adapters._topology import Topology
-from skmeta.population.stack import Record
+from skmeta.population.adapters.keeping import Skeleton, Weights
 
 
 def handles(network: Any) -> bool:
@@ -23,8 +22,10 @@ def handles(network: Any) -> bool:
     return skorch is not None and isinstance(network, skorch.NeuralNet)
 
 
-def read(network: Any, input_shape: tuple[int, int, int] | None = None) -> Record:
-    """Return the module of an initialized net as a record.
+def take_apart(
+    network: Any, input_shape: tuple[int, int, int] | None, known: Known
+) -> tuple[Skeleton, Weights]:
+    """Return an initialized net as all but the tensors of its module, and these.
 
     The kind of the net says what the outputs mean: two logits for a
     ``NeuralNetBinaryClassifier``, values for a ``NeuralNetRegressor``, class logits for a
@@ -32,10 +33,21 @@ def read(network: Any, input_shape: tuple[int, int, int] | None = None) -> Recor
     """
     if not getattr(network, "initialized_", False):
         raise NotFittedError(f"This {type(network).__name__} is not initialized. Call fit first.")
+
+    def make(hollow: Any, weights: Weights) -> torch_modules.ModuleSkeleton:
+        topology, meaning = _reading(network)
+        return torch_modules.ModuleSkeleton(hollow, weights, topology, meaning, input_shape)
+
+    return _hollow.take_apart(network, network.module_, known, make)
+
+
+def _reading(network: Any) -> tuple[Topology, str]:
+    """Return what the module of a net computes, and what its outputs mean."""
     kind = _kind(network)
     if kind is None:
-        return torch_modules.read(network.module_, input_shape)
-    topology = _topology(network)
+        topology = torch_modules.topology_of(network.module_)
+        return topology, torch_modules.meaning_of(network.module_, topology)
+    topology = torch_modules.topology_of(network.module_, values=kind == "values")
     allowed = {"binary": ("none", "sigmoid"), "values": ("none",), "logits": _tails(network)}
     if topology.tail not in allowed[kind]:
         raise UnsupportedNetworkError(
@@ -44,7 +56,7 @@ def read(network: Any, input_shape: tuple[int, int, int] | None = None) -> Recor
             "CrossEntropyLoss and logits, or NLLLoss and a Softmax; NeuralNetBinaryClassifier "
             "with one logit; NeuralNetRegressor with plain outputs."
         )
-    return torch_modules.record_of(network.module_, topology, kind, input_shape)
+    return topology, kind
 
 
 def _kind(network: Any) -> str | None:
@@ -65,19 +77,3 @@ def _tails(network: Any) -> tuple[str, ...]:
     if isinstance(network.criterion_, nn.CrossEntropyLoss):
         return ("none", "log_softmax")
     return ("softmax",)
-
-
-def _topology(network: Any) -> Topology:
-    return torch_modules.topology_of(network.module_, values=_kind(network) == "values")
-
-
-def write(source: Any, old: Record, new: Record) -> Any:
-    """Return a copy of a net with the weights of its module changed by ``new - old``."""
-    network = copy.deepcopy(source)
-    torch_modules.write_into(network.module_, _topology(source), old, new)
-    return network
-
-
-def classes_of(network: Any) -> np.ndarray | None:
-    """Return the class labels of a classifier, None where they are unknown."""
-    return getattr(network, "classes_", None)

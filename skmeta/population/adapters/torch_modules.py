@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skmeta.population.adapters import _hollow
 from skmeta.population.adapters._common import (
     UnsupportedNetworkError,
     check_absent,
@@ -18,7 +19,9 @@ from skmeta.population.adapters._common import (
     read_tensor,
     split_logistic,
 )
+from skmeta.population.adapters._hollow import Known
 from skmeta.population.adapters._topology import Topology, read_topology
+from skmeta.population.adapters.keeping import Skeleton, Source, Weights
 from skmeta.population.architecture import Architecture
 from skmeta.population.modules import CNN, MLP, tensor_names
 from skmeta.population.stack import Record
@@ -41,19 +44,38 @@ def _own_spec(module: nn.Module) -> Architecture | None:
     return module.architecture if type(module) is MLP or type(module) is CNN else None
 
 
-def read(network: nn.Module, input_shape: tuple[int, int, int] | None = None) -> Record:
-    """Return a module as a record.
+def is_own(network: Any, source: Source) -> bool:
+    """Whether a network is one that its record alone gives back."""
+    if not handles(network) or _own_spec(network) is None or network.training or source.own:
+        return False
+    tensors = network.state_dict(keep_vars=True).values()
+    like_new = all(
+        t.device.type == "cpu" and t.dtype in (torch.float32, torch.int64) for t in tensors
+    )
+    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in network.modules())
+    return like_new and all(p.requires_grad for p in network.parameters()) and not hooked
+
+
+def take_apart(
+    network: nn.Module, input_shape: tuple[int, int, int] | None, known: Known
+) -> tuple[Skeleton, Weights]:
+    """Return a module as all but its weights, and its weights.
 
     A softmax at the end is left out: its inputs are the logits. A sigmoid at the end means
     probabilities, of two classes for one output and of one label per output for several.
     One output without a sigmoid is a regressor's value, as are outputs behind any other
     activation.
     """
-    topology = topology_of(network)
-    return record_of(network, topology, _meaning(network, topology), input_shape)
+
+    def make(hollow: nn.Module, weights: Weights) -> ModuleSkeleton:
+        topology = topology_of(network)
+        return ModuleSkeleton(hollow, weights, topology, meaning_of(network, topology), input_shape)
+
+    return _hollow.take_apart(network, network, known, make)
 
 
-def _meaning(network: nn.Module, topology: Topology) -> str:
+def meaning_of(network: nn.Module, topology: Topology) -> str:
+    """Return what the outputs of a module mean: an architecture's output, or "binary"."""
     last = topology.layers[-1]
     if (spec := _own_spec(network)) is not None:
         return spec.output
@@ -64,13 +86,93 @@ def _meaning(network: nn.Module, topology: Topology) -> str:
     return "logits"
 
 
-def record_of(
-    module: nn.Module,
-    topology: Topology,
-    meaning: str,
-    input_shape: tuple[int, int, int] | None = None,
-) -> Record:
-    """Collect the tensors of a module; ``meaning`` is an architecture's output or "binary"."""
+class ModuleSkeleton(Skeleton):
+    """A module, or a net around one, without its tensors.
+
+    Parameters
+    ----------
+    hollow : nn.Module or skorch net
+        The network with holes.
+    weights : dict of str to Tensor
+        Its tensors.
+    topology : Topology
+        What its module computes.
+    meaning : str
+        An architecture's output, or "binary".
+    input_shape : tuple, optional
+        The shape of the images that the user named.
+    """
+
+    def __init__(
+        self,
+        hollow: Any,
+        weights: Weights,
+        topology: Topology,
+        meaning: str,
+        input_shape: tuple[int, int, int] | None,
+    ) -> None:
+        self.hollow = hollow
+        self.spec = {name: (tuple(w.shape), w.dtype, w.device) for name, w in weights.items()}
+        self.names = topology.names
+        self.binary = meaning == "binary"
+        self.architecture = _architecture(topology, meaning, input_shape)
+
+    @property
+    def kind(self) -> type:
+        """The class of the module or the net."""
+        return type(self.hollow)
+
+    @property
+    def classes(self) -> np.ndarray | None:
+        """The labels of a net; a module does not know its own."""
+        return getattr(self.hollow, "classes_", None)
+
+    def blank(self) -> Weights:
+        """Return zeros of the shapes, dtypes and places of the tensors."""
+        return {
+            name: torch.zeros(shape, dtype=dtype, device=device)
+            for name, (shape, dtype, device) in self.spec.items()
+        }
+
+    def record(self, weights: Weights) -> Record:
+        """Return the float32 record; one logit of two classes becomes two."""
+        record = Record.blank(self.architecture)
+        for index, names in enumerate(self.names):
+            for field, name in names.items():
+                tensor = _floating(name, weights[name])
+                split = self.binary and index == len(self.names) - 1
+                record.tensors[field][index] = split_logistic(tensor) if split else tensor
+        return record
+
+    def check_edit(self, old: Record, new: Record) -> None:
+        """Refuse an edit of parameters that the module does not have."""
+        check_absent(self.names, old, new)
+
+    def moved(self, weights: Weights, old: Record, new: Record) -> Weights:
+        """Return weights changed by ``new - old``, where two logits are their difference."""
+        out = dict(weights)
+        for index, names in enumerate(self.names):
+            for field, name in names.items():
+                pair = [record.tensors[field][index] for record in (old, new)]
+                if self.binary and index == len(self.names) - 1:
+                    pair = [join_logistic(value) for value in pair]
+                out[name] = moved(weights[name], *pair)
+        return out
+
+    def network(self, weights: Weights) -> Any:
+        """Return a module, or a net around one."""
+        return _hollow.fill(self.hollow, module_of, weights)
+
+
+def module_of(host: Any) -> nn.Module:
+    """Return the module that computes a network: itself, or what a net has trained."""
+    return host if isinstance(host, nn.Module) else host.module_
+
+
+def _architecture(
+    topology: Topology, meaning: str, input_shape: tuple[int, int, int] | None
+) -> Architecture:
+    """Return the spec of what a module computes; ``meaning`` may be "binary"."""
     layers, binary = topology.layers, meaning == "binary"
     if binary:
         last = layers[-1]
@@ -86,15 +188,7 @@ def record_of(
         )
     shape = _image_shape(topology, input_shape)
     n_inputs = topology.n_inputs if shape is None else math.prod(shape)
-    output = "logits" if binary else meaning
-    record = Record.blank(Architecture(n_inputs, layers, output, shape))
-    state = module.state_dict(keep_vars=True)
-    for index, names in enumerate(topology.names):
-        for field, name in names.items():
-            tensor = _floating(state, name)
-            split = binary and index == len(layers) - 1
-            record.tensors[field][index] = split_logistic(tensor) if split else tensor
-    return record
+    return Architecture(n_inputs, layers, "logits" if binary else meaning, shape)
 
 
 def _image_shape(
@@ -118,35 +212,9 @@ def _image_shape(
     return shape
 
 
-def _floating(state: dict[str, Tensor], name: str) -> Tensor:
-    tensor = state[name]
+def _floating(name: str, tensor: Tensor) -> Tensor:
     if not tensor.is_floating_point() or tensor.is_meta or tensor.is_sparse:
         raise UnsupportedNetworkError(
             f"'{name}' is not a dense floating-point tensor ({tensor.dtype}, {tensor.device})."
         )
     return read_tensor(tensor)
-
-
-def write(source: nn.Module, old: Record, new: Record) -> nn.Module:
-    """Return a copy of a module with its weights changed by ``new - old``."""
-    network = copy.deepcopy(source)
-    write_into(network, topology_of(source), old, new)
-    return network
-
-
-def write_into(module: nn.Module, topology: Topology, old: Record, new: Record) -> None:
-    """Change the weights of a module in place by ``new - old``."""
-    check_absent(topology.names, old, new)
-    state = module.state_dict(keep_vars=True)
-    binary = old.architecture.n_outputs != topology.layers[-1].width
-    with torch.no_grad():
-        for index, names in enumerate(topology.names):
-            for field, name in names.items():
-                pair = [record.tensors[field][index] for record in (old, new)]
-                if binary and index == len(topology.names) - 1:
-                    pair = [join_logistic(value) for value in pair]
-                state[name].copy_(moved(state[name], *pair))
-
-
-def classes_of(network: nn.Module) -> None:
-    """Return None: a module does not know its class labels."""
