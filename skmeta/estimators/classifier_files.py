@@ -24,7 +24,8 @@ from skmeta.estimators.estimator_files import (
     rebuild_estimator,
 )
 from skmeta.estimators.file_values import decode, encode
-from skmeta.files import expect, fields_of, write_file
+from skmeta.files.checks import expect, fields_of
+from skmeta.files.container import write_file
 from skmeta.population import Population, storage
 
 _OWNER = "EditedClassifier"

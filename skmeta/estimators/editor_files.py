@@ -21,7 +21,7 @@ from skmeta.estimators.fitting import build_metanet
 from skmeta.estimators.graphs import GraphBuilder
 from skmeta.estimators.masked_graphs import with_mask
 from skmeta.estimators.reference import Reference
-from skmeta.files import expect, fields_of
+from skmeta.files.checks import expect, fields_of
 from skmeta.metanets import WeightGraph
 from skmeta.population import Architecture, Population
 from skmeta.requirements import Cells, GroupFairness, Joint, Objective, split_requirements

@@ -15,7 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from skmeta.estimators.file_values import decode, encode
-from skmeta.files import expect, fields_of, write_file
+from skmeta.files.checks import expect, fields_of
+from skmeta.files.container import write_file
 
 FORMAT = "skmeta estimator"
 VERSION = 2

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from skmeta.files import check_texts, expect
+from skmeta.files.checks import check_texts, expect
 from skmeta.population import Architecture
 from skmeta.population._estimator_files import REGISTRY as NETWORKS
 from skmeta.population._filecheck import architecture
@@ -75,7 +75,8 @@ def encode(value: Any, name: str, owner: str) -> Any:
         described = {key: encode(item, name, owner) for key, item in params.items()}
         return {"requirement": [type(value).__name__, described]}
     if NETWORKS.get(type(value).__name__) is type(value):
-        params = value.get_params(deep=False)
+        network: Any = value
+        params = network.get_params(deep=False)
         described = {key: encode(item, f"{name}__{key}", owner) for key, item in params.items()}
         return {"network": [type(value).__name__, described]}
     if isinstance(value, np.ndarray) and value.ndim == 1:

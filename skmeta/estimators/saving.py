@@ -11,7 +11,8 @@ from skmeta.estimators.edited_classifier import EditedClassifier
 from skmeta.estimators.estimator_files import FORMAT, read_estimator
 from skmeta.estimators.weight_space_classifier import WeightSpaceClassifier
 from skmeta.estimators.weight_space_regressor import WeightSpaceRegressor
-from skmeta.files import expect, read_file, refusing
+from skmeta.files.checks import expect, refusing
+from skmeta.files.container import read_file
 from skmeta.population import Population, storage
 
 ESTIMATORS = {

@@ -24,7 +24,7 @@ from skmeta.estimators.reading import (
     template,
     train_reader,
 )
-from skmeta.files import expect
+from skmeta.files.checks import expect
 from skmeta.population import Architecture, Population, Record
 
 # Of the templates in a file: to build a metanetwork for them takes time.

@@ -72,7 +72,8 @@ def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
     header = _header(data, len(data))
     metadata = header.get("__metadata__")
     text = metadata.get("skmeta") if isinstance(metadata, dict) else None
-    expect(isinstance(text, str), describe(data))
+    if not isinstance(text, str):
+        fail(describe(data))
     at = _place_of_checksum(header, data)
     good = data[at : at + _SIZE] == _checksum(data, at)
     expect(good, "it is damaged: its checksum is not that of its contents")
@@ -159,8 +160,9 @@ def _parsed(text: str | bytes) -> Any:
 
 def _place_of_checksum(header: dict[str, Any], data: bytes) -> int:
     entry = header.get(_CHECKSUM)
-    expect(isinstance(entry, dict), "it has no checksum: an older skmeta wrote it, or none")
-    offsets = entry.get("data_offsets")
+    if not isinstance(entry, dict):
+        fail("it has no checksum: an older skmeta wrote it, or none")
+    offsets: Any = entry.get("data_offsets")
     good = isinstance(offsets, list) and len(offsets) == 2 and all(type(o) is int for o in offsets)
     start = 8 + int.from_bytes(data[:8], "little")
     good = good and 0 <= offsets[0] and offsets[1] - offsets[0] == _SIZE

@@ -11,7 +11,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import LabelBinarizer
 from torch import Tensor
 
-from skmeta.files import check_texts, expect, fail, fields_of
+from skmeta.files.checks import check_texts, expect, fail, fields_of
 
 REGISTRY: dict[str, type] = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
 

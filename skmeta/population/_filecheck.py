@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from skmeta.files import FileError, expect, fields_of, integers
+from skmeta.files import FileError
+from skmeta.files.checks import expect, fields_of, integers
 from skmeta.population.architecture import Architecture, Layer
 
 MAX_LAYERS = 1000

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from skmeta.files import expect, fields_of
+from skmeta.files.checks import expect, fields_of
 
 DTYPES = {
     name: getattr(torch, name)

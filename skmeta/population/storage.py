@@ -18,7 +18,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from skmeta.files import expect, fields_of, integers, read_file, refusing, write_file
+from skmeta.files.checks import expect, fields_of, integers, refusing
+from skmeta.files.container import read_file, write_file
 from skmeta.population import _estimator_files, _filecheck, _table_files, adapters
 from skmeta.population.architecture import Architecture
 from skmeta.population.stack import Buffers, Parameters, Record, Stack

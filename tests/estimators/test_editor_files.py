@@ -14,7 +14,8 @@ import skmeta
 from skmeta import ComplianceEditor, Task
 from skmeta.estimators.reference import reference_rows, rows_per_cell
 from skmeta.evaluation import ParetoFrontDisplay
-from skmeta.files import FileError, seal
+from skmeta.files import FileError
+from skmeta.files.container import seal
 from skmeta.metanets import NeuronMetanet
 from skmeta.population import to_rows
 from skmeta.requirements import Custom, DataMinimization, EqualizedOdds, Joint, Pruning

@@ -15,7 +15,8 @@ from skorch.callbacks import EarlyStopping
 
 import skmeta
 from skmeta import WeightSpaceClassifier, WeightSpaceRegressor
-from skmeta.files import FileError, seal
+from skmeta.files import FileError
+from skmeta.files.container import seal
 from skmeta.population import to_rows
 
 from .reading_zoo import ARCHITECTURES, reading_zoo

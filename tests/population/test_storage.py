@@ -10,7 +10,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from skmeta.files import FileError, seal
+from skmeta.files import FileError
+from skmeta.files.container import seal
 from skmeta.population import Population
 
 from . import networks as make

@@ -344,3 +344,14 @@ def test_code_in_an_edited_classifier_is_refused_by_name(classifier, tmp_path):
 def test_an_unfitted_classifier_is_not_saved(tmp_path):
     with pytest.raises(ValueError, match="not fitted yet"):
         skmeta.save(EditedClassifier(), tmp_path / "file")
+
+
+def test_a_mask_without_compensation_can_be_loaded_with_any_number_of_layers(table, tmp_path):
+    X, y, groups = table
+    task = skmeta.Task(X, y, sensitive_features=groups)
+    options = {"epochs": 1, "n_checkpoints": 1, "progress": False, "random_state": 0}
+    zoo = skmeta.make_zoo(task, 3, **options)
+    mask = skmeta.requirements.Pruning(budget=0.5, compensate=False)
+    editor = skmeta.ComplianceEditor(mask, n_layers=3, random_state=0).fit(zoo, task=task)
+    skmeta.save(editor, tmp_path / "editor")
+    assert skmeta.load(tmp_path / "editor").n_layers == 3

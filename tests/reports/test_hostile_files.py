@@ -20,7 +20,7 @@ SMALL = {"hidden_channels": 3, "n_layers": 1, "max_epochs": 1, "random_state": 0
 
 def rewritten(path, change):
     """Change description and tensors of a file; its checksum fits afterwards."""
-    from skmeta.files import seal
+    from skmeta.files.container import seal
 
     data = path.read_bytes()
     size = struct.unpack("<Q", data[:8])[0]
