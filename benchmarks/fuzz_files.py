@@ -30,6 +30,8 @@ def fuzz(samples: Samples, kind: str, path: Path, count: int, seed: int) -> list
         faulthandler.cancel_dump_traceback_later()
         if not outcomes[-1].good:
             print(f"{kind} {number}: {outcomes[-1]}", flush=True)
+        if number % 5000 == 4999:
+            print(f"... {number + 1} files, {Counter(o.kind for o in outcomes)}", flush=True)
     return outcomes
 
 
