@@ -10,6 +10,49 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
+
+
+def shown(value: Any) -> str:
+    """Return the repr of a value for a message, with numpy's scalars as Python's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> shown((np.int64(1), np.str_("a")))
+    "(1, 'a')"
+    """
+    return repr(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if type(value) in (list, tuple, set):
+        return type(value)(map(_plain, value))
+    if type(value) is dict:
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    return value
+
+
+def check_dense(name: str, value: Any, *, owner: str) -> None:
+    """Raise if a table is a sparse matrix.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_matrix
+    >>> check_dense("X", csr_matrix((2, 3)), owner="Task")
+    Traceback (most recent call last):
+        ...
+    TypeError: The 'X' parameter of Task must be dense: networks have a weight for every column.
+    Got a sparse csr_matrix of shape (2, 3) instead. Pass X.toarray().
+    """
+    if issparse(value):
+        raise TypeError(
+            f"The '{name}' parameter of {owner} must be dense: networks have a weight for every "
+            f"column. Got a sparse {type(value).__name__} of shape {value.shape} instead. Pass "
+            f"{name}.toarray()."
+        )
 
 
 def check_in_range(
@@ -51,7 +94,7 @@ def check_in_range(
     article = "an" if kind == "int" else "a"
     message = (
         f"The '{name}' parameter of {owner} must be {article} {kind} in the range "
-        f"{opening}{lowest}, {highest}{closing}. Got {value!r} instead."
+        f"{opening}{lowest}, {highest}{closing}. Got {shown(value)} instead."
     )
     if not isinstance(value, Integral if kind == "int" else Real) or isinstance(value, bool):
         raise TypeError(message)
@@ -79,10 +122,10 @@ def check_option(name: str, value: Any, options: Iterable[Any], *, owner: str) -
         return value
     names = {str(option): option for option in options}
     near = get_close_matches(str(value), names, n=1)
-    hint = f" Did you mean {names[near[0]]!r}?" if near else ""
+    hint = f" Did you mean {shown(names[near[0]])}?" if near else ""
     raise ValueError(
-        f"The '{name}' parameter of {owner} must be one of {', '.join(map(repr, options))}. "
-        f"Got {value!r} instead.{hint}"
+        f"The '{name}' parameter of {owner} must be one of {', '.join(map(shown, options))}. "
+        f"Got {shown(value)} instead.{hint}"
     )
 
 
@@ -98,7 +141,7 @@ def check_rng(random_state: Any) -> np.random.Generator:
     except (TypeError, ValueError) as error:
         raise ValueError(
             "The 'random_state' parameter must be None, an int >= 0 or a numpy RandomState or "
-            f"Generator. Got {random_state!r} instead. Pass an int for repeatable results."
+            f"Generator. Got {shown(random_state)} instead. Pass an int for repeatable results."
         ) from error
 
 

@@ -146,6 +146,13 @@ class Baseline(StablePickle, BaseEstimator, ABC):
                 "tasks with split_tasks or Task.subset."
             )
 
+    def _check_columns(self, task: Task) -> None:
+        """Refuse a task with other columns than that of fit, which `Nothing` may lack."""
+        known = getattr(self, "task_", None)
+        if known is not None:
+            owner = f"{type(self).__name__}.predict_logits"
+            check_task(task, owner).require_columns(known.column_names, owner, "the task in fit")
+
     @abstractmethod
     def predict_logits(self, networks: Any, task: Task) -> Tensor:
         """Predict the rows of a task with edited networks.
@@ -203,6 +210,7 @@ class WeightEditor(Baseline):
         Tensor of shape (n, n_samples, n_classes)
             Logits.
         """
+        self._check_columns(task)
         return run_networks(self.transform(Population(networks)), task)
 
 
@@ -237,6 +245,7 @@ class PostProcessor(Baseline):
             Logits.
         """
         check_is_fitted(self)
+        self._check_columns(task)
         if self.needs_sensitive_at_prediction:
             self._check_groups(task)
         population = Population(networks)

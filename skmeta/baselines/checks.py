@@ -49,8 +49,15 @@ def check_task(task: Any, owner: str) -> Task:
     return task
 
 
+def check_columns(population: Population, task: Task, owner: str) -> None:
+    """Check that the networks were trained on the columns of the task, where both have names."""
+    for i, names in enumerate(population.feature_names):
+        task.require_columns(names, owner, f"network {i}")
+
+
 def check_classifiers(population: Population, task: Task, owner: str) -> None:
     """Check that the networks are classifiers of the task."""
+    check_columns(population, task, owner)
     for i, (architecture, classes) in enumerate(
         zip(population.architectures, population.classes, strict=True)
     ):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skmeta.baselines.checks import check_columns
 from skmeta.baselines.finetune import dict_of_rows, seeds_of
 from skmeta.datasets import Task
 from skmeta.population import Population, Stack, run_stack
@@ -82,6 +83,7 @@ def distill(
             "The 'original' parameter of distill must hold one network for each of 'start'. Got "
             f"{len(original)} for {len(start)} networks. Pass the networks before the edit."
         )
+    check_columns(original, task, "distill")
     if n_steps == 0:
         return start
     X, _, _ = task.tensors(start.device, start.dtype)

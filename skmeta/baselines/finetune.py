@@ -11,6 +11,7 @@ from torch import Tensor
 from skmeta._plain import as_array
 from skmeta._validation import check_in_range, check_rng
 from skmeta.baselines.base import WeightEditor, check_fit_together
+from skmeta.baselines.checks import check_columns
 from skmeta.datasets import Task
 from skmeta.population import Population, Stack, run_stack
 from skmeta.population.blocks import Block
@@ -144,6 +145,7 @@ def fine_tune(
     """
     if objective.requirement is not None and objective.requirement.needs_sensitive:
         task.require_sensitive("fine_tune")
+    check_columns(start, task, "fine_tune")
     if n_steps == 0:
         return start
     original = start if original is None else original

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from skmeta._text import printable
 from skmeta.demo.data import InputError, load_data
 from skmeta.demo.run import Settings, run_demo
 
@@ -17,7 +18,7 @@ _DESCRIPTION = """\
 Build a small zoo of classifiers, train one editor on it, and edit classifiers that it has
 never seen: other runs, and an MLPClassifier fitted by scikit-learn. Prints what the edits
 do to a measured gap on held-out rows, beside simple rivals, and writes a table, a picture
-and the edited network."""
+and the edited network, alone and behind the encoder that it needs for raw rows."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,11 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.data,
             target=arguments.target,
             sensitive=arguments.sensitive,
+            drop=arguments.drop,
             data_home=arguments.data_home,
             random_state=arguments.random_state,
         )
     except InputError as error:
-        print(f"skmeta demo: error: {error}", file=sys.stderr)
+        print(f"skmeta demo: error: {printable(error)}", file=sys.stderr)
         return 2
     run_demo(data, settings)
     return 0
@@ -72,6 +74,13 @@ def _parser() -> argparse.ArgumentParser:
         "--sensitive",
         metavar="COLUMN",
         help="the groups (default: sex for adult, marital for bank, group if embedded)",
+    )
+    add(
+        "--drop",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="a column that is no feature, such as an identifier; may be given several times",
     )
     add("--data-home", type=Path, metavar="DIR", help="where the files of adult or bank are")
     add(

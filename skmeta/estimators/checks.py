@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from skmeta._validation import check_in_range
+from skmeta._validation import check_in_range, shown
 from skmeta.datasets import Task
 from skmeta.population import Parameters
 
@@ -46,7 +46,7 @@ def check_lam_range(lam_range: Any, lam: float, owner: str) -> tuple[float, floa
     """Return the ends of a range of lam that contains the default lam."""
     message = (
         f"The 'lam_range' parameter of {owner} must be two positive numbers in ascending "
-        f"order, (low, high). Got {lam_range!r} instead."
+        f"order, (low, high). Got {shown(lam_range)} instead."
     )
     if not isinstance(lam_range, tuple | list) or len(lam_range) != 2:
         raise TypeError(message)

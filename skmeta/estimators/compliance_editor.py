@@ -13,7 +13,7 @@ from sklearn.utils.metadata_routing import UNUSED
 from torch import Tensor
 
 from skmeta._plain import StablePickle
-from skmeta._validation import check_in_range, check_option, check_rng
+from skmeta._validation import check_in_range, check_option, check_rng, shown
 from skmeta.baselines import fine_tune
 from skmeta.baselines.checks import check_classifiers, check_population, check_task
 from skmeta.datasets import Task
@@ -384,7 +384,7 @@ class ComplianceEditor(StablePickle, MeasuredEdits, TransformerMixin, BaseEstima
         """A mask alone has its lam from fit: there are no points on a front to move along."""
         if self.plan_.requirement is None:
             raise ValueError(
-                f"The {what} is for requirements on predictions. Got {value!r} for "
+                f"The {what} is for requirements on predictions. Got {shown(value)} for "
                 f"{self.plan_.mask!r}, whose lam is fixed in fit. Move along its front "
                 "by budgets: set_params(requirement__budget=...) holds for the next transform."
             )

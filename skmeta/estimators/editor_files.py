@@ -53,6 +53,7 @@ def contents(editor: Any, include_task: bool) -> tuple[dict[str, Any], dict[str,
         "n_networks": editor.n_networks_,
         "cost": tuple(None if math.isnan(cost[name]) else cost[name] for name in _COSTS),
         "feature_names": tuple(reference.outline.feature_names),
+        "named": reference.outline.column_names is not None,
         "classes": reference.outline.classes,
         "groups": reference.outline.groups,
         "counts": reference.counts.to_numpy().ravel(),
@@ -83,12 +84,13 @@ def restore(editor: Any, fitted: dict[str, Any], tensors: Mapping[str, Tensor]) 
         As from :func:`contents`, but they may hold anything.
     """
     kinds: dict[str, Any] = {"lam": float, "lam_mask": float, "lam_range": tuple}
-    kinds |= {"n_networks": int, "cost": tuple, "feature_names": tuple, "classes": np.ndarray}
+    kinds |= {"n_networks": int, "cost": tuple, "feature_names": tuple, "named": bool}
+    kinds["classes"] = np.ndarray
     kinds |= {"groups": (np.ndarray, type(None)), "counts": np.ndarray, "rows": np.ndarray}
     lam, lam_mask, lam_range, n_networks, cost, *outlined = fields_of(
         fitted, "what was learned", **kinds
     )
-    feature_names, classes, groups, counts, rows = outlined
+    feature_names, named, classes, groups, counts, rows = outlined
     plan = split_requirements(editor.requirement, editor.lam, _OWNER)
     check_in_range("lam", lam, owner=_OWNER, low=0, closed="neither")
     check_in_range("lam_mask", lam_mask, owner=_OWNER, low=0)
@@ -98,7 +100,7 @@ def restore(editor: Any, fitted: dict[str, Any], tensors: Mapping[str, Tensor]) 
     editor.n_networks_ = check_in_range("n_networks", n_networks, owner=_OWNER, low=1, kind="int")
     editor.cost_ = _cost(cost)
     editor.device_ = check_device(editor.device, _OWNER)
-    editor.reference_ = _reference(feature_names, classes, groups, counts, rows)
+    editor.reference_ = _reference(feature_names, named, classes, groups, counts, rows)
     outline = editor.reference_.outline
     editor.n_inputs_, editor.n_classes_ = outline.n_features, outline.n_classes
     n_thresholds = _n_thresholds(plan.requirement)
@@ -188,6 +190,7 @@ def _cost(seconds: tuple) -> dict[str, float]:
 
 def _reference(
     feature_names: tuple,
+    named: bool,
     classes: np.ndarray,
     groups: np.ndarray | None,
     counts: np.ndarray,
@@ -213,7 +216,7 @@ def _reference(
         np.empty((0, len(feature_names)), np.float32),
         np.empty(0, np.int64),
         None if groups is None else np.empty(0, np.int64),
-        feature_names=list(feature_names),
+        column_names=list(feature_names) if named else None,
         classes=classes,
         groups=groups,
     )
@@ -241,7 +244,7 @@ def _task(outline: Task, tensors: Mapping[str, Tensor]) -> Task | None:
         X.numpy(),
         tensors["y"].numpy(),
         None if outline.groups is None else tensors["sensitive"].numpy(),
-        feature_names=outline.feature_names,
+        column_names=outline.column_names,
         classes=np.asarray(outline.classes),
         groups=outline.groups,
     )

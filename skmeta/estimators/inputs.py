@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_X_y, validate_data
 from skorch import NeuralNet
 from torch import nn
 
+from skmeta._columns import checked_column
 from skmeta.baselines.checks import check_population
 from skmeta.population import Architecture, Layer, Population, from_rows
 from skmeta.population.blocks import Block
@@ -90,6 +91,8 @@ def _forget_rows(estimator: Any) -> None:
 
 def check_targets(estimator: Any, population: Population, y: Any, *, numeric: bool) -> np.ndarray:
     """Return one target per network."""
+    if y is not None:  # of which scikit-learn complains
+        y = checked_column("y", y, owner=f"{type(estimator).__name__}.fit")
     positions = np.arange(len(population))[:, None]
     return check_X_y(positions, y, y_numeric=numeric, estimator=type(estimator).__name__)[1]
 

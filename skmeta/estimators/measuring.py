@@ -88,7 +88,9 @@ class MeasuredEdits(ABC):
         task = check_task(task, "ComplianceEditor")
         if self.plan_.needs_sensitive:
             task.require_sensitive("ComplianceEditor")
-        known = np.asarray(self.reference_.outline.classes).tolist()
+        outline = self.reference_.outline
+        task.require_columns(outline.column_names, "ComplianceEditor", "the task of its fit")
+        known = np.asarray(outline.classes).tolist()
         if (came := np.asarray(task.classes).tolist()) != known:
             raise ValueError(
                 "ComplianceEditor measures on rows with the labels that it was fitted on, "

@@ -14,6 +14,7 @@ from torch import Tensor
 from skmeta._validation import check_in_range
 from skmeta.baselines import run_networks
 from skmeta.datasets import Task
+from skmeta.evaluation.fitted import check_columns_of_fit
 from skmeta.evaluation.intervals import bootstrap_interval, paired_interval, runs_of
 from skmeta.evaluation.measures import measure_edits
 from skmeta.population import Population
@@ -116,6 +117,7 @@ def _apply(name: str, method: Any, population: Population, task: Task) -> tuple[
     """Return what a method gives, networks or logits, and the seconds that it took."""
     if isinstance(method, Tensor):
         return method, float("nan")
+    check_columns_of_fit(method, task, "compare")
     start = time.process_time()
     if hasattr(method, "transform"):
         edited = method.transform(population)

@@ -34,6 +34,8 @@ def measuring_task(estimator: Any, task: Task | None, owner: str) -> Task:
     """Return the task to measure on: the given one, or that of the editor's ``fit``."""
     if task is None:
         task = getattr(editor_of(estimator), "task_", None)
+    else:
+        check_columns_of_fit(estimator, task, owner)
     if task is None:
         name = type(editor_of(estimator)).__name__
         raise ValueError(
@@ -41,6 +43,17 @@ def measuring_task(estimator: Any, task: Task | None, owner: str) -> Task:
             "Pass task=, in a search with sklearn.set_config(enable_metadata_routing=True)."
         )
     return check_task(task, owner)
+
+
+def check_columns_of_fit(estimator: Any, task: Any, owner: str) -> None:
+    """Refuse a task with other columns than the editor's own, where both have names."""
+    editor = editor_of(estimator)
+    known = getattr(editor, "task_", None)
+    if known is None:  # an editor from a file without rows still has their names
+        known = getattr(getattr(editor, "reference_", None), "outline", None)
+    if isinstance(known, Task):
+        whose = f"the task that {type(editor).__name__} was fitted on"
+        check_task(task, owner).require_columns(known.column_names, owner, whose)
 
 
 def requirement_of(estimator: Any) -> Any:

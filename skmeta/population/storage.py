@@ -22,7 +22,8 @@ from skmeta.files.checks import expect, fields_of, integers, refusing
 from skmeta.files.container import read_file, write_file
 from skmeta.population import _estimator_files, _filecheck, _table_files, adapters
 from skmeta.population.architecture import Architecture
-from skmeta.population.stack import Buffers, Parameters, Record, Stack
+from skmeta.population.stack import Stack
+from skmeta.population.tensors import Buffers, Parameters, Record
 
 if TYPE_CHECKING:
     from skmeta.population.population import Population
@@ -67,8 +68,21 @@ def describe(population: Population) -> tuple[dict[str, Any], dict[str, Tensor]]
         "estimators": _describe_estimators(population, np.flatnonzero(estimators), tensors),
         "architectures": [_describe_architecture(spec) for spec in specs],
         "metadata": columns,
+        "columns": _describe_names(population),
     }
     return header, tensors
+
+
+def _describe_names(population: Population) -> list[dict[str, Any]]:
+    """Return the columns that networks of our own were trained on; estimators hold theirs."""
+    groups: dict[adapters.Trained, list[int]] = {}
+    for position, source in enumerate(population._sources):
+        if isinstance(source, adapters.Trained):
+            groups.setdefault(source, []).append(position)
+    return [
+        {"names": list(source.feature_names), "positions": positions}
+        for source, positions in groups.items()
+    ]
 
 
 def _describe_stacks(
@@ -157,7 +171,9 @@ def _describe_estimators(
 # -- reading ---------------------------------------------------------------------------------
 
 
-def load(path: str | Path) -> tuple[list[Record], list[adapters.Source | None], pd.DataFrame]:
+def load(
+    path: str | Path,
+) -> tuple[list[Record], list[adapters.Source | adapters.Trained | None], pd.DataFrame]:
     """Read a file that :func:`save` wrote.
 
     Parameters
@@ -187,11 +203,11 @@ def load(path: str | Path) -> tuple[list[Record], list[adapters.Source | None], 
 
 def rebuild(
     header: Any, tensors: Mapping[str, Tensor]
-) -> tuple[list[Record], list[adapters.Source | None], pd.DataFrame]:
+) -> tuple[list[Record], list[adapters.Source | adapters.Trained | None], pd.DataFrame]:
     """Return what :func:`load` does, of what :func:`describe` returned or anybody claims."""
     kind = header.get("format") if isinstance(header, dict) else None
     expect(kind == FORMAT, _FORMATS.get(str(kind), "its format is unknown"))
-    _, version, n, stacks, estimators, specs, columns = fields_of(
+    _, version, n, stacks, estimators, specs, columns, names = fields_of(
         header,
         "the header",
         format=str,
@@ -201,6 +217,7 @@ def rebuild(
         estimators=list,
         architectures=list,
         metadata=list,
+        columns=list,
     )
     expect(version == VERSION, f"its version is {version}, this skmeta reads {VERSION}")
     architectures = [_filecheck.architecture(spec) for spec in specs]
@@ -220,8 +237,21 @@ def rebuild(
             next(groups), _read_estimators(tensors, index, group), strict=True
         ):
             records[position], sources[position] = adapters.take_apart(estimator, position)
+    _name_columns(names, records, sources)
     table = {i: tensors[f"metadata.{i}"] for i in _table_files.expected(columns)}
     return records, sources, _table_files.rebuild(columns, table, n)
+
+
+def _name_columns(groups: list, records: list[Record], sources: list[Any]) -> None:
+    """Give networks of our own the columns that they were trained on."""
+    for group in groups:
+        names, positions = fields_of(group, "a group of columns", names=list, positions=list)
+        expect(all(isinstance(name, str) for name in names), "names of columns are no strings")
+        for position in integers(positions, "positions", low=0, high=len(sources)):
+            good = sources[position] is None
+            good = good and records[position].architecture.n_inputs == len(names)
+            expect(good, "the names of columns do not fit the weights")
+            sources[position] = adapters.trained_on(*names)
 
 
 def _check_positions(stacks: list, estimators: list, n: int, n_specs: int) -> list[list[int]]:

@@ -143,7 +143,7 @@ def make_zoo(
         for number, part in finished:
             parts[number] = part
             bar.update(len(groups[number]))
-    return _assemble([parts[number] for number in range(len(groups))])
+    return _assemble([parts[number] for number in range(len(groups))], task)
 
 
 def _sample_runs(space: SearchSpace, task: Task, n_networks: int, random_state: Any) -> list[Run]:
@@ -260,11 +260,14 @@ def _metadata(
     return frame
 
 
-def _assemble(parts: Iterable[Population]) -> Population:
-    """Join the groups, ordered by run and epoch."""
+def _assemble(parts: Iterable[Population], task: Task) -> Population:
+    """Join the groups, ordered by run and epoch, as networks that know their columns."""
     joined = Population.concatenate(list(parts))
     order = joined.metadata.sort_values(["run", "epoch"]).index
-    return joined[order.to_numpy()]
+    zoo = joined[order.to_numpy()]
+    return Population.from_blocks(
+        zoo.blocks, metadata=zoo.metadata, feature_names=task.column_names
+    )
 
 
 class _Cache:

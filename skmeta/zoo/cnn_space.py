@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skmeta._validation import check_in_range, check_option
+from skmeta._validation import check_in_range, check_option, shown
 from skmeta.population import ACTIVATIONS, INITIALIZATIONS, Architecture
 from skmeta.training import RULES
 from skmeta.zoo.search_space import Run, log_uniform
@@ -112,7 +112,7 @@ class CNNSearchSpace:
         if not isinstance(values, tuple | list) or not values:
             raise ValueError(
                 f"The '{name}' of CNNSearchSpace must be a tuple of one or more values. Got "
-                f"{values!r}."
+                f"{shown(values)}."
             )
 
     def _check_bounds(self, name: str) -> None:
@@ -121,14 +121,26 @@ class CNNSearchSpace:
         if not (pair and 0 < bounds[0] <= bounds[1] < np.inf):
             raise ValueError(
                 f"The '{name}' of CNNSearchSpace must be two positive numbers in ascending "
-                f"order, (low, high). Got {bounds!r}."
+                f"order, (low, high). Got {shown(bounds)}."
             )
 
     def sample(self, n_inputs: int, n_outputs: int, rng: np.random.Generator) -> Run:
-        """Draw one run for a task with the given numbers of pixels and classes.
+        """Draw one run.
 
-        The images of the task must have the search space's ``input_shape``; ``make_zoo``
-        checks that ``n_inputs`` agrees with it.
+        Parameters
+        ----------
+        n_inputs : int
+            Number of pixels of the task, channels included; ``make_zoo`` checks that it
+            agrees with ``input_shape``.
+        n_outputs : int
+            Number of its classes.
+        rng : numpy.random.Generator
+            Draws it.
+
+        Returns
+        -------
+        Run
+            An architecture and its hyper-parameters.
         """
         architecture = Architecture.cnn(
             self.input_shape,

@@ -9,8 +9,10 @@ import pandas as pd
 import torch
 
 from skmeta._validation import check_option
+from skmeta.baselines.checks import check_columns
 from skmeta.datasets import Task
-from skmeta.evaluation.displays._drawing import COLORS, axes_or_new, tidy
+from skmeta.evaluation.displays._drawing import COLORS, axes_or_new, literal, tidy
+from skmeta.evaluation.fitted import check_columns_of_fit
 from skmeta.population import Population
 
 
@@ -63,7 +65,8 @@ class EditDisplay:
         original, edited : Population or sequence of networks
             The same networks in the same order.
         task : Task, optional
-            Names the inputs; without it they are x0, x1, ...
+            Names the inputs; without it they have the names that the networks know,
+            or are x0, x1, ...
         ax : matplotlib Axes, optional
             Draw here; the default is a new figure.
 
@@ -100,7 +103,8 @@ class EditDisplay:
         networks : Population or sequence of networks
             Networks to edit.
         task : Task, optional
-            Names the inputs; without it they are x0, x1, ...
+            Names the inputs; without it they have the names that the networks know,
+            or are x0, x1, ...
         ax : matplotlib Axes, optional
             Draw here; the default is a new figure.
 
@@ -110,6 +114,8 @@ class EditDisplay:
             Drawn.
         """
         population = Population(networks)
+        if task is not None:
+            check_columns_of_fit(estimator, task, "EditDisplay")
         return cls.from_networks(population, estimator.transform(population), task, ax=ax)
 
     def plot(self, ax: Any = None, *, kind: str = "auto") -> EditDisplay:
@@ -169,7 +175,7 @@ class EditDisplay:
         y = np.arange(len(shares))
         ax.barh(y, shares["before"], height=0.72, color="#e6e6e6", label="before")
         ax.barh(y, shares["after"], height=0.72, color=COLORS[0], label="after the edit")
-        ax.set_yticks(y, shares["input"], fontsize=8)
+        ax.set_yticks(y, map(literal, shares["input"]), fontsize=8)
         ax.invert_yaxis()
         ax.set(xlabel="share of the networks that use the input", xlim=(0, 1))
         ax.set_ylim(len(shares) - 0.4, -0.6)
@@ -204,7 +210,12 @@ def _uses_of_inputs(before: Population, after: Population, task: Task | None) ->
             f"networks with {sorted(sizes)} inputs"
             + (f" and {task.n_features} features." if task is not None else ".")
         )
-    names = [f"x{i}" for i in range(n_inputs)] if task is None else task.feature_names
+    if task is not None:
+        check_columns(before, task, "EditDisplay")
+        names = task.feature_names
+    else:
+        unknown = [f"x{i}" for i in range(n_inputs)]
+        names = next((known for known in before.feature_names if known is not None), unknown)
     shares = {"before": _share_in_use(before), "after": _share_in_use(after)}
     return pd.DataFrame({"input": names, **shares})
 

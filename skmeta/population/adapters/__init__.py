@@ -20,19 +20,23 @@ from torch import nn
 import skmeta.population.adapters.sklearn_mlp as sklearn_mlp
 import skmeta.population.adapters.skorch_net as skorch_net
 import skmeta.population.adapters.torch_modules as torch_modules
+from skmeta._validation import shown
 from skmeta.population.adapters._common import UnsupportedNetworkError
 from skmeta.population.adapters._hollow import Known
-from skmeta.population.adapters.keeping import Source
+from skmeta.population.adapters.keeping import Source, Trained, trained_on
 from skmeta.population.modules import to_module
-from skmeta.population.stack import Record
+from skmeta.population.tensors import Record
 
 __all__ = [
     "Source",
+    "Trained",
     "UnsupportedNetworkError",
     "as_network_list",
     "check_input_shape",
     "classes_of",
+    "feature_names_of",
     "take_apart",
+    "trained_on",
     "write",
 ]
 
@@ -51,6 +55,11 @@ def as_network_list(networks: Any) -> list[Any]:
     ----------
     networks : list, tuple, 1-D object array or Series
         The networks.
+
+    Returns
+    -------
+    list
+        The same objects.
     """
     # An nn.Sequential can be iterated over, but its items are layers.
     if _is_network(networks):
@@ -76,7 +85,23 @@ def as_network_list(networks: Any) -> list[Any]:
 
 
 def check_input_shape(input_shape: Any) -> tuple[int, int, int] | None:
-    """Return the shape of images as a tuple of ints, None if none is given."""
+    """Return the shape of images as a tuple of ints, None if none is given.
+
+    Parameters
+    ----------
+    input_shape : (int, int, int), optional
+        Channels, height and width, each at least 1.
+
+    Returns
+    -------
+    tuple of int or None
+        The same numbers.
+
+    Raises
+    ------
+    ValueError
+        If they are not three positive ints.
+    """
     if input_shape is None:
         return None
     values = input_shape if isinstance(input_shape, tuple | list | np.ndarray) else ()
@@ -84,7 +109,7 @@ def check_input_shape(input_shape: Any) -> tuple[int, int, int] | None:
     if not good:
         raise ValueError(
             "The 'input_shape' of a Population must be three positive ints: (channels, height, "
-            f"width). Got {input_shape!r}."
+            f"width). Got {shown(input_shape)}."
         )
     channels, height, width = map(int, values)
     return channels, height, width
@@ -119,6 +144,15 @@ def take_apart(
         The network as an architecture and tensors.
     source : Source or None
         None if the record alone gives the network back.
+
+    Raises
+    ------
+    UnsupportedNetworkError
+        If no adapter computes what the network computes.
+    NotFittedError
+        If it has no weights yet.
+    ValueError
+        If weights are NaN or infinite in float32.
     """
     name = f"Network {position} ({type(network).__name__})"
     try:
@@ -151,7 +185,7 @@ def _adapter(network: Any) -> Any:
     raise UnsupportedNetworkError(f"{hint}{SUPPORTED}")
 
 
-def write(source: Source | None, old: Record, new: Record) -> Any:
+def write(source: Source | Trained | None, old: Record, new: Record) -> Any:
     """Return a network of the source's kind whose weights are those of ``new``.
 
     Parameters
@@ -161,10 +195,32 @@ def write(source: Source | None, old: Record, new: Record) -> Any:
     old, new : Record
         Weights as they were read and as they are now. A copy of the source is
         changed by their difference in its own dtype: no difference, no changed bit.
+
+    Returns
+    -------
+    network
+        Of the source's kind.
     """
     return to_module(new) if source is None else source.network(old, new)
 
 
-def classes_of(source: Source | None) -> np.ndarray | None:
-    """Return the class labels of a source in the order of its outputs, None if unknown."""
+def classes_of(source: Source | Trained | None) -> np.ndarray | None:
+    """Return the class labels of a source in the order of its outputs.
+
+    Parameters
+    ----------
+    source : Source or None
+        What a network was read from.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,) or None
+        None if unknown.
+    """
     return None if source is None else source.skeleton.classes
+
+
+def feature_names_of(source: Source | Trained | None) -> list[str] | None:
+    """Return the names of the columns that a source was trained on, None if unknown."""
+    names = None if source is None else source.skeleton.feature_names
+    return None if names is None else list(names)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from skmeta.population.stack import Record
+from skmeta.population.tensors import Record
 
 
 class UnsupportedNetworkError(TypeError):

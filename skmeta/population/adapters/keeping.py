@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skmeta._plain import from_plain, to_plain
-from skmeta.population.stack import Record
+from skmeta.population.modules import to_module
+from skmeta.population.tensors import Record
 
 Weights = dict[str, Tensor]
 """The numbers of one network by their own names, in their own dtype and place."""
@@ -34,6 +36,11 @@ class Skeleton(ABC):
     @abstractmethod
     def classes(self) -> np.ndarray | None:
         """Class labels in the order of the outputs; None where they are unknown."""
+
+    @property
+    def feature_names(self) -> list[str] | None:
+        """Names of the columns that it was trained on; None where they are unknown."""
+        return None
 
     @abstractmethod
     def record(self, weights: Weights) -> Record:
@@ -73,7 +80,22 @@ class Source:
 
     @classmethod
     def of(cls, skeleton: Skeleton, weights: Weights, record: Record) -> Source:
-        """Keep of the weights what the record does not hold."""
+        """Keep of the weights what the record does not hold.
+
+        Parameters
+        ----------
+        skeleton : Skeleton
+            The network without its weights.
+        weights : dict of str to Tensor
+            Its weights, in its own types.
+        record : Record
+            The same weights in float32.
+
+        Returns
+        -------
+        Source
+            What gives the network back, together with the record.
+        """
         implied = _implied(skeleton, record)
         return cls(
             skeleton,
@@ -91,6 +113,11 @@ class Source:
         ----------
         old, new : Record
             The network as it was read and as it is now; one object says that nothing changed.
+
+        Returns
+        -------
+        network
+            Of the kind that came in; it owns its weights.
         """
         own = {name: value.clone() for name, value in self.own.items()}
         weights = {**_implied(self.skeleton, old), **own}
@@ -109,6 +136,39 @@ class Source:
         own = {name: from_plain(value) for name, value in state["own"].items()}
         for name, value in {**state, "own": own}.items():
             object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The source of a network that was trained here: its record is all of it, but for names.
+
+    Attributes
+    ----------
+    feature_names : tuple of str
+        The columns that it was trained on.
+    """
+
+    feature_names: tuple[str, ...]
+    kind = nn.Module
+    classes = None
+
+    @property
+    def skeleton(self) -> Trained:
+        """Itself: there is nothing else to know."""
+        return self
+
+    def network(self, old: Record, new: Record) -> nn.Module:
+        """Return a module with the weights of ``new``."""
+        return to_module(new)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return trained_on, self.feature_names
+
+
+@lru_cache
+def trained_on(*feature_names: str) -> Trained:
+    """Return the one source for these columns: of equal ones pickle would write each."""
+    return Trained(feature_names)
 
 
 def _implied(skeleton: Skeleton, record: Record) -> Weights:

@@ -18,7 +18,7 @@ from skmeta.population.adapters._common import (
 )
 from skmeta.population.adapters.keeping import Skeleton, Weights
 from skmeta.population.architecture import Architecture, Layer
-from skmeta.population.stack import Record
+from skmeta.population.tensors import Record
 
 ACTIVATION_NAMES = {"identity": "identity", "relu": "relu", "tanh": "tanh", "logistic": "sigmoid"}
 
@@ -67,6 +67,12 @@ class MLPSkeleton(Skeleton):
     def classes(self) -> np.ndarray | None:
         """The class labels of a classifier, None for a regressor."""
         return getattr(self.bare, "classes_", None)
+
+    @property
+    def feature_names(self) -> list[str] | None:
+        """The columns of the frame in ``fit``, None if it was none."""
+        names = getattr(self.bare, "feature_names_in_", None)
+        return None if names is None else names.tolist()
 
     def blank(self) -> Weights:
         """Return zeros of the shapes and dtypes of the weights."""
