@@ -174,7 +174,7 @@ def _load_and_use(path: Path, samples: Samples) -> str:
         thing = skmeta.load(path)
     except FileError as error:
         cause = error.__cause__
-        if isinstance(cause, MemoryError) or "alloc" in str(cause):
+        if isinstance(cause, MemoryError) or "allocate memory" in str(cause):
             return f"memory: {cause}"[:200]
         return f"raw text: {error}"[:300] if _RAW.search(str(error)) else "refused"
     except Exception as error:

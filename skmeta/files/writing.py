@@ -89,8 +89,11 @@ def _place(path: Path, what: str) -> Path:
 
 
 def _host() -> str:
-    """Name of this machine without what ends a field of a name."""
-    return "".join(c for c in socket.gethostname() if c.isalnum())[:40] or "here"
+    """Name the space that process numbers belong to: this machine, or this container of it."""
+    space = ""
+    with contextlib.suppress(OSError):  # where there is no such thing
+        space = str(os.stat("/proc/self/ns/pid").st_ino)
+    return "".join(c for c in socket.gethostname() if c.isalnum())[:40] + space
 
 
 def _sweep(folder: Path) -> None:

@@ -4,7 +4,6 @@ import gzip
 import io
 import os
 import pickle
-import socket
 import stat
 import struct
 import subprocess
@@ -236,7 +235,9 @@ def test_a_full_disk_is_named_and_the_old_file_stays(population, tmp_path, monke
 
 
 def test_what_killed_writers_leave_is_swept(population, tmp_path):
-    host = "".join(c for c in socket.gethostname() if c.isalnum())[:40] or "here"
+    from skmeta.files.writing import _host
+
+    host = _host()
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     alive = os.getppid()
