@@ -159,6 +159,17 @@ def check_generator(random_state: Any) -> torch.Generator:
     return torch.Generator().manual_seed(int(seed))
 
 
+def check_device(device: Any, owner: str) -> torch.device:
+    """Return the device if tensors can live there."""
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(
+            f"The 'device' parameter of {owner} must be a torch device of this machine, for "
+            f"instance 'cpu'. Got {device!r} instead."
+        ) from error
+
+
 def may_be_codes(classes: Iterable[Any]) -> bool:
     """Whether numbers can be codes of these classes: not if they may be labels nobody knows.
 

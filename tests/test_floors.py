@@ -20,7 +20,7 @@ FLOORS = [  # from the ground up
     "evaluation",
     "estimators",
 ]
-GROUND = {"_columns", "_plain", "_text", "_validation", "__version__"}  # below every floor
+GROUND = {"_columns", "_plain", "_random", "_text", "_validation", "__version__"}  # below all
 ROOF = {"", "__init__", "__main__", "demo"}  # above every floor; "" is the package itself
 MAX_LINES = 400
 

@@ -104,6 +104,7 @@ class PermutationSelection(MaskEditor):
         self._orders = [torch.randperm(n_rows, generator=generator) for _ in range(self.n_repeats)]
         if self.shared:
             population = check_fit_together(networks, task, owner)
+            population = population.to(dtype=torch.float64)
             parts = [self._importances(stack) for _, stack in population.depth_blocks()]
             self.importances_ = torch.cat(parts).mean(0).double().cpu().numpy()
 

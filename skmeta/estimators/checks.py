@@ -18,17 +18,6 @@ MIN_CELL_ROWS = 50
 """Of fewer rows a rate can have a standard error above .07."""
 
 
-def check_device(device: Any, owner: str) -> torch.device:
-    """Return the device if tensors can live there."""
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError, TypeError) as error:
-        raise ValueError(
-            f"The 'device' parameter of {owner} must be a torch device of this machine, for "
-            f"instance 'cpu'. Got {device!r} instead."
-        ) from error
-
-
 def check_training_params(estimator: Any) -> None:
     """Check the parameters that all estimators with a metanetwork have."""
     owner = type(estimator).__name__

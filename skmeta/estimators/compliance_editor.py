@@ -13,12 +13,11 @@ from sklearn.utils.metadata_routing import UNUSED
 from torch import Tensor
 
 from skmeta._plain import StablePickle
-from skmeta._validation import check_in_range, check_option, check_rng, shown
+from skmeta._validation import check_device, check_in_range, check_option, check_rng, shown
 from skmeta.baselines import fine_tune
 from skmeta.baselines.checks import check_classifiers, check_population, check_task
 from skmeta.datasets import Task
 from skmeta.estimators.checks import (
-    check_device,
     check_finite_training,
     check_lam_range,
     check_training_params,
@@ -38,6 +37,7 @@ from skmeta.population import Population
 from skmeta.population.running import check_no_images
 from skmeta.requirements import Objective, split_requirements
 from skmeta.training import keep_freed_memory
+from skmeta.zoo.checks import warn_of_few_networks
 
 # A continuation wants smaller steps than fine-tuning from the original.
 _REFINE_LR = 3e-3
@@ -234,6 +234,7 @@ class ComplianceEditor(StablePickle, MeasuredEdits, TransformerMixin, BaseEstima
         keep_freed_memory()
         self.net_ = self.metanet_ = None
         if mask is None or mask.compensate:
+            warn_of_few_networks(population, owner)
             self.net_, self.metanet_ = train_metanet(self, population, seeds[1:])
             check_finite_training(self.metanet_)
         self.cost_ = measure_cost(

@@ -18,19 +18,18 @@ from skorch import NeuralNet, NeuralNetBinaryClassifier
 
 from skmeta._columns import checked_column
 from skmeta._plain import StablePickle
+from skmeta._random import local_draws
 from skmeta._validation import check_in_range, check_rng
 from skmeta.datasets import Task
 from skmeta.estimators.checks import check_lam_range
 from skmeta.estimators.classifier_rows import dense, rows_for, split, warn_of_no_edit
 from skmeta.estimators.compliance_editor import ComplianceEditor
-from skmeta.estimators.fitting import seeded
 from skmeta.estimators.guard import check_guard
 from skmeta.population import Population, UnsupportedNetworkError
 from skmeta.requirements import split_requirements
 from skmeta.requirements.resolve import Plan
 from skmeta.zoo import make_zoo
 
-_MAX_CHECKPOINTS = 3
 _FLOATS = [np.float64, np.float32]
 
 
@@ -246,7 +245,7 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
             y = np.searchsorted(self.classes_, y)
         if isinstance(estimator, NeuralNetBinaryClassifier):
             y = y.astype(np.float32)  # what its loss computes with
-        with seeded(seed):  # skorch draws from torch's global generator
+        with local_draws(seed):  # skorch draws from torch's global generator
             return estimator.fit(rows_for(estimator, X), y)
 
     def _task(self, X: NDArray, y: NDArray, sensitive_features: Any) -> Task:
@@ -266,7 +265,6 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
             self.n_networks,
             like=self.estimator_,
             epochs=self.zoo_epochs,
-            n_checkpoints=min(_MAX_CHECKPOINTS, self.zoo_epochs),
             n_jobs=self.n_jobs,
             progress=bool(self.verbose),
             random_state=seeds[0],
@@ -355,7 +353,8 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = dense(validate_data(self, X, accept_sparse="csr", dtype=_FLOATS, reset=False))
-        return self.edited_estimator_.predict_proba(rows_for(self.edited_estimator_, X))
+        with local_draws(0):  # skorch's data loader draws a seed that it does not use
+            return self.edited_estimator_.predict_proba(rows_for(self.edited_estimator_, X))
 
     def predict(self, X: Any) -> NDArray:
         """Return the most probable label of each row.

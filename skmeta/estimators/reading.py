@@ -13,9 +13,10 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
+from skmeta._random import local_draws
 from skmeta._validation import check_option
 from skmeta.estimators.checks import check_finite_training
-from skmeta.estimators.fitting import build_net, seeded
+from skmeta.estimators.fitting import build_net
 from skmeta.estimators.inputs import depth_chunks
 from skmeta.estimators.training_module import OnPositions
 from skmeta.metanets import READERS, Quasi
@@ -40,7 +41,7 @@ def build_reader(
         kinds = {template(a): row for row, a in enumerate(stack.architectures)}
         some = np.linspace(0, len(stack) - 1, _CALIBRATION_NETWORKS).astype(int)
         stacks.append(stack.select(sorted({*kinds.values(), *some.tolist()})))
-    with seeded(seed):
+    with local_draws(seed):
         metanet = READERS[estimator.metanet](
             stacks,
             n_outputs,
@@ -172,8 +173,7 @@ def train_reader(
     module = Reading(metanet, population, estimator.augment, seeds[1])
     callbacks = [] if estimator.augment == "none" else [("refresh", Refresh())]
     net = build_net(estimator, module, seed=seeds[2], criterion=criterion, callbacks=callbacks)
-    with seeded(seeds[2]):  # dropout of the metanetwork
-        net.fit(np.arange(len(population)), targets)
+    net.fit(np.arange(len(population)), targets)
     module.forget()
     check_finite_training(metanet)
     return net, metanet.eval()

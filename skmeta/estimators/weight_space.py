@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from skmeta._plain import StablePickle
-from skmeta._validation import check_option, check_rng
-from skmeta.estimators.checks import check_device, check_finite_outputs, check_training_params
+from skmeta._validation import check_device, check_option, check_rng
+from skmeta.estimators.checks import check_finite_outputs, check_training_params
 from skmeta.estimators.estimator_files import load_weights, write_estimator
 from skmeta.estimators.inputs import check_targets, read_networks
 from skmeta.estimators.reading import (

@@ -15,6 +15,7 @@ from skmeta._validation import check_in_range
 from skmeta.gradients import Recording, saliency
 from skmeta.population import Parameters, Stack
 from skmeta.requirements.elimination import backward_elimination
+from skmeta.requirements.rounding import settled
 
 Masks = tuple[Tensor, ...]
 """Zeros and ones per layer that broadcast against the weights ``(n, out, in)``."""
@@ -79,7 +80,7 @@ class MaskRequirement(BaseEstimator, ABC):
         Parameters
         ----------
         stack : Stack
-            Original networks.
+            Original networks, as float64: scores decide, and rounding must not.
         X : Tensor of shape (n_samples, n_inputs)
             Rows to look at.
         weights : Tensor of shape (n_samples,)
@@ -257,7 +258,8 @@ def keep_largest(scores: Sequence[Tensor], candidates: Masks, n_kept: Tensor) ->
     Parameters
     ----------
     scores : sequence of Tensor of the shapes of ``candidates``
-        Not nan. Of equal scores the first stays.
+        Not nan. Of equal scores the first stays; equal are all that rounding may tell apart,
+        see :func:`~skmeta.requirements.rounding.settled`.
     candidates : Masks
         Ones at what can be kept.
     n_kept : Tensor of int of shape (n,)
@@ -279,7 +281,7 @@ def keep_largest(scores: Sequence[Tensor], candidates: Masks, n_kept: Tensor) ->
     wide = [c.expand_as(s) for c, s in zip(candidates, scores, strict=True)]
     flat = torch.cat([s.flatten(1) for s in scores], 1)
     present = torch.cat([c.flatten(1) for c in wide], 1) > 0
-    flat = flat.masked_fill(~present, -torch.inf)
+    flat = settled(flat.masked_fill(~present, 0.0)).masked_fill(~present, -torch.inf)
     order = flat.argsort(dim=1, descending=True, stable=True)
     rank = torch.empty_like(order).scatter_(
         1, order, torch.arange(flat.shape[1], device=flat.device).expand_as(order)
