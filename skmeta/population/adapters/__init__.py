@@ -6,7 +6,8 @@ applies an edit as a difference to a deep copy of the source.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,13 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
+import skmeta.population.adapters.checking as checking
 import skmeta.population.adapters.sklearn_mlp as sklearn_mlp
+import skmeta.population.adapters.sklearn_pipeline as sklearn_pipeline
 import skmeta.population.adapters.skorch_net as skorch_net
 import skmeta.population.adapters.torch_modules as torch_modules
 from skmeta.population.adapters._common import UnsupportedNetworkError
+from skmeta.population.blocks import blocks_from_records
 from skmeta.population.modules import to_module
 from skmeta.population.stack import Record
 
@@ -28,16 +32,29 @@ __all__ = [
     "as_network_list",
     "check_input_shape",
     "classes_of",
+    "feature_names_of",
     "read",
+    "read_all",
     "write",
 ]
 
-_ADAPTERS = (sklearn_mlp, torch_modules, skorch_net)
+_ADAPTERS = (sklearn_mlp, sklearn_pipeline, torch_modules, skorch_net)
 
 SUPPORTED = (
-    "Supported are fitted MLPClassifier and MLPRegressor, torch.nn.Module and initialized "
-    "skorch nets."
+    "Supported are fitted MLPClassifier and MLPRegressor, also behind scalers in a Pipeline, "
+    "torch.nn.Module and initialized skorch nets."
 )
+
+_WAYS_OUT = {
+    "best_estimator_": "pass its best_estimator_. ",
+    "calibrated_classifiers_": "calibration is no part of a network; pass what it was fitted on. ",
+    "best_threshold_": "pass its estimator_, and apply the threshold to the probabilities. ",
+    "estimators_": "pass its estimators_, each a network. ",
+    "estimator_": "pass its estimator_. ",
+    "param_grid": "fit it, and pass its best_estimator_. ",
+    "param_distributions": "fit it, and pass its best_estimator_. ",
+}
+"""What estimators around networks are known by, and what to pass in their place."""
 
 
 def as_network_list(networks: Any) -> list[Any]:
@@ -97,40 +114,76 @@ def read(
 
     Parameters
     ----------
-    network : MLPClassifier, MLPRegressor, torch.nn.Module or skorch NeuralNet
+    network : MLPClassifier, MLPRegressor, Pipeline, torch.nn.Module or skorch NeuralNet
         A trained network; it is not changed.
     position : int, default=0
         Where the network stands in its list, for error messages.
     input_shape : (int, int, int), optional
         Channels, height and width of the images that a convolutional module takes.
     """
-    name = f"Network {position} ({type(network).__name__})"
+    return read_all([network], input_shape, start=position)[0]
+
+
+def read_all(
+    networks: Sequence[Any], input_shape: tuple[int, int, int] | None = None, *, start: int = 0
+) -> list[Record]:
+    """Return networks as architectures and float32 tensors.
+
+    Each is asked for its outputs on a few random rows; they must be those of the record.
+
+    Parameters
+    ----------
+    networks : sequence
+        Trained networks; they are not changed.
+    input_shape : (int, int, int), optional
+        Channels, height and width of the images that convolutional modules take.
+    start : int, default=0
+        Where the first network stands, for error messages.
+    """
+    records, said = [], []
+    for position, network in enumerate(networks, start):
+        with _naming(network, position):
+            adapter = _adapter(network)
+            sklearn = adapter in (sklearn_mlp, sklearn_pipeline)
+            reading = adapter.read(network, **{} if sklearn else {"input_shape": input_shape})
+            said.append(checking.Said(reading))
+        records.append(reading.record)
+    blocks = blocks_from_records(records)
+    for index, where in checking.not_finite(blocks).items():
+        raise ValueError(
+            f"{_name(networks[index], index + start)} has NaN or infinite numbers (as float32) in "
+            f"{where}. Leave this network out."
+        )
+    for index, difference in checking.differences(blocks, said).items():
+        with _naming(networks[index], index + start):
+            raise UnsupportedNetworkError(difference)
+    return records
+
+
+@contextmanager
+def _naming(network: Any, position: int) -> Iterator[None]:
+    """Say in an error which network it is about."""
+    name = _name(network, position)
     try:
-        adapter = _adapter(network)
-        images = {} if adapter is sklearn_mlp else {"input_shape": input_shape}
-        record = adapter.read(network, **images)
+        yield
     except UnsupportedNetworkError as error:
         raise UnsupportedNetworkError(f"{name} is not supported: {error}") from error
     except NotFittedError as error:
         raise NotFittedError(f"{name} cannot be read: {error}") from error
     except ValueError as error:
         raise ValueError(f"{name} cannot be read: {error}") from error
-    for field, tensors in record.tensors.items():
-        for index, tensor in enumerate(tensors, start=1):
-            if not torch.isfinite(tensor).all():
-                raise ValueError(
-                    f"{name} has NaN or infinite numbers (as float32) in the {field} of layer "
-                    f"{index}. Leave this network out."
-                )
-    return record
+
+
+def _name(network: Any, position: int) -> str:
+    return f"Network {position} ({type(network).__name__})"
 
 
 def _adapter(network: Any) -> Any:
     for adapter in _ADAPTERS:
         if adapter.handles(network):
             return adapter
-    hint = "pass its last step. " if hasattr(network, "steps") else ""
-    raise UnsupportedNetworkError(f"{hint}{SUPPORTED}")
+    hints = (hint for name, hint in _WAYS_OUT.items() if hasattr(network, name))
+    raise UnsupportedNetworkError(f"{next(hints, '')}{SUPPORTED}")
 
 
 def write(source: Any, old: Record, new: Record) -> Any:
@@ -150,3 +203,8 @@ def write(source: Any, old: Record, new: Record) -> Any:
 def classes_of(source: Any) -> np.ndarray | None:
     """Return the class labels of a source in the order of its outputs, None if unknown."""
     return None if source is None else _adapter(source).classes_of(source)
+
+
+def feature_names_of(source: Any) -> list[str] | None:
+    """Return the names of the inputs that a source was fitted on, None if it saw none."""
+    return None if source is None else _adapter(source).feature_names_of(source)

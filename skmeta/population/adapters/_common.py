@@ -1,8 +1,10 @@
-"""What all adapters share: the error, deltas, and one logistic unit as two logits."""
+"""What all adapters share: the error, what they read, deltas, scaled inputs, logistic units."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,9 +16,136 @@ class UnsupportedNetworkError(TypeError):
     """A network that an :class:`~skmeta.population.Architecture` cannot describe."""
 
 
-def read_tensor(values: Tensor) -> Tensor:
-    """Return a float32 copy on the CPU, detached from the source."""
-    return values.detach().to("cpu", torch.float32).clone()
+@dataclass(frozen=True, eq=False)
+class InputScaling:
+    """What a network does to its inputs before its first layer: ``x * factor + offset``.
+
+    Both are float64, a number or one number per input. Folded into the first layer, the
+    network takes the inputs as they came; an edit is unfolded on its way back.
+    """
+
+    factor: Tensor
+    offset: Tensor
+
+    def then(self, other: InputScaling) -> InputScaling:
+        """Return this scaling followed by another."""
+        return InputScaling(self.factor * other.factor, self.offset * other.factor + other.offset)
+
+    def expanded(self, n_inputs: int, *, bias: bool) -> InputScaling:
+        """Return the scaling with a number per input; refuse what cannot be folded."""
+        try:
+            factor, offset = (t.expand(n_inputs) for t in (self.factor, self.offset))
+        except RuntimeError as error:
+            raise UnsupportedNetworkError(
+                f"the scaling of its inputs does not fit {n_inputs} inputs: {error}."
+            ) from error
+        if not (factor.isfinite() & offset.isfinite() & (factor != 0)).all():
+            raise UnsupportedNetworkError(
+                "the scaling of its inputs has a factor of zero, or a number that is not finite."
+            )
+        if not bias and offset.any():
+            raise UnsupportedNetworkError(
+                "it shifts its inputs, and its first layer has no bias to hold that. Give it one."
+            )
+        return InputScaling(factor, offset)
+
+    def fold(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Return weight and bias of a first layer that takes the inputs unscaled."""
+        weight, bias = weight.double(), bias.double()
+        return weight * self.factor, bias + weight @ self.offset
+
+    def unfold(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Return weight and bias of the first layer behind the scaling."""
+        weight = weight.double() / self.factor
+        return weight, bias.double() - weight @ self.offset
+
+
+class Answer(NamedTuple):
+    """A way to ask a network what it computes, by which an adapter checks itself.
+
+    Attributes
+    ----------
+    name : str
+        The method that is asked.
+    ask : callable
+        From float64 rows ``(n_samples, n_inputs)`` to what the network says.
+    link : callable
+        From the outputs of the record to what the network must say.
+    rounding : float
+        Relative error of the network's own arithmetic that is no difference.
+    cause : str
+        What else than the layers may change its values.
+    """
+
+    name: str
+    ask: Callable[[Tensor], Any]
+    link: Callable[[Tensor], Tensor]
+    cause: str
+    rounding: float = 1e-5
+
+
+def same(values: Tensor) -> Tensor:
+    """Return the outputs: the link of a network that says them."""
+    return values
+
+
+class Reading(NamedTuple):
+    """A network as an adapter read it, not yet compared with what the network says.
+
+    Attributes
+    ----------
+    record : Record
+        Architecture and weights.
+    answers : tuple of Answer
+        What the network says of itself.
+    scaling : InputScaling or None
+        What the first layer holds of the network's own preprocessing.
+    inputs : callable
+        From float64 rows to what the network takes.
+    """
+
+    record: Record
+    answers: tuple[Answer, ...]
+    scaling: InputScaling | None = None
+    inputs: Callable[[Tensor], Tensor] = same
+
+
+def probabilities(outputs: Tensor) -> Tensor:
+    """Return class probabilities: the link of a network that says these."""
+    return outputs.softmax(-1)
+
+
+def decisions(outputs: Tensor) -> Tensor:
+    """Return the codes of the likeliest classes: the link of a network that says these."""
+    return outputs.argmax(-1, keepdim=True)
+
+
+def check_not_replaced(network: Any, names: Sequence[str]) -> None:
+    """Refuse a network with a method of its own in place of that of its class.
+
+    A method that is bound to the network goes along when it is copied; a function may hold
+    on to the network itself, and an edited copy would go on computing what it did.
+    """
+    for name in names:
+        method = vars(network).get(name)
+        if method is not None and getattr(method, "__self__", None) is not network:
+            raise UnsupportedNetworkError(
+                f"the {name} of its {type(network).__name__} was replaced by a function. Take it "
+                f"away (del network.{name}), or write a class with that {name}."
+            )
+
+
+def overrides(network: Any, base: type, *names: str) -> bool:
+    """Whether a network does not compute with one of the methods of ``base``."""
+    return any(
+        name in vars(network) or getattr(type(network), name) is not getattr(base, name)
+        for name in names
+    )
+
+
+def read_tensor(values: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return a copy on the CPU, detached from the source."""
+    return values.detach().to("cpu", dtype).clone()
 
 
 def moved(source: Tensor, old: Tensor, new: Tensor) -> Tensor:

@@ -6,15 +6,24 @@ import copy
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from torch import Tensor
 
 from skmeta.population.adapters._common import (
+    Answer,
+    InputScaling,
+    Reading,
     UnsupportedNetworkError,
+    check_not_replaced,
+    decisions,
     join_logistic,
     moved,
+    overrides,
+    probabilities,
+    same,
     split_logistic,
 )
 from skmeta.population.architecture import Architecture, Layer
@@ -31,16 +40,28 @@ def handles(network: Any) -> bool:
     return isinstance(network, MLPClassifier | MLPRegressor)
 
 
-def read(network: Any) -> Record:
-    """Return a fitted estimator as a record; one logistic unit becomes two logits."""
+def read(network: Any, scaling: InputScaling | None = None) -> Reading:
+    """Read a fitted estimator; one logistic unit becomes two logits.
+
+    ``scaling`` is what a Pipeline does to the inputs; it becomes part of the first layer.
+    """
     if not hasattr(network, "coefs_"):
         raise NotFittedError(f"This {type(network).__name__} is not fitted. Call fit first.")
     coefs, intercepts = network.coefs_, network.intercepts_
     if len(coefs) != len(intercepts) or any(c.ndim != 2 for c in coefs):
         raise ValueError("coefs_ and intercepts_ do not describe a network.")
+    check_not_replaced(network, ("predict", "predict_proba"))
+    if len(getattr(network, "classes_", (0, 1))) == 1:
+        raise UnsupportedNetworkError(
+            f"it was fitted on a single class ({network.classes_[0]!s}), of which its outputs "
+            "say nothing. Fit it on rows of several classes, or leave it out."
+        )
+    weight = [torch.from_numpy(np.array(c.T, order="C")) for c in coefs]
+    bias = [torch.from_numpy(np.array(b)) for b in intercepts]
+    if scaling is not None:
+        weight[0], bias[0] = scaling.fold(weight[0], bias[0])
     # numpy would warn of numbers that float32 cannot hold; they become infinite, an error.
-    weight = [torch.from_numpy(np.array(c.T, order="C")).float() for c in coefs]
-    bias = [torch.from_numpy(np.array(b)).float() for b in intercepts]
+    weight, bias = ([t.float() for t in row] for row in (weight, bias))
     if is_logistic(network):
         weight[-1], bias[-1] = split_logistic(weight[-1]), split_logistic(bias[-1])
     activation = ACTIVATION_NAMES[network.activation]
@@ -48,7 +69,46 @@ def read(network: Any) -> Record:
     layers = (*hidden, Layer(len(bias[-1])))
     record = Record.blank(Architecture(weight[0].shape[1], layers, _output(network)))
     record.tensors.update(weight=weight, bias=bias)
-    return record
+    return Reading(record, _answers(network, record), scaling)
+
+
+def _answers(network: Any, record: Record) -> tuple[Answer, ...]:
+    base = MLPClassifier if isinstance(network, MLPClassifier) else MLPRegressor
+    cause = f"Its class computes something else than {base.__name__} does."
+    if overrides(network, base, "predict", *(("predict_proba",) if base is MLPClassifier else ()), "_forward_pass_fast"):
+        return questions(network, record, feature_names_of(network), cause)
+    link = _LINKS[record.architecture.output]
+    return (Answer("forward pass", lambda rows: _forward(network, rows), link, cause),)
+
+
+def questions(
+    network: Any, record: Record, names: list[str] | None, cause: str
+) -> tuple[Answer, ...]:
+    """Return what to ask an estimator, or a Pipeline of one, whose columns have some names."""
+
+    def frame(rows: Tensor) -> Any:
+        return rows.numpy() if names is None else pd.DataFrame(rows.numpy(), columns=names)
+
+    def codes(rows: Tensor) -> Any:
+        return np.searchsorted(network.classes_, network.predict(frame(rows)))
+
+    output = record.architecture.output
+    if output == "values":
+        return (Answer("predict", lambda rows: network.predict(frame(rows)), same, cause),)
+    link = _LINKS[output]
+    score = Answer("predict_proba", lambda rows: network.predict_proba(frame(rows)), link, cause)
+    if output == "multilabel":
+        return (score,)
+    return score, Answer("predict", codes, decisions, cause)
+
+
+def _forward(network: Any, rows: Tensor) -> np.ndarray:
+    # What predict_proba and predict end with; they check the rows first, for ten times as long.
+    out = network._forward_pass_fast(rows.numpy(), check_input=False)
+    return np.hstack([1 - out, out]) if is_logistic(network) else out
+
+
+_LINKS = {"logits": probabilities, "values": same, "multilabel": torch.sigmoid}
 
 
 def is_logistic(network: Any) -> bool:
@@ -71,7 +131,7 @@ def _output(network: Any) -> str:
     )
 
 
-def write(source: Any, old: Record, new: Record) -> Any:
+def write(source: Any, old: Record, new: Record, scaling: InputScaling | None = None) -> Any:
     """Return a copy of an estimator with its weights changed by ``new - old``."""
     network = copy.copy(source)
     state = {name: value for name, value in vars(source).items() if name not in TRAINING_STATE}
@@ -79,15 +139,15 @@ def write(source: Any, old: Record, new: Record) -> Any:
     vars(network).update(copy.deepcopy(state))
     last = len(network.coefs_) - 1
     for index in range(last + 1):
-        changes = []
-        for field in ("weight", "bias"):
-            pair = [record.tensors[field][index].detach().cpu() for record in (old, new)]
+        pairs = []
+        for record in (old, new):
+            pair = tuple(record.tensors[f][index].detach().cpu() for f in ("weight", "bias"))
             if index == last and is_logistic(network):
-                pair = [join_logistic(value) for value in pair]
-            changes.append(pair)
-        (weight_old, weight_new), (bias_old, bias_new) = changes
-        network.coefs_[index] = _moved(network.coefs_[index], weight_old.T, weight_new.T)
-        network.intercepts_[index] = _moved(network.intercepts_[index], bias_old, bias_new)
+                pair = tuple(join_logistic(value) for value in pair)
+            pairs.append(scaling.unfold(*pair) if scaling is not None and index == 0 else pair)
+        weights, biases = zip(*pairs, strict=True)
+        network.coefs_[index] = _moved(network.coefs_[index], *(w.T for w in weights))
+        network.intercepts_[index] = _moved(network.intercepts_[index], *biases)
     if hasattr(network, "_best_coefs"):  # Early stopping would go back to the old weights.
         network._best_coefs = [coef.copy() for coef in network.coefs_]
         network._best_intercepts = [intercept.copy() for intercept in network.intercepts_]
@@ -102,3 +162,9 @@ def _moved(array: np.ndarray, old: Tensor, new: Tensor) -> np.ndarray:
 def classes_of(network: Any) -> np.ndarray | None:
     """Return the class labels of a classifier, None for a regressor."""
     return getattr(network, "classes_", None)
+
+
+def feature_names_of(network: Any) -> list[str] | None:
+    """Return the names of the columns that an estimator was fitted on, None if it saw none."""
+    names = getattr(network, "feature_names_in_", None)
+    return None if names is None else [str(name) for name in names]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,14 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from skmeta.population.adapters._common import (
+    Answer,
+    Reading,
     UnsupportedNetworkError,
     check_absent,
+    check_not_replaced,
     join_logistic,
     moved,
     read_tensor,
+    same,
     split_logistic,
 )
 from skmeta.population.adapters._topology import Topology, read_topology
+from skmeta.population.adapters._twins import copied, give_hooks, twin_of
 from skmeta.population.architecture import Architecture
 from skmeta.population.modules import CNN, MLP, tensor_names
 from skmeta.population.stack import Record
@@ -29,11 +34,22 @@ def handles(network: Any) -> bool:
     return isinstance(network, nn.Module)
 
 
+_WRAPPERS = {
+    nn.DataParallel: "module",
+    nn.parallel.DistributedDataParallel: "module",
+    torch.optim.swa_utils.AveragedModel: "module",
+}
+
+
 def topology_of(module: nn.Module, *, values: bool = False) -> Topology:
     """Return what a module computes; an :class:`MLP` or a :class:`CNN` knows it itself."""
-    if (spec := _own_spec(module)) is not None:
+    return _topology(twin_of(module), values)
+
+
+def _topology(twin: nn.Module, values: bool = False) -> Topology:
+    if (spec := _own_spec(twin)) is not None:
         return Topology(spec.widths[0], spec.layers, tensor_names(spec), "none", spec.input_shape)
-    return read_topology(module, values=values)
+    return read_topology(twin, values=values)
 
 
 def _own_spec(module: nn.Module) -> Architecture | None:
@@ -41,19 +57,87 @@ def _own_spec(module: nn.Module) -> Architecture | None:
     return module.architecture if type(module) is MLP or type(module) is CNN else None
 
 
-def read(network: nn.Module, input_shape: tuple[int, int, int] | None = None) -> Record:
-    """Return a module as a record.
+def _is_inert(module: nn.Module) -> bool:
+    """Whether running a module changes nothing in it, and draws nothing."""
+    spec = _own_spec(module)
+    if spec is None:
+        return False
+    moving = any(layer.dropout or layer.norm == "batch" for layer in spec.layers)
+    return not (moving and any(part.training for part in module.modules()))
+
+
+def read(network: nn.Module, input_shape: tuple[int, int, int] | None = None) -> Reading:
+    """Read a module.
 
     A softmax at the end is left out: its inputs are the logits. A sigmoid at the end means
     probabilities, of two classes for one output and of one label per output for several.
     One output without a sigmoid is a regressor's value, as are outputs behind any other
     activation.
     """
-    topology = topology_of(network)
-    return record_of(network, topology, _meaning(network, topology), input_shape)
+    return read_as(network, lambda topology: meaning_of(network, topology), input_shape)
 
 
-def _meaning(network: nn.Module, topology: Topology) -> str:
+def read_as(
+    module: nn.Module,
+    meaning: Callable[[Topology], str],
+    input_shape: tuple[int, int, int] | None = None,
+    *,
+    values: bool = False,
+) -> Reading:
+    """Read a module whose outputs have a meaning: an architecture's output or "binary"."""
+    check_not_wrapped(module)
+    for part in module.modules():
+        check_not_replaced(part, ("forward",))
+    twin = module if _is_inert(module) else twin_of(module)
+    topology = _topology(twin, values)
+    kind = meaning(topology)
+    record = record_of(module, topology, kind, input_shape)
+    give_hooks(twin, module)
+    like = module.get_parameter(topology.names[0]["weight"])
+    shape = record.architecture.input_shape if topology.input_shape is None else None
+
+    def inputs(rows: Tensor) -> Tensor:
+        rows = rows.to(like.device, like.dtype)
+        return rows if shape is None else rows.reshape(-1, *shape)
+
+    answer = Answer(
+        "forward",
+        lambda rows: twin(inputs(rows)),
+        _LINKS["binary" if kind == "binary" else "", topology.tail],
+        "Something beside its layers changes the values, perhaps a forward hook or a __call__ of "
+        "its own. Take it away.",
+        # Half precision and the convolutions of accelerators round more coarsely.
+        max(1e-5, 30 * torch.finfo(like.dtype).eps, 2e-3 * (like.device.type != "cpu")),
+    )
+    return Reading(record, (answer,), topology.scaling, inputs)
+
+
+def check_not_wrapped(module: nn.Module, path: str = "network") -> None:
+    """Refuse what only runs another module."""
+    name = "_orig_mod" if "_orig_mod" in module._modules else _WRAPPERS.get(type(module))
+    if name is not None:
+        raise UnsupportedNetworkError(
+            f"a {type(module).__name__} only runs another module. Pass {path}.{name}."
+        )
+
+
+def _log_odds(outputs: Tensor) -> Tensor:
+    return outputs[..., 1:] - outputs[..., :1]
+
+
+_LINKS: dict[tuple[str, str], Callable[[Tensor], Tensor]] = {
+    ("", "none"): same,
+    ("", "softmax"): lambda outputs: outputs.softmax(-1),
+    ("", "log_softmax"): lambda outputs: outputs.log_softmax(-1),
+    ("", "sigmoid"): torch.sigmoid,
+    ("binary", "none"): _log_odds,
+    ("binary", "sigmoid"): lambda outputs: _log_odds(outputs).sigmoid(),
+}
+"""From the outputs of a record to those of its module, by meaning and by tail."""
+
+
+def meaning_of(network: nn.Module, topology: Topology) -> str:
+    """Return what the outputs of a module mean, from how it ends."""
     last = topology.layers[-1]
     if (spec := _own_spec(network)) is not None:
         return spec.output
@@ -90,11 +174,21 @@ def record_of(
     record = Record.blank(Architecture(n_inputs, layers, output, shape))
     state = module.state_dict(keep_vars=True)
     for index, names in enumerate(topology.names):
-        for field, name in names.items():
-            tensor = _floating(state, name)
+        tensors = {field: _floating(state, name) for field, name in names.items()}
+        if index == 0 and topology.scaling is not None:
+            tensors = _apply(topology.scaling.fold, tensors)
+        for field, tensor in tensors.items():
             split = binary and index == len(layers) - 1
+            tensor = tensor.float()
             record.tensors[field][index] = split_logistic(tensor) if split else tensor
     return record
+
+
+def _apply(change: Callable[..., tuple[Tensor, Tensor]], tensors: dict[str, Tensor]) -> dict:
+    """Fold or unfold a scaling of the inputs; a layer without a bias stays one."""
+    bias = tensors.get("bias", tensors["weight"].new_zeros(len(tensors["weight"])))
+    changed = dict(zip(("weight", "bias"), change(tensors["weight"], bias), strict=True))
+    return tensors | {field: changed[field] for field in changed.keys() & tensors.keys()}
 
 
 def _image_shape(
@@ -120,16 +214,18 @@ def _image_shape(
 
 def _floating(state: dict[str, Tensor], name: str) -> Tensor:
     tensor = state[name]
-    if not tensor.is_floating_point() or tensor.is_meta or tensor.is_sparse:
+    dense = tensor.layout is torch.strided
+    if not tensor.is_floating_point() or tensor.is_meta or not dense:
         raise UnsupportedNetworkError(
-            f"'{name}' is not a dense floating-point tensor ({tensor.dtype}, {tensor.device})."
+            f"'{name}' is not a dense floating-point tensor ({tensor.dtype}, {tensor.device}, "
+            f"{tensor.layout}). Convert it, for instance with to_dense()."
         )
-    return read_tensor(tensor)
+    return read_tensor(tensor, tensor.dtype)
 
 
 def write(source: nn.Module, old: Record, new: Record) -> nn.Module:
     """Return a copy of a module with its weights changed by ``new - old``."""
-    network = copy.deepcopy(source)
+    network = copied(source)
     write_into(network, topology_of(source), old, new)
     return network
 
@@ -141,12 +237,21 @@ def write_into(module: nn.Module, topology: Topology, old: Record, new: Record) 
     binary = old.architecture.n_outputs != topology.layers[-1].width
     with torch.no_grad():
         for index, names in enumerate(topology.names):
-            for field, name in names.items():
-                pair = [record.tensors[field][index] for record in (old, new)]
+            pairs = []
+            for record in (old, new):
+                values = {field: record.tensors[field][index] for field in names}
                 if binary and index == len(topology.names) - 1:
-                    pair = [join_logistic(value) for value in pair]
-                state[name].copy_(moved(state[name], *pair))
+                    values = {field: join_logistic(value) for field, value in values.items()}
+                if index == 0 and topology.scaling is not None:
+                    values = _apply(topology.scaling.unfold, values)
+                pairs.append(values)
+            for field, name in names.items():
+                state[name].copy_(moved(state[name], *(values[field] for values in pairs)))
 
 
 def classes_of(network: nn.Module) -> None:
     """Return None: a module does not know its class labels."""
+
+
+def feature_names_of(network: nn.Module) -> None:
+    """Return None: a module does not know the names of its inputs."""

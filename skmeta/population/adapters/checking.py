@@ -1,0 +1,135 @@
+"""The self-check of the adapters: what a record computes is what its network says.
+
+A few random rows go through the network itself and, with all other networks at once,
+through the records. Whatever an adapter does not know of (hooks, output rules, methods
+of a subclass) shows here if it changes a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skmeta.population.adapters._common import Answer, Reading, UnsupportedNetworkError
+from skmeta.population.blocks import Block
+from skmeta.population.running import run_stack
+from skmeta.population.stack import Buffers, Parameters
+
+_GROUPS = (slice(0, 3), slice(3, 5))
+"""Rows of ordinary size, and rows ten times as large: where activations saturate."""
+
+_ROUNDINGS = 30.0
+"""How often the error that float32 makes in the record a network may differ from it."""
+
+_MOST = 5e-4
+"""Relative difference that no loss of digits excuses: the numbers would be wrong."""
+
+
+class Said(list):
+    """What one network says to each of its questions, on rows of its own."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.rows = _rows(reading)
+        self.answers: tuple[Answer, ...] = reading.answers
+        super().__init__(_ask(answer, self.rows) for answer in reading.answers)
+
+
+def _rows(reading: Reading) -> Tensor:
+    rows = _standard_rows(reading.record.architecture.n_inputs)
+    if reading.scaling is None:
+        return rows
+    # The rows that the scaling makes ordinary ones of, as float32 holds them.
+    return ((rows - reading.scaling.offset) / reading.scaling.factor).float().double()
+
+
+@lru_cache(maxsize=32)
+def _standard_rows(n_inputs: int) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(_GROUPS[-1].stop, n_inputs, generator=generator, dtype=torch.float32)
+    rows[_GROUPS[1]] *= 10
+    return rows.double()
+
+
+def _ask(answer: Answer, rows: Tensor) -> Tensor:
+    try:
+        with torch.no_grad(), np.errstate(all="ignore"):
+            said = torch.as_tensor(answer.ask(rows.clone())).detach().to("cpu", torch.float64)
+    except Exception as error:
+        raise UnsupportedNetworkError(
+            f"its own {answer.name} fails on random rows ({type(error).__name__}: {error})."
+        ) from error
+    return said.reshape(len(rows), -1) if said.numel() else said
+
+
+def not_finite(blocks: Sequence[Block]) -> dict[int, str]:
+    """Return which networks have numbers that are not finite, in order, and where the first are."""
+    out: dict[int, str] = {}
+    for positions, stack in blocks:
+        fields = zip((*Parameters._fields, *Buffers._fields), (*stack.params, *stack.buffers), strict=True)
+        for field, layers in fields:
+            for number, tensor in enumerate(layers, start=1):
+                for row in (~tensor.isfinite().flatten(1).all(1)).nonzero().flatten().tolist():
+                    out.setdefault(int(positions[row]), f"the {field} of layer {number}")
+    return dict(sorted(out.items()))
+
+
+def differences(blocks: Sequence[Block], said: Sequence[Said]) -> dict[int, str]:
+    """Return which networks say something else than their records, in order, and what.
+
+    Parameters
+    ----------
+    blocks : sequence of (positions, Stack)
+        Networks as they were read.
+    said : sequence of Said
+        Of each network, what itself computes.
+    """
+    out: dict[int, str] = {}
+    for positions, stack in blocks:
+        rows = torch.stack([said[i].rows for i in positions])
+        exact = run_stack(stack.to(dtype=torch.float64), rows)
+        ours = run_stack(stack, rows.to(stack.dtype)).double()
+        groups: dict[tuple, list[tuple[int, int]]] = {}
+        for row, position in enumerate(positions.tolist()):
+            for number, (answer, theirs) in enumerate(zip(said[position].answers, said[position], strict=True)):
+                key = number, answer.link, answer.rounding, theirs.shape
+                groups.setdefault(key, []).append((row, position))
+        for (number, link, rounding, _), members in groups.items():
+            index, where = (list(numbers) for numbers in zip(*members, strict=True))
+            theirs = torch.stack([said[i][number] for i in where])
+            both = link(exact[index]), link(ours[index])
+            for row, text in _different(*both, theirs, rounding):
+                answer = said[where[row]].answers[number]
+                out.setdefault(where[row], f"its own {answer.name} {text}. {answer.cause}")
+    return dict(sorted(out.items()))
+
+
+def _different(
+    exact: Tensor, ours: Tensor, theirs: Tensor, rounding: float
+) -> Iterator[tuple[int, str]]:
+    """Yield which networks of a stack differ from what they say, and where."""
+    if theirs.shape != ours.shape:
+        shapes = (tuple(values.shape[1:]) for values in (theirs, ours))
+        text = "has the shape {} on a few rows, where its layers give {}".format(*shapes)
+        yield from ((row, text) for row in range(len(ours)))
+        return
+    # What overflows is seen to do so; a NaN of the network's own is a difference.
+    known = ours.isfinite() & exact.isfinite()
+    error = torch.where(known, ours - exact, 0.0).abs()
+    size = torch.where(known, exact, 0.0).abs()
+    for group in _GROUPS:
+        most = size[:, group].amax((1, 2), keepdim=True)
+        lost = error[:, group].amax((1, 2), keepdim=True)
+        allowed = most * rounding + (lost * _ROUNDINGS).minimum(most * _MOST)
+        a, b = ours[:, group], theirs[:, group]
+        wrong = known[:, group] & ~((a - b).abs() <= allowed)
+        for row in wrong.any(2).any(1).nonzero().flatten().tolist():
+            k = tuple(wrong[row].nonzero()[0].tolist())
+            yield (
+                row,
+                f"gives {b[row][k]:.6g} for output {k[1]} of a random row, where its layers "
+                f"compute {a[row][k]:.6g}",
+            )
