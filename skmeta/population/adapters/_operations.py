@@ -102,12 +102,25 @@ def is_addition(node: fx.Node) -> bool:
     return node.target in _ADDITIONS
 
 
-def arithmetic(node: fx.Node) -> tuple[Callable[[Tensor], InputScaling], Any, bool] | None:
-    """Return how a node scales, its two operands and whether they may change places."""
-    name = _ARITHMETIC.get(node.target)
-    if name is None or len(node.args) != 2 or node.kwargs:
-        return None
-    return _SCALINGS[name], node.args, name in ("add", "mul")
+def is_arithmetic(node: fx.Node) -> bool:
+    """Whether a node adds, subtracts, multiplies or divides two things."""
+    return node.target in _ARITHMETIC and len(node.args) == 2 and not node.kwargs
+
+
+def scaling(node: fx.Node, place: int, root: nn.Module) -> InputScaling | str:
+    """Return how arithmetic scales its operand at ``place``; the other must be a constant."""
+    name, constant = _ARITHMETIC[node.target], node.args[1 - place]
+    if isinstance(constant, fx.Node) and constant.op == "get_attr":
+        constant = operator.attrgetter(str(constant.target))(root)
+    if isinstance(constant, nn.Parameter):
+        return "scales the inputs by a parameter; register it as a buffer"
+    number = isinstance(constant, int | float | Tensor) and not isinstance(constant, bool)
+    if not number or (place == 1 and name in ("sub", "div")):
+        return "takes something else than the inputs and a constant"
+    value = torch.as_tensor(constant).detach().to("cpu", torch.float64)
+    if value.ndim > 1 and value.shape[:-1].numel() > 1:
+        return f"scales the inputs by a tensor of shape {tuple(value.shape)}"
+    return _SCALINGS[name](value.reshape(value.shape[-1:]))
 
 
 def size(node: fx.Node, sizes: Mapping[fx.Node, str]) -> str | None:
@@ -116,7 +129,11 @@ def size(node: fx.Node, sizes: Mapping[fx.Node, str]) -> str | None:
     dim = node.kwargs.get("dim", args[1] if len(args) > 1 else None)
     if (target is getattr and dim == "shape") or (target == "size" and dim is None):
         return "shape"
-    of_shape = target is operator.getitem and sizes.get(args[0]) == "shape"
+    of_shape = (
+        target is operator.getitem
+        and isinstance(args[0], fx.Node)
+        and sizes.get(args[0]) == "shape"
+    )
     return "rows" if (of_shape or target == "size") and dim == 0 else None
 
 

@@ -7,17 +7,16 @@ linear layer takes the value, the operations must form one :class:`Layer`.
 
 from __future__ import annotations
 
-import operator
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
 from typing import Any, NoReturn
 
-import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from skmeta.population.adapters import _operations as operations
 from skmeta.population.adapters._common import InputScaling, UnsupportedNetworkError
+from skmeta.population.adapters._states import Op, Topology, Value
 from skmeta.population.architecture import Layer
 
 SUPPORTED = (
@@ -37,61 +36,6 @@ _PATTERNS = (
 )
 
 _TAILS = ("softmax", "log_softmax", "squeeze")
-
-
-@dataclass(frozen=True)
-class Op:
-    """An operation behind a linear layer.
-
-    ``kind`` is "norm", "skip", "activation", "dropout", "pool", "flatten" or one of the
-    tails, before the first linear layer also "scale"; ``what`` is the path of the normalisation,
-    the source of the skip connection, the name of the activation, the rate of the dropout, an
-    :class:`InputScaling`, or "flat" of a pooling that leaves no axes.
-    """
-
-    kind: str
-    what: Any = None
-
-
-@dataclass(frozen=True)
-class Value:
-    """State ``state`` with the operations since its linear layer."""
-
-    state: int
-    ops: tuple[Op, ...] = ()
-
-    @property
-    def lasting(self) -> tuple[Op, ...]:
-        """The operations that act in evaluation: neither dropout nor changes of the shape."""
-        return tuple(op for op in self.ops if op.kind not in ("dropout", "flatten"))
-
-    @property
-    def scaled(self) -> list[InputScaling]:
-        """The scalings of the inputs among the operations."""
-        return [op.what for op in self.ops if op.kind == "scale"]
-
-    @property
-    def pooled(self) -> bool:
-        """Whether there is a pooling among the operations."""
-        return any(op.kind == "pool" for op in self.ops)
-
-
-@dataclass(frozen=True)
-class Topology:
-    """What a module computes and where it keeps its tensors.
-
-    ``names[l]`` maps fields of a record to entries of the module's ``state_dict``; ``tail``
-    is "none", "softmax", "log_softmax" or "sigmoid", the operation behind the outputs.
-    ``n_inputs`` of a convolutional network are the channels; ``input_shape`` is known if the
-    network itself makes images of rows; ``scaling`` is what it does to its inputs first.
-    """
-
-    n_inputs: int
-    layers: tuple[Layer, ...]
-    names: tuple[dict[str, str], ...]
-    tail: str
-    input_shape: tuple[int, int, int] | None = None
-    scaling: InputScaling | None = None
 
 
 def read_topology(module: nn.Module, *, values: bool = False) -> Topology:
@@ -187,30 +131,17 @@ class _Reader:
         return self._append(self._value(node.args[0] if node.args else None, where), Op(*op), where)
 
     def _scaled(self, node: fx.Node, where: str) -> Value | None:
-        """Return the inputs scaled by constants, None if the node does something else."""
-        arithmetic = operations.arithmetic(node)
-        if arithmetic is None:
+        """Return the inputs scaled by a constant, None if the node does something else."""
+        if not operations.is_arithmetic(node):
             return None
-        scale, (first, second), commutes = arithmetic
-        values = [self.values.get(a) if isinstance(a, fx.Node) else None for a in (first, second)]
-        if commutes and values[0] is None:
-            values, second = values[::-1], first
-        value, other = values
-        if value is None or value.state or other is not None:
+        values = [self.values.get(a) if isinstance(a, fx.Node) else None for a in node.args]
+        (place, value), *others = [(i, v) for i, v in enumerate(values) if v] or [(0, None)]
+        if value is None or value.state or others:
             return None
-        return self._append(value, Op("scale", scale(self._constant(second, where))), where)
-
-    def _constant(self, argument: Any, where: str) -> Tensor:
-        if isinstance(argument, fx.Node) and argument.op == "get_attr":
-            argument = operator.attrgetter(str(argument.target))(self.modules[""])
-        if isinstance(argument, nn.Parameter):
-            self._fail("scales the inputs by a parameter; register it as a buffer", where)
-        if isinstance(argument, bool) or not isinstance(argument, int | float | Tensor):
-            self._fail("takes something else than the inputs and a constant", where)
-        constant = torch.as_tensor(argument).detach().to("cpu", torch.float64)
-        if constant.ndim > 1 and constant.shape[:-1].numel() > 1:
-            self._fail(f"scales the inputs by a tensor of shape {tuple(constant.shape)}", where)
-        return constant.reshape(constant.shape[-1:])
+        scaling = operations.scaling(node, place, self.modules[""])
+        if isinstance(scaling, str):
+            self._fail(scaling, where)
+        return self._append(value, Op("scale", scaling), where)
 
     def _value(self, argument: Any, where: str) -> Value:
         value = self.values.get(argument) if isinstance(argument, fx.Node) else None

@@ -69,7 +69,9 @@ def not_finite(blocks: Sequence[Block]) -> dict[int, str]:
     """Return which networks have numbers that are not finite, in order, and where the first are."""
     out: dict[int, str] = {}
     for positions, stack in blocks:
-        fields = zip((*Parameters._fields, *Buffers._fields), (*stack.params, *stack.buffers), strict=True)
+        fields = zip(
+            (*Parameters._fields, *Buffers._fields), (*stack.params, *stack.buffers), strict=True
+        )
         for field, layers in fields:
             for number, tensor in enumerate(layers, start=1):
                 for row in (~tensor.isfinite().flatten(1).all(1)).nonzero().flatten().tolist():
@@ -94,7 +96,9 @@ def differences(blocks: Sequence[Block], said: Sequence[Said]) -> dict[int, str]
         ours = run_stack(stack, rows.to(stack.dtype)).double()
         groups: dict[tuple, list[tuple[int, int]]] = {}
         for row, position in enumerate(positions.tolist()):
-            for number, (answer, theirs) in enumerate(zip(said[position].answers, said[position], strict=True)):
+            for number, (answer, theirs) in enumerate(
+                zip(said[position].answers, said[position], strict=True)
+            ):
                 key = number, answer.link, answer.rounding, theirs.shape
                 groups.setdefault(key, []).append((row, position))
         for (number, link, rounding, _), members in groups.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,8 @@ def read(network: Any, scaling: InputScaling | None = None) -> Reading:
 def _answers(network: Any, record: Record) -> tuple[Answer, ...]:
     base = MLPClassifier if isinstance(network, MLPClassifier) else MLPRegressor
     cause = f"Its class computes something else than {base.__name__} does."
-    if overrides(network, base, "predict", *(("predict_proba",) if base is MLPClassifier else ()), "_forward_pass_fast"):
+    asked = ("predict", "predict_proba", "_forward_pass_fast")
+    if overrides(network, base, *(name for name in asked if hasattr(base, name))):
         return questions(network, record, feature_names_of(network), cause)
     link = _LINKS[record.architecture.output]
     return (Answer("forward pass", lambda rows: _forward(network, rows), link, cause),)
@@ -86,20 +88,24 @@ def questions(
 ) -> tuple[Answer, ...]:
     """Return what to ask an estimator, or a Pipeline of one, whose columns have some names."""
 
-    def frame(rows: Tensor) -> Any:
-        return rows.numpy() if names is None else pd.DataFrame(rows.numpy(), columns=names)
+    def ask(method: str) -> Callable[[Tensor], Any]:
+        def answer(rows: Tensor) -> Any:
+            X = rows.numpy()
+            return getattr(network, method)(X if names is None else pd.DataFrame(X, columns=names))
 
-    def codes(rows: Tensor) -> Any:
-        return np.searchsorted(network.classes_, network.predict(frame(rows)))
+        return answer
 
     output = record.architecture.output
     if output == "values":
-        return (Answer("predict", lambda rows: network.predict(frame(rows)), same, cause),)
-    link = _LINKS[output]
-    score = Answer("predict_proba", lambda rows: network.predict_proba(frame(rows)), link, cause)
+        return (Answer("predict", ask("predict"), same, cause),)
+    score = Answer("predict_proba", ask("predict_proba"), _LINKS[output], cause)
     if output == "multilabel":
         return (score,)
-    return score, Answer("predict", codes, decisions, cause)
+    predict = ask("predict")
+    decide = Answer(
+        "predict", lambda rows: np.searchsorted(network.classes_, predict(rows)), decisions, cause
+    )
+    return score, decide
 
 
 def _forward(network: Any, rows: Tensor) -> np.ndarray:

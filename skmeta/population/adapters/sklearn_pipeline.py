@@ -41,7 +41,8 @@ def read(network: Any) -> Reading:
         return inner  # there is nothing in front, and the estimator answers faster
     cause = "Its Pipeline computes something else than its scalers and its last step."
     answers = sklearn_mlp.questions(network, inner.record, feature_names_of(network), cause)
-    return inner._replace(answers=answers)
+    # What predict makes of the probabilities is known of a plain Pipeline.
+    return inner._replace(answers=answers[: 1 if type(network) is Pipeline else None])
 
 
 def scaling_of(network: Any) -> InputScaling | None:

@@ -22,9 +22,8 @@ from skmeta.population.adapters._common import (
     decisions,
     overrides,
     probabilities,
-    same,
 )
-from skmeta.population.adapters._topology import Topology
+from skmeta.population.adapters._states import Topology
 from skmeta.population.adapters._twins import copied, give_hooks, twin_of
 from skmeta.population.stack import Record
 
@@ -162,9 +161,9 @@ def classes_of(network: Any) -> np.ndarray | None:
     skorch predicts the numbers of the outputs, whatever labels it knows: these are labels
     only where they are the same.
     """
-    classes = getattr(network, "classes_", None)
-    codes = classes is not None and np.array_equal(classes, np.arange(len(classes)))
-    return np.arange(len(classes)) if codes else None
+    classes = np.asarray(getattr(network, "classes_", ()))
+    codes = np.arange(len(classes))
+    return codes if len(codes) and np.array_equal(classes, codes) else None
 
 
 def feature_names_of(network: Any) -> None:

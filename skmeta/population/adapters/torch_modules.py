@@ -22,7 +22,8 @@ from skmeta.population.adapters._common import (
     same,
     split_logistic,
 )
-from skmeta.population.adapters._topology import Topology, read_topology
+from skmeta.population.adapters._states import Topology
+from skmeta.population.adapters._topology import read_topology
 from skmeta.population.adapters._twins import copied, give_hooks, twin_of
 from skmeta.population.architecture import Architecture
 from skmeta.population.modules import CNN, MLP, tensor_names
