@@ -114,3 +114,14 @@ def check_generator(random_state: Any) -> torch.Generator:
     """
     seed = check_rng(random_state).integers(2**63 - 1)
     return torch.Generator().manual_seed(int(seed))
+
+
+def may_be_codes(classes: Iterable[Any]) -> bool:
+    """Whether numbers can be codes of these classes: not if they may be labels nobody knows.
+
+    Examples
+    --------
+    >>> may_be_codes(["no", "yes"]), may_be_codes([1, 2])
+    (True, False)
+    """
+    return not any(isinstance(label, Real) for label in classes)

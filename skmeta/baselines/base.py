@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from skmeta._plain import StablePickle
 from skmeta._validation import check_in_range
 from skmeta.baselines.checks import check_classifiers, check_not_empty, check_task
 from skmeta.datasets import Task
@@ -56,7 +57,7 @@ def check_fit_together(networks: Any, task: Task, owner: str) -> Population:
     return population
 
 
-class Baseline(BaseEstimator, ABC):
+class Baseline(StablePickle, BaseEstimator, ABC):
     """A rival of the learned editors, with their signature.
 
     ``predict_logits`` is common to all. Those that edit weights also have ``transform``;

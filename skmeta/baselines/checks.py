@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from skmeta._validation import may_be_codes
 from skmeta.datasets import Task
 from skmeta.population import Architecture, Population
 
@@ -68,7 +69,8 @@ def check_classifiers(population: Population, task: Task, owner: str) -> None:
         if classes is not None and not _same_classes(classes, task):
             raise ValueError(
                 f"{owner} needs networks with the classes of the task, "
-                f"{np.asarray(task.classes).tolist()}. Network {i} has {classes.tolist()}."
+                f"{np.asarray(task.classes).tolist()}. Network {i} has {classes.tolist()}. Fit "
+                "networks on task.classes[task.y], or make the task with their labels."
             )
 
 
@@ -80,6 +82,7 @@ def _other_kind(architecture: Architecture) -> str:
 
 
 def _same_classes(classes: np.ndarray, task: Task) -> bool:
-    """Whether labels agree, by value or as the codes 0 to n_classes - 1."""
-    codes = np.arange(task.n_classes)
-    return np.array_equal(classes, np.asarray(task.classes)) or np.array_equal(classes, codes)
+    """Whether labels agree: by value, or as the codes of labels that are texts."""
+    known = np.asarray(task.classes)
+    codes = may_be_codes(known.tolist()) and np.array_equal(classes, np.arange(task.n_classes))
+    return codes or np.array_equal(classes, known)

@@ -105,7 +105,7 @@ class PermutationSelection(MaskEditor):
         if self.shared:
             population = check_fit_together(networks, task, owner)
             parts = [self._importances(stack) for _, stack in population.depth_blocks()]
-            self.importances_ = torch.cat(parts).mean(0).cpu().numpy()
+            self.importances_ = torch.cat(parts).mean(0).double().cpu().numpy()
 
     def _importances(self, stack: Stack) -> Tensor:
         X, _, _ = self._sample.tensors(stack.device, stack.dtype)

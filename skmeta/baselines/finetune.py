@@ -8,6 +8,7 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
+from skmeta._plain import as_array
 from skmeta._validation import check_in_range, check_rng
 from skmeta.baselines.base import WeightEditor, check_fit_together
 from skmeta.datasets import Task
@@ -179,7 +180,7 @@ def seeds_of(population: Population, random_state: Any) -> list[int]:
     """Make a seed per network from its own weights and ``random_state``."""
     base = int(check_rng(random_state).integers(2**31))
     weights = [record.tensors["weight"] for record in population.records()]
-    checksums = [crc32(b"".join(w.cpu().numpy().tobytes() for w in layers)) for layers in weights]
+    checksums = [crc32(b"".join(as_array(w).tobytes() for w in layers)) for layers in weights]
     return [base + checksum for checksum in checksums]
 
 

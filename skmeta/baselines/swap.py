@@ -83,7 +83,7 @@ class Swap(WeightEditor):
         probabilities = logits[:, rows].softmax(-1)
         divergence = _mean_divergence(probabilities, probabilities[originals], weights)
         measure = requirement.measure(logits, cells)
-        self.objective_ = (divergence + self.lam * measure).numpy()
+        self.objective_ = (divergence + self.lam * measure).double().cpu().numpy()
         self.network_ = population[[int(np.nanargmin(self.objective_))]]
 
     def _edit(self, population: Population) -> Population:

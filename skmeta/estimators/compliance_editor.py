@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.metadata_routing import UNUSED
 from torch import Tensor
 
+from skmeta._plain import StablePickle
 from skmeta._validation import check_in_range, check_option, check_rng
 from skmeta.baselines import fine_tune
 from skmeta.baselines.checks import check_classifiers, check_population, check_task
@@ -42,7 +43,7 @@ from skmeta.training import keep_freed_memory
 _REFINE_LR = 3e-3
 
 
-class ComplianceEditor(MeasuredEdits, TransformerMixin, BaseEstimator):
+class ComplianceEditor(StablePickle, MeasuredEdits, TransformerMixin, BaseEstimator):
     """Learn to edit classifiers so that a measured gap shrinks, in one forward pass.
 
     A metanetwork is trained on a population of networks to minimise ``divergence(original,

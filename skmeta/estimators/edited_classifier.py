@@ -19,6 +19,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 
+from skmeta._plain import StablePickle
 from skmeta._validation import check_in_range, check_rng
 from skmeta.datasets import Task
 from skmeta.estimators.checks import check_lam_range
@@ -36,7 +37,7 @@ _MAX_CHECKPOINTS = 3
 _FLOATS = [np.float64, np.float32]
 
 
-class EditedClassifier(ClassifierMixin, BaseEstimator):
+class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
     """A neural classifier of a table, edited so that a measured gap between groups shrinks.
 
     ``fit`` trains ``estimator`` on two thirds of the rows, trains a zoo like it on the same

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from skmeta._plain import StablePickle
 from skmeta._validation import check_option, check_rng
 from skmeta.estimators.checks import check_device, check_finite_outputs, check_training_params
 from skmeta.estimators.estimator_files import load_weights, write_estimator
@@ -30,7 +31,7 @@ from skmeta.population._filecheck import expect
 _MAX_NUMBERS = 10**7
 
 
-class WeightSpaceEstimator(BaseEstimator, ABC):
+class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
     """Trains a metanetwork to map networks to numbers; the parameters are in the subclasses."""
 
     __metadata_request__fit = {"task": True}

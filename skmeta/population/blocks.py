@@ -92,7 +92,7 @@ def depth_blocks(blocks: Sequence[Block]) -> list[Block]:
 
 
 def join_blocks(blocks: Sequence[Block]) -> tuple[Block, ...]:
-    """Merge blocks of identical widths and convolutions; equal operations side by side."""
+    """Merge blocks of identical widths and convolutions, as :func:`blocks_from_records` does."""
     groups: dict[tuple, list[Block]] = {}
     for block in blocks:
         groups.setdefault((block[1].geometry, block[1].widths), []).append(block)
@@ -100,7 +100,7 @@ def join_blocks(blocks: Sequence[Block]) -> tuple[Block, ...]:
     for members in groups.values():
         stack = Stack.merge([stack for _, stack in members])
         positions = np.concatenate([positions for positions, _ in members])
-        keys = [run_key(a) for a in stack.architectures]
+        keys = [(run_key(a), p) for a, p in zip(stack.architectures, positions, strict=True)]
         order = sorted(range(len(keys)), key=keys.__getitem__)
         joined.append((positions[order], stack.select(order)))
-    return tuple(joined)
+    return tuple(sorted(joined, key=lambda block: block[0].min()))

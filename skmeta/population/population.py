@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from skmeta._plain import as_array, frame_from_plain, frame_to_plain, plain_array
 from skmeta._validation import check_in_range
 from skmeta.population import adapters, storage, symmetries
 from skmeta.population._table_files import check_metadata
@@ -42,7 +43,8 @@ class Population(Sequence):
     """Immutable sequence of trained networks, held as stacked float32 tensors.
 
     It can be sliced, split by cross-validation, pickled and handed to joblib like an
-    array of samples; a sample is a network.
+    array of samples; a sample is a network. What came in is copied: training a network
+    further changes no population that it is in.
 
     Parameters
     ----------
@@ -64,6 +66,12 @@ class Population(Sequence):
         The spec of each network.
     metadata : DataFrame
         Aligned with the networks; without columns when none was given.
+
+    Notes
+    -----
+    Networks are built when they are asked for, new ones each time: ``population[0] is
+    population[0]`` does not hold, and nor does ``population[0] in population``, as networks
+    are equal to themselves only.
 
     Examples
     --------
@@ -88,17 +96,16 @@ class Population(Sequence):
             metadata = networks.metadata if metadata is None else metadata
             self._assign(networks._blocks, networks._sources, networks._originals, metadata)
             return
-        sources = adapters.as_network_list(networks)
+        networks = adapters.as_network_list(networks)
         input_shape = adapters.check_input_shape(input_shape)
-        blocks = blocks_from_records(
-            [adapters.read(network, i, input_shape) for i, network in enumerate(sources)]
-        )
+        records, sources = adapters.take_all_apart(networks, input_shape)
+        blocks = blocks_from_records(records)
         self._assign(blocks, tuple(sources), blocks, metadata)
 
     def _assign(
         self,
         blocks: tuple[Block, ...],
-        sources: tuple[Any, ...],
+        sources: tuple[adapters.Source | None, ...],
         originals: tuple[Block, ...],
         metadata: pd.DataFrame | None,
     ) -> None:
@@ -107,14 +114,14 @@ class Population(Sequence):
         # The stacks before any edit: an edit is applied to a source as a difference to them.
         self._originals = originals
         self._where = where_of(blocks, len(sources))
-        self.metadata = check_metadata(metadata, len(sources))
+        self._metadata = check_metadata(metadata, len(sources))
 
     @classmethod
     def from_records(
         cls,
         records: Sequence[Record],
         *,
-        sources: Sequence[Any] | None = None,
+        sources: Sequence[adapters.Source | None] | None = None,
         metadata: pd.DataFrame | None = None,
     ) -> Population:
         """Build a population from records, the form that adapters and files read."""
@@ -142,18 +149,20 @@ class Population(Sequence):
                 "Population(networks)."
             )
         starts = np.cumsum([0, *(len(p) for p in populations)])
-        blocks, originals = (
-            join_blocks(
-                [
-                    (positions + start, stack)
-                    for start, population in zip(starts, populations, strict=False)
-                    for positions, stack in getattr(population, name)
-                ]
-            )
-            for name in ("_blocks", "_originals")
-        )
+
+        def joined(name: str) -> tuple[Block, ...]:
+            shifted = [
+                (positions + start, stack)
+                for start, population in zip(starts, populations, strict=False)
+                for positions, stack in getattr(population, name)
+            ]
+            return join_blocks(shifted)
+
+        blocks = originals = joined("_blocks")
+        if any(p._blocks is not p._originals for p in populations):
+            originals = joined("_originals")
         sources = tuple(source for p in populations for source in p._sources)
-        metadata = pd.concat([p.metadata for p in populations], ignore_index=True)
+        metadata = pd.concat([p._metadata for p in populations], ignore_index=True)
         return cls._new(blocks, sources, originals, metadata)
 
     @classmethod
@@ -222,7 +231,27 @@ class Population(Sequence):
             where = where_of(self._originals, len(self))
             originals = take_blocks(self._originals, where, positions)
         sources = tuple(self._sources[i] for i in positions)
-        return self._new(blocks, sources, originals, self.metadata.iloc[positions])
+        return self._new(blocks, sources, originals, self._metadata.iloc[positions])
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Equal populations pickle to equal bytes, whatever they were put together from.
+        blocks = originals = self._plain_blocks(self._blocks)
+        if self._blocks is not self._originals:
+            originals = self._plain_blocks(self._originals)
+        return {
+            "blocks": blocks,
+            "originals": originals,
+            "sources": self._sources,
+            "metadata": frame_to_plain(self._metadata),
+        }
+
+    @staticmethod
+    def _plain_blocks(blocks: Sequence[Block]) -> tuple[Block, ...]:
+        return tuple((plain_array(positions), stack) for positions, stack in join_blocks(blocks))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        metadata = frame_from_plain(state["metadata"], len(state["sources"]))
+        self._assign(state["blocks"], state["sources"], state["originals"], metadata)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = np.empty(len(self), dtype=object)
@@ -237,6 +266,11 @@ class Population(Sequence):
         return f"Population of {n} network{'s' * (n != 1)}, {summarise(self.architectures)}"
 
     # -- what the networks are and compute -----------------------------------------------
+
+    @property
+    def metadata(self) -> pd.DataFrame:
+        """One row per network, a copy: ``Population(population, metadata=table)`` sets another."""
+        return self._metadata.copy()
 
     @property
     def architectures(self) -> tuple[Architecture, ...]:
@@ -280,9 +314,9 @@ class Population(Sequence):
             )
         blocks = tuple((p, s.to(device, dtype)) for p, s in self._blocks)
         if self._blocks is self._originals:
-            return self._new(blocks, self._sources, blocks, self.metadata)
+            return self._new(blocks, self._sources, blocks, self._metadata)
         originals = tuple((p, s.to(device, dtype)) for p, s in self._originals)
-        return self._new(blocks, self._sources, originals, self.metadata)
+        return self._new(blocks, self._sources, originals, self._metadata)
 
     def forward(self, X: Any) -> Tensor:
         """Run every network on the same rows.
@@ -309,7 +343,7 @@ class Population(Sequence):
         multilabel = check_classifiers(self.architectures, "predict_proba")
         with torch.no_grad():
             outputs = self.forward(X)
-        return (outputs.sigmoid() if multilabel else outputs.softmax(-1)).cpu().numpy()
+        return as_array(outputs.sigmoid() if multilabel else outputs.softmax(-1))
 
     def score(self, X: Any, y: Any) -> np.ndarray:
         """Return the accuracy of each network.
@@ -319,13 +353,14 @@ class Population(Sequence):
         X : array-like of shape (n_samples, n_inputs)
             Rows.
         y : array-like of shape (n_samples,)
-            The labels that the networks were fitted on, or class codes 0 to n_classes - 1.
-            Where both are possible, they are labels.
+            The labels that the networks were fitted on. Where these are not known (of
+            modules) or are texts, ``y`` may be class codes, 0 to n_classes - 1.
 
         Returns
         -------
         ndarray of shape (n_networks,)
-            Share of correctly classified rows.
+            Share of correctly classified rows. A network whose outputs on a row are not
+            finite, one that diverged in training, has that row wrong.
         """
         check_one_label(self.architectures, "score")
         with torch.no_grad():
@@ -341,7 +376,9 @@ class Population(Sequence):
         blocks : sequence of (positions, Stack)
             New weights of every network, in stacks of any grouping, padded or not.
         """
-        return self._new(tuple(exact_blocks(blocks)), self._sources, self._originals, self.metadata)
+        return self._new(
+            tuple(exact_blocks(blocks)), self._sources, self._originals, self._metadata
+        )
 
     def records(self) -> list[Record]:
         """Return each network as an architecture and its unpadded tensors."""
@@ -354,8 +391,9 @@ class Population(Sequence):
         and those that were read, in the source's own dtype: without an edit they are
         bit-identical. Networks without a source become ``torch.nn.Module``.
         """
-        before = records_of(self._originals, len(self))
-        after = records_of(self._blocks, len(self))
+        before = after = records_of(self._originals, len(self))
+        if self._blocks is not self._originals:
+            after = records_of(self._blocks, len(self))
         return [
             adapters.write(source, old, new)
             for source, old, new in zip(self._sources, before, after, strict=True)

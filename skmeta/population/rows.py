@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skmeta._plain import as_array
 from skmeta.population.architecture import Architecture, Layer
 from skmeta.population.population import Population
 from skmeta.population.stack import Buffers, Parameters, Record, Stack
@@ -54,7 +55,7 @@ def to_rows(population: Population) -> np.ndarray:
         )
     tensors = _by_name(population.blocks[0][1])
     parts = [tensors[name][i] for name, i, _ in _layout(specs.pop())]
-    rows = torch.cat([part.flatten(1) for part in parts], 1).cpu().numpy()
+    rows = as_array(torch.cat([part.flatten(1) for part in parts], 1))
     return rows[np.argsort(population.blocks[0][0])]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skmeta._validation import may_be_codes
 from skmeta.population.architecture import Architecture
 from skmeta.population.blocks import Block
 from skmeta.population.forward import forward
@@ -95,7 +96,15 @@ def check_rows(X: Any, architectures: Sequence[Architecture], like: Tensor) -> T
             raise ValueError(
                 f"X must hold numbers: {error}. Encode it as the networks' task is encoded."
             ) from error
-    return X.to(like)
+    X = X.to(like)
+    if not (finite := X.isfinite()).all():
+        row, column = (~finite).nonzero()[0].tolist()
+        raise ValueError(
+            f"X must be finite (as {str(like.dtype).removeprefix('torch.')}). Got "
+            f"{X[row, column].item()} in row {row}, column {column}. Fill in such rows, or leave "
+            "them out."
+        )
+    return X
 
 
 def check_no_images(architectures: Sequence[Architecture], owner: str) -> None:
@@ -144,30 +153,47 @@ def accuracies(outputs: Tensor, y: Any, classes: Sequence[np.ndarray | None]) ->
     classes : sequence of ndarray or None
         The labels of each network, where they are known.
     """
-    predicted, y = outputs.argmax(-1).cpu().numpy(), np.asarray(y)
-    if y.shape != predicted.shape[1:]:
+    y = np.asarray(y)
+    if y.shape != outputs.shape[1:-1]:
         raise ValueError(
-            f"y must have one label per row of X ({predicted.shape[1]}). Got shape {y.shape}."
+            f"y must have one label per row of X ({outputs.shape[1]}). Got shape {y.shape}."
         )
-    codes: dict[Any, np.ndarray] = {}
-    scores = np.empty(len(predicted))
-    for i, (row, labels) in enumerate(zip(predicted, classes, strict=True)):
-        key = None if labels is None else tuple(labels.tolist())
-        if key not in codes:
-            codes[key] = _codes(y.tolist(), key, outputs.shape[-1])
-        scores[i] = np.mean(row == codes[key])
-    return scores
+    # NaN is no class: argmax would give the first.
+    predicted = outputs.argmax(-1).where(outputs.isfinite().all(-1), -1).cpu().numpy()
+    codes = {labels: _codes(y.tolist(), labels, outputs.shape[-1]) for labels in _distinct(classes)}
+    if len({tuple(code) for code in codes.values()}) > 1:
+        raise ValueError(
+            "The 'y' of Population.score must mean the same for all networks. Got networks with "
+            f"the classes {[None if labels is None else list(labels) for labels in codes]}, for "
+            "which it means different outputs. Score networks of one kind at a time."
+        )
+    code = next(iter(codes.values()), np.empty(len(y)))
+    return np.mean(predicted == code, axis=1)
+
+
+def _distinct(classes: Sequence[np.ndarray | None]) -> list[tuple[Any, ...] | None]:
+    """Return the different sets of labels, in order of appearance."""
+    return list(dict.fromkeys(None if c is None else tuple(c.tolist()) for c in classes))
 
 
 def _codes(y: list[Any], classes: tuple[Any, ...] | None, n_classes: int) -> np.ndarray:
-    """Return labels as codes; they are those of a network, or codes already."""
-    for known in (classes or (), range(n_classes)):
-        codes = {label: code for code, label in enumerate(known)}
-        if codes.keys() >= set(y):
-            return np.array([codes[label] for label in y], dtype=np.int64)
-    labels = f"the labels {list(classes)} or " if classes else ""
-    strange = sorted(set(y).difference(classes or (), range(n_classes)) or set(y), key=str)
+    """Return labels as codes; they are those of a network, or codes where none is known."""
+    given, known, numbers = set(y), classes or (), tuple(range(n_classes))
+    if given <= set(known):
+        return np.array([known.index(label) for label in y], dtype=np.int64)
+    if given <= set(numbers) and given.isdisjoint(known) and may_be_codes(known):
+        return np.array(y, dtype=np.int64)
+    allowed = {"the labels": list(known)} if known else {}
+    if may_be_codes(known):
+        allowed["the codes"] = list(numbers)
+    strange = given.difference(*allowed.values()) or given
     raise ValueError(
-        f"The 'y' of Population.score must hold {labels}the codes 0 to {n_classes - 1}. Got "
-        f"{strange[0]!r}. Pass the labels that the networks were fitted on."
+        "The 'y' of Population.score must hold "
+        f"{' or '.join(f'{name} {labels}' for name, labels in allowed.items())}. Got "
+        f"{_some(strange)} among {_some(given)}. Pass the labels that the networks were fitted on."
     )
+
+
+def _some(labels: set[Any]) -> str:
+    listed = sorted(labels, key=str)
+    return f"{listed[:10]}{'...' * (len(listed) > 10)}"

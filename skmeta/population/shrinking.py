@@ -175,7 +175,8 @@ def _resized(network: Any, record: Record, folded: Record, kept: Sequence[Tensor
     if hasattr(network, "feature_names_in_"):
         estimator.feature_names_in_ = network.feature_names_in_[rows[0]]
     # Only what was folded differs: the rest keeps the estimator's own precision.
-    return sklearn_mlp.write(estimator, _cut(record, kept), new)
+    skeleton, weights = sklearn_mlp.take_apart(estimator)
+    return skeleton.network(skeleton.moved(weights, _cut(record, kept), new))
 
 
 def _cut(record: Record, kept: Sequence[Tensor]) -> Record:

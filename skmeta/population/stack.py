@@ -7,6 +7,7 @@ networks of a stack also share the shape of their images and their convolutions.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from skmeta._plain import from_plain, to_plain
 from skmeta.population.architecture import Architecture
 from skmeta.population.convolution import ConvolutionPlan
 
@@ -92,13 +94,24 @@ class Stack:
         return len(self.architectures)
 
     def __getstate__(self) -> dict:
-        # Slices of a large stack are views; a pickle holds its own rows only.
-        own = Parameters(*(tuple(t.clone() for t in field) for field in self.params))
-        buffers = Buffers(*(tuple(t.clone() for t in field) for field in self.buffers))
-        return {"architectures": self.architectures, "params": own, "buffers": buffers}
+        # Equal stacks pickle to equal bytes, and a slice of a large stack to its own rows only.
+        distinct = {spec: number for number, spec in enumerate(dict.fromkeys(self.architectures))}
+        return {
+            "specs": json.dumps([spec.to_dict() for spec in distinct]),
+            "members": [distinct[spec] for spec in self.architectures],
+            "params": tuple(tuple(map(to_plain, field)) for field in self.params),
+            "buffers": tuple(tuple(map(to_plain, field)) for field in self.buffers),
+        }
 
     def __setstate__(self, state: dict) -> None:
-        for name, value in {**state, "_cache": {}}.items():
+        specs = [Architecture.from_dict(spec) for spec in json.loads(state["specs"])]
+        fields = {
+            "architectures": tuple(specs[number] for number in state["members"]),
+            "params": Parameters(*(tuple(map(from_plain, f)) for f in state["params"])),
+            "buffers": Buffers(*(tuple(map(from_plain, f)) for f in state["buffers"])),
+            "_cache": {},
+        }
+        for name, value in fields.items():
             object.__setattr__(self, name, value)
 
     @property

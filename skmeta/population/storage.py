@@ -51,7 +51,10 @@ def save(population: Population, path: str | Path) -> None:
 
 def _describe(population: Population) -> tuple[dict[str, Any], dict[str, Tensor]]:
     kinds = tuple(_estimator_files.REGISTRY.values())
-    estimators = np.array([type(source) in kinds for source in population._sources], dtype=bool)
+    estimators = np.array(
+        [source is not None and source.skeleton.kind in kinds for source in population._sources],
+        dtype=bool,
+    )
     tensors: dict[str, Tensor] = {}
     specs: dict[Architecture, int] = {}
     columns, values = _table_files.describe(population.metadata)
@@ -143,7 +146,7 @@ def _describe_estimators(
 # -- reading ---------------------------------------------------------------------------------
 
 
-def load(path: str | Path) -> tuple[list[Record], list[Any], pd.DataFrame]:
+def load(path: str | Path) -> tuple[list[Record], list[adapters.Source | None], pd.DataFrame]:
     """Read a file that :func:`save` wrote.
 
     Parameters
@@ -155,8 +158,8 @@ def load(path: str | Path) -> tuple[list[Record], list[Any], pd.DataFrame]:
     -------
     records : list of Record
         Weights of all networks.
-    sources : list
-        scikit-learn estimators, and None for networks that are modules.
+    sources : list of Source or None
+        What scikit-learn estimators were taken apart into, None for networks that are modules.
     metadata : DataFrame
         One row per network.
 
@@ -177,7 +180,7 @@ def load(path: str | Path) -> tuple[list[Record], list[Any], pd.DataFrame]:
         raise PopulationFileError(f"{path} is not a population file: {what[:500]}.") from error
 
 
-def _read(file: Any) -> tuple[list[Record], list[Any], pd.DataFrame]:
+def _read(file: Any) -> tuple[list[Record], list[adapters.Source | None], pd.DataFrame]:
     text = (file.metadata() or {}).get("skmeta")
     expect(text is not None, "it has no description of a population")
     _, version, n, stacks, estimators, specs, columns = fields_of(
@@ -210,8 +213,7 @@ def _read(file: Any) -> tuple[list[Record], list[Any], pd.DataFrame]:
         for position, estimator in zip(
             next(groups), _read_estimators(file, index, group), strict=True
         ):
-            sources[position] = estimator
-            records[position] = adapters.read(estimator, position)
+            records[position], sources[position] = adapters.take_apart(estimator, position)
     table = {i: file.get_tensor(f"metadata.{i}") for i in _table_files.expected(columns)}
     return records, sources, _table_files.rebuild(columns, table, n)
 

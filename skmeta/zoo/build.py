@@ -232,7 +232,8 @@ def _train_group(
             block = (np.arange(len(runs)), checkpoint.to("cpu"))
             parts.append(Population.from_blocks([block], metadata=frame))
     part = Population.concatenate(parts)
-    part.metadata["seconds"] = (time.thread_time() - start) / len(runs)
+    seconds = (time.thread_time() - start) / len(runs)
+    part = Population(part, metadata=part.metadata.assign(seconds=seconds))
     if cache is not None:
         cache.save(number, part)
     return number, part

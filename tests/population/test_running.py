@@ -1,5 +1,7 @@
 """Running populations: in pieces, on all that holds numbers, against labels."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -71,17 +73,23 @@ def test_scores_take_labels_and_codes(classifiers):
     mixed = Population([*classifiers, nn.Linear(5, 2)])
     np.testing.assert_allclose(mixed.score(X, CODES)[:2], expected)
     swapped = [MLPClassifier((4,), tol=0.1, random_state=0).fit(X, 1 + CODES)]
-    assert Population(swapped).score(X, CODES) == Population(swapped).score(X, 1 + CODES)
+    assert Population(swapped).score(X, 1 + CODES) == swapped[0].score(X, 1 + CODES)
+    with pytest.raises(
+        ValueError, match=r"must hold the labels \[1, 2\]. Got \[0\] among \[0, 1\]"
+    ):
+        Population(swapped).score(X, CODES)
 
 
 @pytest.mark.parametrize(
-    "y, came", [(np.char.upper(LABELS), "'A'"), (CODES.astype(str), "'0'"), (CODES * 2, "2")]
+    "y, came",
+    [(np.char.upper(LABELS), "['A', 'B']"), (CODES.astype(str), "['0', '1']"), (CODES * 2, "[2]")],
 )
 def test_unknown_labels_are_refused(classifiers, y, came):
-    message = rf"must hold the labels \['a', 'b'\] or the codes 0 to 1. Got {came}"
+    came = re.escape(came)
+    message = rf"must hold the labels \['a', 'b'\] or the codes \[0, 1\]. Got {came}"
     with pytest.raises(ValueError, match=message):
         Population(classifiers).score(X, y)
-    with pytest.raises(ValueError, match=f"must hold the codes 0 to 1. Got {came}"):
+    with pytest.raises(ValueError, match=rf"must hold the codes \[0, 1\]. Got {came}"):
         Population([nn.Linear(5, 2)]).score(X, y)
 
 

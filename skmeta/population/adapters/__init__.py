@@ -1,7 +1,8 @@
-"""Between networks of users and records: :func:`read` and :func:`write`.
+"""Between networks of users and records: :func:`take_apart` and :func:`write`.
 
-One file per kind of network. ``read`` copies the weights into float32 tensors; ``write``
-applies an edit as a difference to a deep copy of the source.
+One file per kind of network. ``take_apart`` copies the weights into float32 tensors and
+keeps what else there is; ``write`` applies an edit as a difference to the weights as they
+were read, in their own dtype.
 """
 
 from __future__ import annotations
@@ -22,18 +23,21 @@ import skmeta.population.adapters.sklearn_pipeline as sklearn_pipeline
 import skmeta.population.adapters.skorch_net as skorch_net
 import skmeta.population.adapters.torch_modules as torch_modules
 from skmeta.population.adapters._common import UnsupportedNetworkError
+from skmeta.population.adapters._hollow import Known
+from skmeta.population.adapters.keeping import Source
 from skmeta.population.blocks import blocks_from_records
 from skmeta.population.modules import to_module
 from skmeta.population.stack import Record
 
 __all__ = [
+    "Source",
     "UnsupportedNetworkError",
     "as_network_list",
     "check_input_shape",
     "classes_of",
     "feature_names_of",
-    "read",
-    "read_all",
+    "take_all_apart",
+    "take_apart",
     "write",
 ]
 
@@ -106,47 +110,51 @@ def _is_network(value: Any) -> bool:
     return isinstance(value, nn.Module | BaseEstimator) or skorch_net.handles(value)
 
 
-def read(
-    network: Any, position: int = 0, input_shape: tuple[int, int, int] | None = None
-) -> Record:
-    """Return a network as an architecture and float32 tensors.
-
-    Parameters
-    ----------
-    network : MLPClassifier, MLPRegressor, Pipeline, torch.nn.Module or skorch NeuralNet
-        A trained network; it is not changed.
-    position : int, default=0
-        Where the network stands in its list, for error messages.
-    input_shape : (int, int, int), optional
-        Channels, height and width of the images that a convolutional module takes.
-    """
-    return read_all([network], input_shape, start=position)[0]
+def take_apart(network: Any, position: int = 0) -> tuple[Record, Source | None]:
+    """Take one network apart, see :func:`take_all_apart`; ``position`` is for error messages."""
+    (record,), (source,) = take_all_apart([network], start=position)
+    return record, source
 
 
-def read_all(
+def take_all_apart(
     networks: Sequence[Any], input_shape: tuple[int, int, int] | None = None, *, start: int = 0
-) -> list[Record]:
-    """Return networks as architectures and float32 tensors.
+) -> tuple[list[Record], list[Source | None]]:
+    """Return networks as float32 tensors, and what else it takes to build them again.
 
-    Each is asked for its outputs on a few random rows; they must be those of the record.
+    Each is asked for its outputs on a few random rows: they must be those of the record.
 
     Parameters
     ----------
-    networks : sequence
-        Trained networks; they are not changed.
+    networks : sequence of MLPClassifier, MLPRegressor, Pipeline, Module or skorch NeuralNet
+        Trained networks; they are not changed, and later changes of them are not seen.
     input_shape : (int, int, int), optional
         Channels, height and width of the images that convolutional modules take.
     start : int, default=0
-        Where the first network stands, for error messages.
+        Where the first network stands in its list, for error messages.
+
+    Returns
+    -------
+    records : list of Record
+        The networks as architectures and tensors.
+    sources : list of Source or None
+        None where the record alone gives the network back.
     """
-    records, said = [], []
+    known: Known = {}
+    twins: dict[int, Any] = {}
+    records, sources, said = [], [], []
     for position, network in enumerate(networks, start):
         with _naming(network, position):
             adapter = _adapter(network)
-            sklearn = adapter in (sklearn_mlp, sklearn_pipeline)
-            reading = adapter.read(network, **{} if sklearn else {"input_shape": input_shape})
-            said.append(checking.Said(reading))
-        records.append(reading.record)
+            tabular = adapter in (sklearn_mlp, sklearn_pipeline)
+            skeleton, weights = adapter.take_apart(
+                network, *() if tabular else (input_shape, known)
+            )
+            record = skeleton.record(weights)
+            answers = adapter.answers(network, skeleton, weights, twins)
+            said.append(checking.Said(answers, record.architecture.n_inputs, skeleton.scaling))
+        source = Source.of(skeleton, weights, record)
+        records.append(record)
+        sources.append(None if torch_modules.is_own(network, source) else source)
     blocks = blocks_from_records(records)
     for index, where in checking.not_finite(blocks).items():
         raise ValueError(
@@ -156,7 +164,7 @@ def read_all(
     for index, difference in checking.differences(blocks, said).items():
         with _naming(networks[index], index + start):
             raise UnsupportedNetworkError(difference)
-    return records
+    return records, sources
 
 
 @contextmanager
@@ -185,25 +193,25 @@ def _adapter(network: Any) -> Any:
     raise UnsupportedNetworkError(f"{next(hints, '')}{SUPPORTED}")
 
 
-def write(source: Any, old: Record, new: Record) -> Any:
+def write(source: Source | None, old: Record, new: Record) -> Any:
     """Return a network of the source's kind whose weights are those of ``new``.
 
     Parameters
     ----------
-    source : network or None
+    source : Source or None
         What the weights were read from; None gives a :class:`~skmeta.population.MLP`.
     old, new : Record
-        Weights as they were read and as they are now. The source is deep-copied and
+        Weights as they were read and as they are now. A copy of the source is
         changed by their difference in its own dtype: no difference, no changed bit.
     """
-    return to_module(new) if source is None else _adapter(source).write(source, old, new)
+    return to_module(new) if source is None else source.network(old, new)
 
 
-def classes_of(source: Any) -> np.ndarray | None:
+def classes_of(source: Source | None) -> np.ndarray | None:
     """Return the class labels of a source in the order of its outputs, None if unknown."""
-    return None if source is None else _adapter(source).classes_of(source)
+    return None if source is None else source.skeleton.classes
 
 
-def feature_names_of(source: Any) -> list[str] | None:
-    """Return the names of the inputs that a source was fitted on, None if it saw none."""
-    return None if source is None else _adapter(source).feature_names_of(source)
+def feature_names_of(source: Source | None) -> list[str] | None:
+    """Return the names of the columns that a source was fitted on, None if it saw none."""
+    return None if source is None else source.skeleton.feature_names

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,8 +25,8 @@ class InputScaling:
     network takes the inputs as they came; an edit is unfolded on its way back.
     """
 
-    factor: Tensor
-    offset: Tensor
+    factor: np.ndarray
+    offset: np.ndarray
 
     def then(self, other: InputScaling) -> InputScaling:
         """Return this scaling followed by another."""
@@ -34,12 +35,14 @@ class InputScaling:
     def expanded(self, n_inputs: int, *, bias: bool) -> InputScaling:
         """Return the scaling with a number per input; refuse what cannot be folded."""
         try:
-            factor, offset = (t.expand(n_inputs) for t in (self.factor, self.offset))
-        except RuntimeError as error:
+            factor, offset = (
+                np.array(np.broadcast_to(a, (n_inputs,))) for a in (self.factor, self.offset)
+            )
+        except ValueError as error:
             raise UnsupportedNetworkError(
                 f"the scaling of its inputs does not fit {n_inputs} inputs: {error}."
             ) from error
-        if not (factor.isfinite() & offset.isfinite() & (factor != 0)).all():
+        if not (np.isfinite(factor) & np.isfinite(offset) & (factor != 0)).all():
             raise UnsupportedNetworkError(
                 "the scaling of its inputs has a factor of zero, or a number that is not finite."
             )
@@ -51,13 +54,20 @@ class InputScaling:
 
     def fold(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """Return weight and bias of a first layer that takes the inputs unscaled."""
+        factor, offset = self._tensors(weight)
         weight, bias = weight.double(), bias.double()
-        return weight * self.factor, bias + weight @ self.offset
+        return weight * factor, bias + weight @ offset
 
-    def unfold(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """Return weight and bias of the first layer behind the scaling."""
-        weight = weight.double() / self.factor
-        return weight, bias.double() - weight @ self.offset
+    def unfolded(self, record: Record) -> Record:
+        """Return a record with the first layer behind the scaling, in float64."""
+        weights, biases = (list(record.tensors[field]) for field in ("weight", "bias"))
+        factor, offset = self._tensors(weights[0])
+        weights[0] = weights[0].detach().double() / factor
+        biases[0] = biases[0].detach().double() - weights[0] @ offset
+        return Record(record.architecture, {**record.tensors, "weight": weights, "bias": biases})
+
+    def _tensors(self, like: Tensor) -> list[Tensor]:
+        return [torch.from_numpy(a).to(like.device) for a in (self.factor, self.offset)]
 
 
 class Answer(NamedTuple):
@@ -87,27 +97,6 @@ class Answer(NamedTuple):
 def same(values: Tensor) -> Tensor:
     """Return the outputs: the link of a network that says them."""
     return values
-
-
-class Reading(NamedTuple):
-    """A network as an adapter read it, not yet compared with what the network says.
-
-    Attributes
-    ----------
-    record : Record
-        Architecture and weights.
-    answers : tuple of Answer
-        What the network says of itself.
-    scaling : InputScaling or None
-        What the first layer holds of the network's own preprocessing.
-    inputs : callable
-        From float64 rows to what the network takes.
-    """
-
-    record: Record
-    answers: tuple[Answer, ...]
-    scaling: InputScaling | None = None
-    inputs: Callable[[Tensor], Tensor] = same
 
 
 def probabilities(outputs: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
@@ -66,12 +67,11 @@ _SOFTMAXES: dict[Any, str] = {
     "log_softmax": "log_softmax",
 }
 _ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
-_ONE, _ZERO = torch.ones((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
-_SCALINGS: dict[str, Callable[[Tensor], InputScaling]] = {
-    "add": lambda constant: InputScaling(_ONE, constant),
-    "sub": lambda constant: InputScaling(_ONE, -constant),
-    "mul": lambda constant: InputScaling(constant, _ZERO),
-    "div": lambda constant: InputScaling(1.0 / constant, _ZERO),
+_SCALINGS: dict[str, Callable[[np.ndarray], InputScaling]] = {
+    "add": lambda constant: InputScaling(np.ones(()), constant),
+    "sub": lambda constant: InputScaling(np.ones(()), -constant),
+    "mul": lambda constant: InputScaling(constant, np.zeros(())),
+    "div": lambda constant: InputScaling(1.0 / constant, np.zeros(())),
 }
 _ARITHMETIC = {
     **{call: "add" for call in _ADDITIONS},
@@ -120,7 +120,8 @@ def scaling(node: fx.Node, place: int, root: nn.Module) -> InputScaling | str:
     value = torch.as_tensor(constant).detach().to("cpu", torch.float64)
     if value.ndim > 1 and value.shape[:-1].numel() > 1:
         return f"scales the inputs by a tensor of shape {tuple(value.shape)}"
-    return _SCALINGS[name](value.reshape(value.shape[-1:]))
+    with np.errstate(divide="ignore"):  # a factor that is not finite is refused later
+        return _SCALINGS[name](value.reshape(value.shape[-1:]).numpy())
 
 
 def size(node: fx.Node, sizes: Mapping[fx.Node, str]) -> str | None:

@@ -44,7 +44,7 @@ def read_topology(module: nn.Module, *, values: bool = False) -> Topology:
     Parameters
     ----------
     module : nn.Module
-        A copy of a network, in evaluation mode; see :func:`._twins.twin_of`.
+        A copy of a network in evaluation mode without hooks; tracing may change it.
     values : bool, default=False
         Keep a sigmoid at the end as the activation of the last layer (a regressor's)
         instead of reading it as a probability.
@@ -135,13 +135,13 @@ class _Reader:
         if not operations.is_arithmetic(node):
             return None
         values = [self.values.get(a) if isinstance(a, fx.Node) else None for a in node.args]
-        (place, value), *others = [(i, v) for i, v in enumerate(values) if v] or [(0, None)]
-        if value is None or value.state or others:
+        found = [(place, value) for place, value in enumerate(values) if value is not None]
+        if len(found) != 1 or found[0][1].state:
             return None
-        scaling = operations.scaling(node, place, self.modules[""])
+        scaling = operations.scaling(node, found[0][0], self.modules[""])
         if isinstance(scaling, str):
             self._fail(scaling, where)
-        return self._append(value, Op("scale", scaling), where)
+        return self._append(found[0][1], Op("scale", scaling), where)
 
     def _value(self, argument: Any, where: str) -> Value:
         value = self.values.get(argument) if isinstance(argument, fx.Node) else None

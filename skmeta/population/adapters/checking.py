@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skmeta.population.adapters._common import Answer, Reading, UnsupportedNetworkError
+from skmeta.population.adapters._common import Answer, InputScaling, UnsupportedNetworkError
 from skmeta.population.blocks import Block
 from skmeta.population.running import run_stack
 from skmeta.population.stack import Buffers, Parameters
@@ -32,18 +32,21 @@ _MOST = 5e-4
 class Said(list):
     """What one network says to each of its questions, on rows of its own."""
 
-    def __init__(self, reading: Reading) -> None:
-        self.rows = _rows(reading)
-        self.answers: tuple[Answer, ...] = reading.answers
-        super().__init__(_ask(answer, self.rows) for answer in reading.answers)
+    def __init__(
+        self, answers: Sequence[Answer], n_inputs: int, scaling: InputScaling | None
+    ) -> None:
+        self.rows = _rows(n_inputs, scaling)
+        self.answers = answers
+        super().__init__(_ask(answer, self.rows) for answer in answers)
 
 
-def _rows(reading: Reading) -> Tensor:
-    rows = _standard_rows(reading.record.architecture.n_inputs)
-    if reading.scaling is None:
+def _rows(n_inputs: int, scaling: InputScaling | None) -> Tensor:
+    rows = _standard_rows(n_inputs)
+    if scaling is None:
         return rows
     # The rows that the scaling makes ordinary ones of, as float32 holds them.
-    return ((rows - reading.scaling.offset) / reading.scaling.factor).float().double()
+    unscaled = (rows.numpy() - scaling.offset) / scaling.factor
+    return torch.from_numpy(unscaled).float().double()
 
 
 @lru_cache(maxsize=32)

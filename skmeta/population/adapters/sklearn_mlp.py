@@ -15,8 +15,6 @@ from torch import Tensor
 
 from skmeta.population.adapters._common import (
     Answer,
-    InputScaling,
-    Reading,
     UnsupportedNetworkError,
     check_not_replaced,
     decisions,
@@ -27,13 +25,14 @@ from skmeta.population.adapters._common import (
     same,
     split_logistic,
 )
+from skmeta.population.adapters.keeping import Skeleton, Weights
 from skmeta.population.architecture import Architecture, Layer
 from skmeta.population.stack import Record
 
 ACTIVATION_NAMES = {"identity": "identity", "relu": "relu", "tanh": "tanh", "logistic": "sigmoid"}
 
-TRAINING_STATE = ("_optimizer",)
-"""What an edit leaves behind: it holds on to the old weights; partial_fit makes it anew."""
+LEFT_BEHIND = ("_optimizer", "_best_coefs", "_best_intercepts", "coefs_", "intercepts_")
+"""What a skeleton is without: the weights, and an optimizer, which partial_fit makes anew."""
 
 
 def handles(network: Any) -> bool:
@@ -41,11 +40,8 @@ def handles(network: Any) -> bool:
     return isinstance(network, MLPClassifier | MLPRegressor)
 
 
-def read(network: Any, scaling: InputScaling | None = None) -> Reading:
-    """Read a fitted estimator; one logistic unit becomes two logits.
-
-    ``scaling`` is what a Pipeline does to the inputs; it becomes part of the first layer.
-    """
+def take_apart(network: Any) -> tuple[MLPSkeleton, Weights]:
+    """Return a fitted estimator as all but its weights, and its weights."""
     if not hasattr(network, "coefs_"):
         raise NotFittedError(f"This {type(network).__name__} is not fitted. Call fit first.")
     coefs, intercepts = network.coefs_, network.intercepts_
@@ -57,36 +53,108 @@ def read(network: Any, scaling: InputScaling | None = None) -> Reading:
             f"it was fitted on a single class ({network.classes_[0]!s}), of which its outputs "
             "say nothing. Fit it on rows of several classes, or leave it out."
         )
-    weight = [torch.from_numpy(np.array(c.T, order="C")) for c in coefs]
-    bias = [torch.from_numpy(np.array(b)) for b in intercepts]
-    if scaling is not None:
-        weight[0], bias[0] = scaling.fold(weight[0], bias[0])
-    # numpy would warn of numbers that float32 cannot hold; they become infinite, an error.
-    weight, bias = ([t.float() for t in row] for row in (weight, bias))
-    if is_logistic(network):
-        weight[-1], bias[-1] = split_logistic(weight[-1]), split_logistic(bias[-1])
-    activation = ACTIVATION_NAMES[network.activation]
-    hidden = [Layer(len(b), activation) for b in bias[:-1]]
-    layers = (*hidden, Layer(len(bias[-1])))
-    record = Record.blank(Architecture(weight[0].shape[1], layers, _output(network)))
-    record.tensors.update(weight=weight, bias=bias)
-    return Reading(record, _answers(network, record), scaling)
+    weights = {}
+    for index, pair in enumerate(zip(coefs, intercepts, strict=True)):
+        for field, array in zip(("coefs_", "intercepts_"), pair, strict=True):
+            weights[f"{field}.{index}"] = torch.from_numpy(np.array(array, order="C"))
+    bare = copy.copy(network)
+    state = {name: value for name, value in vars(network).items() if name not in LEFT_BEHIND}
+    vars(bare).clear()
+    vars(bare).update(copy.deepcopy(state))
+    return MLPSkeleton(bare, weights, stops_early=hasattr(network, "_best_coefs")), weights
 
 
-def _answers(network: Any, record: Record) -> tuple[Answer, ...]:
+class MLPSkeleton(Skeleton):
+    """An ``MLPClassifier`` or ``MLPRegressor`` without its weights."""
+
+    def __init__(self, bare: Any, weights: Weights, *, stops_early: bool) -> None:
+        self.bare = bare
+        self.stops_early = stops_early
+        self.spec = {name: (tuple(w.shape), w.dtype) for name, w in weights.items()}
+        self.depth = len(weights) // 2
+
+    @property
+    def kind(self) -> type:
+        """The class of the estimator."""
+        return type(self.bare)
+
+    @property
+    def classes(self) -> np.ndarray | None:
+        """The class labels of a classifier, None for a regressor."""
+        return getattr(self.bare, "classes_", None)
+
+    @property
+    def feature_names(self) -> list[str] | None:
+        """Names of the columns that the estimator was fitted on; None if it saw none."""
+        return names_of(self.bare)
+
+    @property
+    def output(self) -> str:
+        """What the numbers of the last layer are."""
+        return _output(self.bare)
+
+    def blank(self) -> Weights:
+        """Return zeros of the shapes and dtypes of the weights."""
+        return {name: torch.zeros(shape, dtype=dtype) for name, (shape, dtype) in self.spec.items()}
+
+    def record(self, weights: Weights) -> Record:
+        """Return the float32 record; one logistic unit becomes two logits."""
+        # numpy would warn of numbers that float32 cannot hold; they become infinite, an error.
+        weight = [weights[f"coefs_.{i}"].T.float().contiguous() for i in range(self.depth)]
+        bias = [weights[f"intercepts_.{i}"].float().clone() for i in range(self.depth)]
+        if is_logistic(self.bare):
+            weight[-1], bias[-1] = split_logistic(weight[-1]), split_logistic(bias[-1])
+        activation = ACTIVATION_NAMES[self.bare.activation]
+        hidden = [Layer(len(b), activation) for b in bias[:-1]]
+        layers = (*hidden, Layer(len(bias[-1])))
+        record = Record.blank(Architecture(weight[0].shape[1], layers, _output(self.bare)))
+        record.tensors.update(weight=weight, bias=bias)
+        return record
+
+    def check_edit(self, old: Record, new: Record) -> None:
+        """Refuse nothing: an estimator has all weights and biases, and records no more."""
+
+    def moved(self, weights: Weights, old: Record, new: Record) -> Weights:
+        """Return weights changed by ``new - old``, where two logits are their difference."""
+        out = {}
+        for index in range(self.depth):
+            for field, name in (("weight", "coefs_"), ("bias", "intercepts_")):
+                pair = [record.tensors[field][index].detach().cpu() for record in (old, new)]
+                if index == self.depth - 1 and is_logistic(self.bare):
+                    pair = [join_logistic(value) for value in pair]
+                if field == "weight":
+                    pair = [value.T for value in pair]
+                out[f"{name}.{index}"] = moved(weights[f"{name}.{index}"], *pair)
+        return out
+
+    def network(self, weights: Weights) -> Any:
+        """Return a fitted estimator."""
+        network = copy.deepcopy(self.bare)
+        for field in ("coefs_", "intercepts_"):
+            arrays = [weights[f"{field}.{i}"].numpy() for i in range(self.depth)]
+            setattr(network, field, [np.ascontiguousarray(array) for array in arrays])
+        if self.stops_early:  # Early stopping would go back to other weights.
+            network._best_coefs = [coef.copy() for coef in network.coefs_]
+            network._best_intercepts = [intercept.copy() for intercept in network.intercepts_]
+        return network
+
+
+def answers(
+    network: Any, skeleton: MLPSkeleton, weights: Weights, twins: dict[int, Any]
+) -> tuple[Answer, ...]:
+    """Return what to ask an estimator; it keeps nothing of that."""
     base = MLPClassifier if isinstance(network, MLPClassifier) else MLPRegressor
     cause = f"Its class computes something else than {base.__name__} does."
     asked = ("predict", "predict_proba", "_forward_pass_fast")
     if overrides(network, base, *(name for name in asked if hasattr(base, name))):
-        return questions(network, record, feature_names_of(network), cause)
-    link = _LINKS[record.architecture.output]
+        return questions(network, skeleton, cause)
+    link = _LINKS[_output(network)]
     return (Answer("forward pass", lambda rows: _forward(network, rows), link, cause),)
 
 
-def questions(
-    network: Any, record: Record, names: list[str] | None, cause: str
-) -> tuple[Answer, ...]:
-    """Return what to ask an estimator, or a Pipeline of one, whose columns have some names."""
+def questions(network: Any, skeleton: Any, cause: str) -> tuple[Answer, ...]:
+    """Return what to ask an estimator, or a Pipeline of one, by its public methods."""
+    names, output = skeleton.feature_names, skeleton.output
 
     def ask(method: str) -> Callable[[Tensor], Any]:
         def answer(rows: Tensor) -> Any:
@@ -95,7 +163,6 @@ def questions(
 
         return answer
 
-    output = record.architecture.output
     if output == "values":
         return (Answer("predict", ask("predict"), same, cause),)
     score = Answer("predict_proba", ask("predict_proba"), _LINKS[output], cause)
@@ -137,40 +204,7 @@ def _output(network: Any) -> str:
     )
 
 
-def write(source: Any, old: Record, new: Record, scaling: InputScaling | None = None) -> Any:
-    """Return a copy of an estimator with its weights changed by ``new - old``."""
-    network = copy.copy(source)
-    state = {name: value for name, value in vars(source).items() if name not in TRAINING_STATE}
-    vars(network).clear()
-    vars(network).update(copy.deepcopy(state))
-    last = len(network.coefs_) - 1
-    for index in range(last + 1):
-        pairs = []
-        for record in (old, new):
-            pair = tuple(record.tensors[f][index].detach().cpu() for f in ("weight", "bias"))
-            if index == last and is_logistic(network):
-                pair = tuple(join_logistic(value) for value in pair)
-            pairs.append(scaling.unfold(*pair) if scaling is not None and index == 0 else pair)
-        weights, biases = zip(*pairs, strict=True)
-        network.coefs_[index] = _moved(network.coefs_[index], *(w.T for w in weights))
-        network.intercepts_[index] = _moved(network.intercepts_[index], *biases)
-    if hasattr(network, "_best_coefs"):  # Early stopping would go back to the old weights.
-        network._best_coefs = [coef.copy() for coef in network.coefs_]
-        network._best_intercepts = [intercept.copy() for intercept in network.intercepts_]
-    return network
-
-
-def _moved(array: np.ndarray, old: Tensor, new: Tensor) -> np.ndarray:
-    # A copy: arrays that joblib hands out are read-only.
-    return moved(torch.from_numpy(np.array(array, order="C")), old, new).numpy()
-
-
-def classes_of(network: Any) -> np.ndarray | None:
-    """Return the class labels of a classifier, None for a regressor."""
-    return getattr(network, "classes_", None)
-
-
-def feature_names_of(network: Any) -> list[str] | None:
-    """Return the names of the columns that an estimator was fitted on, None if it saw none."""
-    names = getattr(network, "feature_names_in_", None)
+def names_of(step: Any) -> list[str] | None:
+    """Return the names of the columns that a step was fitted on, None if it saw none."""
+    names = getattr(step, "feature_names_in_", None)
     return None if names is None else [str(name) for name in names]

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from skmeta.population.adapters import sklearn_mlp
 from skmeta.population.adapters._common import (
+    Answer,
     InputScaling,
-    Reading,
     UnsupportedNetworkError,
     check_not_replaced,
 )
+from skmeta.population.adapters.keeping import Skeleton, Weights
+from skmeta.population.adapters.sklearn_mlp import MLPSkeleton
 from skmeta.population.stack import Record
 
 
@@ -26,37 +28,109 @@ def handles(network: Any) -> bool:
     return isinstance(network, Pipeline)
 
 
-def read(network: Any) -> Reading:
-    """Read a fitted Pipeline; its scalers become part of the first layer."""
-    last = network.steps[-1][1]
+def take_apart(network: Any) -> tuple[PipelineSkeleton, Weights]:
+    """Return a fitted Pipeline as all but the weights of its last step, and these."""
+    name, last = network.steps[-1]
     if not sklearn_mlp.handles(last):
         raise UnsupportedNetworkError(
-            f"its last step '{network.steps[-1][0]}' ({type(last).__name__}) is no MLPClassifier "
-            "or MLPRegressor. Transform the rows with pipeline[:-1] yourself, and pass its last "
-            "step if that is a network."
+            f"its last step '{name}' ({type(last).__name__}) is no MLPClassifier or MLPRegressor. "
+            "Transform the rows with pipeline[:-1] yourself, and pass its last step if that is a "
+            "network."
         )
     check_not_replaced(network, ("predict", "predict_proba"))
-    inner = sklearn_mlp.read(last, scaling_of(network))
-    if inner.scaling is None and type(network) is Pipeline:
-        return inner  # there is nothing in front, and the estimator answers faster
+    inner, weights = sklearn_mlp.take_apart(last)
+    scaling = _scaling_of(network.steps[:-1], len(last.coefs_[0]))
+    bare = copy.copy(network)
+    bare.steps = [*copy.deepcopy(network.steps[:-1]), (name, None)]
+    return PipelineSkeleton(bare, inner, scaling), weights
+
+
+class PipelineSkeleton(Skeleton):
+    """A Pipeline of scalers and an estimator, without the weights of that.
+
+    Parameters
+    ----------
+    bare : Pipeline
+        The Pipeline; its last step is None.
+    inner : MLPSkeleton
+        The estimator.
+    scaling : InputScaling or None
+        What the scalers do together.
+    """
+
+    def __init__(self, bare: Any, inner: MLPSkeleton, scaling: InputScaling | None) -> None:
+        self.bare = bare
+        self.inner = inner
+        self.scaling = scaling
+
+    @property
+    def kind(self) -> type:
+        """The class of the Pipeline."""
+        return type(self.bare)
+
+    @property
+    def classes(self) -> np.ndarray | None:
+        """The class labels of a classifier, None for a regressor."""
+        return self.inner.classes
+
+    @property
+    def feature_names(self) -> list[str] | None:
+        """Names of the columns that the Pipeline was fitted on; None if it saw none."""
+        names = (sklearn_mlp.names_of(step) for _, step in self.bare.steps[:-1])
+        return next((found for found in names if found), self.inner.feature_names)
+
+    @property
+    def output(self) -> str:
+        """What the numbers of the last layer are."""
+        return self.inner.output
+
+    def blank(self) -> Weights:
+        """Return zeros of the shapes and dtypes of the weights."""
+        return self.inner.blank()
+
+    def record(self, weights: Weights) -> Record:
+        """Return the float32 record of a network that takes the rows unscaled."""
+        if self.scaling is not None:
+            weight, bias = weights["coefs_.0"].T, weights["intercepts_.0"]
+            weight, bias = self.scaling.fold(weight, bias)
+            weights = {**weights, "coefs_.0": weight.T, "intercepts_.0": bias}
+        return self.inner.record(weights)
+
+    def check_edit(self, old: Record, new: Record) -> None:
+        """Refuse nothing: an estimator has all weights and biases, and records no more."""
+
+    def moved(self, weights: Weights, old: Record, new: Record) -> Weights:
+        """Return weights changed by ``new - old``, behind the scalers."""
+        if self.scaling is not None:
+            old, new = self.scaling.unfolded(old), self.scaling.unfolded(new)
+        return self.inner.moved(weights, old, new)
+
+    def network(self, weights: Weights) -> Any:
+        """Return a fitted Pipeline."""
+        network = copy.copy(self.bare)
+        *scalers, (name, _) = self.bare.steps
+        network.steps = [*copy.deepcopy(scalers), (name, self.inner.network(weights))]
+        return network
+
+
+def answers(
+    network: Any, skeleton: PipelineSkeleton, weights: Weights, twins: dict[int, Any]
+) -> tuple[Answer, ...]:
+    """Return what to ask a Pipeline; it keeps nothing of that."""
     cause = "Its Pipeline computes something else than its scalers and its last step."
-    answers = sklearn_mlp.questions(network, inner.record, feature_names_of(network), cause)
+    asked = sklearn_mlp.questions(network, skeleton, cause)
     # What predict makes of the probabilities is known of a plain Pipeline.
-    return inner._replace(answers=answers[: 1 if type(network) is Pipeline else None])
+    return asked[:1] if type(network) is Pipeline else asked
 
 
-def scaling_of(network: Any) -> InputScaling | None:
-    """Return what all steps but the last do to the inputs, None if that is nothing."""
+def _scaling_of(steps: Sequence[tuple[str, Any]], n_inputs: int) -> InputScaling | None:
     scaling = None
-    for name, step in network.steps[:-1]:
-        if step is None or step == "passthrough":
+    for name, step in steps:
+        if step is None or isinstance(step, str):  # "passthrough"
             continue
-        factor, offset = _affine(name, step)
-        one = InputScaling(*(torch.from_numpy(np.asarray(v, np.float64)) for v in (factor, offset)))
+        one = InputScaling(*(np.asarray(value, np.float64) for value in _affine(name, step)))
         scaling = one if scaling is None else scaling.then(one)
-    if scaling is None:
-        return None
-    return scaling.expanded(len(network.steps[-1][1].coefs_[0]), bias=True)
+    return None if scaling is None else scaling.expanded(n_inputs, bias=True)
 
 
 def _affine(name: str, step: Any) -> tuple[Any, Any]:
@@ -84,23 +158,3 @@ def _affine(name: str, step: Any) -> tuple[Any, Any]:
         centred, scaled, centre = False, True, None
     factor = 1.0 / step.scale_ if scaled else 1.0
     return factor, -centre * factor if centred else 0.0
-
-
-def write(source: Any, old: Record, new: Record) -> Any:
-    """Return a copy of a Pipeline with the weights of its last step changed by ``new - old``."""
-    *scalers, (name, last) = source.steps
-    network = copy.copy(source)
-    edited = sklearn_mlp.write(last, old, new, scaling_of(source))
-    network.steps = [*copy.deepcopy(scalers), (name, edited)]
-    return network
-
-
-def classes_of(network: Any) -> np.ndarray | None:
-    """Return the class labels of the last step, None for a regressor."""
-    return sklearn_mlp.classes_of(network.steps[-1][1])
-
-
-def feature_names_of(network: Any) -> list[str] | None:
-    """Return the names of the columns that the Pipeline was fitted on, None if it saw none."""
-    names = (sklearn_mlp.feature_names_of(step) for _, step in network.steps)
-    return next((found for found in names if found is not None), None)

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from skmeta.population.adapters import torch_modules
+from skmeta.population.adapters import _hollow, torch_modules
 from skmeta.population.adapters._common import (
     Answer,
-    Reading,
     UnsupportedNetworkError,
     check_not_replaced,
     decisions,
     overrides,
     probabilities,
 )
+from skmeta.population.adapters._hollow import Known, Twin
 from skmeta.population.adapters._states import Topology
-from skmeta.population.adapters._twins import copied, give_hooks, twin_of
-from skmeta.population.stack import Record
+from skmeta.population.adapters.keeping import Skeleton, Weights
 
 _METHODS = ("predict", "predict_proba", "forward_iter", "evaluation_step", "infer")
 
@@ -39,8 +36,10 @@ def handles(network: Any) -> bool:
     return skorch is not None and isinstance(network, skorch.NeuralNet)
 
 
-def read(network: Any, input_shape: tuple[int, int, int] | None = None) -> Reading:
-    """Read the module of an initialized net.
+def take_apart(
+    network: Any, input_shape: tuple[int, int, int] | None, known: Known
+) -> tuple[Skeleton, Weights]:
+    """Return an initialized net as all but the tensors of its module, and these.
 
     The kind of the net says what the outputs mean: two logits for a
     ``NeuralNetBinaryClassifier``, values for a ``NeuralNetRegressor``, class logits for a
@@ -50,7 +49,7 @@ def read(network: Any, input_shape: tuple[int, int, int] | None = None) -> Readi
     if not getattr(network, "initialized_", False):
         raise NotFittedError(f"This {type(network).__name__} is not initialized. Call fit first.")
     check_not_replaced(network, _METHODS)
-    torch_modules.check_not_wrapped(network.module_, "network.module_")
+    torch_modules.check_plain(network.module_, "network.module_")
     kind = _kind(network)
     if kind == "binary" and network.threshold != 0.5:
         raise UnsupportedNetworkError(
@@ -58,21 +57,13 @@ def read(network: Any, input_shape: tuple[int, int, int] | None = None) -> Readi
             "likeliest ones. Set threshold=0.5, and compare the probabilities with a threshold "
             "of your own."
         )
-    reading = torch_modules.read_as(
-        network.module_, partial(_meaning, network), input_shape, values=kind == "values"
-    )
-    return reading._replace(answers=(*reading.answers, *_answers(network, reading)))
 
+    def make(hollow: Any, weights: Weights) -> torch_modules.ModuleSkeleton:
+        topology = torch_modules.topology_of(hollow.module_, weights, values=kind == "values")
+        meaning = _meaning(network, topology)
+        return torch_modules.ModuleSkeleton(hollow, weights, topology, meaning, input_shape)
 
-def _kind(network: Any) -> str:
-    for name, kind in (
-        ("NeuralNetBinaryClassifier", "binary"),
-        ("NeuralNetClassifier", "logits"),
-        ("NeuralNetRegressor", "values"),
-    ):
-        if isinstance(network, getattr(sys.modules["skorch"], name)):
-            return kind
-    return "plain"
+    return _hollow.take_apart(network, network.module_, known, make)
 
 
 def _meaning(network: Any, topology: Topology) -> str:
@@ -102,69 +93,60 @@ def _meaning(network: Any, topology: Topology) -> str:
     return kind
 
 
-def _answers(network: Any, reading: Reading) -> Iterator[Answer]:
-    """Yield what to ask the net: its rules may make other numbers of what its module says."""
-    kind, output = _kind(network), reading.record.architecture.output
-    (module,) = reading.answers
-    twin = _twin_of(network)
+def _kind(network: Any) -> str:
+    for name, kind in (
+        ("NeuralNetBinaryClassifier", "binary"),
+        ("NeuralNetClassifier", "logits"),
+        ("NeuralNetRegressor", "values"),
+    ):
+        if isinstance(network, getattr(sys.modules["skorch"], name)):
+            return kind
+    return "plain"
+
+
+def answers(
+    network: Any,
+    skeleton: torch_modules.ModuleSkeleton,
+    weights: Weights,
+    twins: dict[int, Twin],
+) -> tuple[Answer, ...]:
+    """Return what to ask a net, and its module: its rules may make other numbers of those."""
+    twin = torch_modules.twin_of(skeleton, weights, twins).host
+    _without_draws(twin)
+    module = torch_modules.answer_of(skeleton, weights, twin.module_)
+    like = weights[skeleton.names[0]["weight"]]
 
     def ask(method: str) -> Callable[[Tensor], Any]:
-        return lambda rows: getattr(twin, method)(reading.inputs(rows).cpu().numpy())
+        return lambda rows: getattr(twin, method)(skeleton.inputs(rows, like).cpu().numpy())
 
     cause = (
         "A net must say the outputs of its module, or the probabilities that its criterion asks "
         f"for; its predict_nonlinearity is {network.predict_nonlinearity!r}."
     )
+    kind, output = _kind(network), skeleton.architecture.output
     if output == "multilabel":
-        return  # two columns for one label is all that skorch's own rules know
+        return (module,)  # two columns for one label is all that skorch's own rules know
     says_outputs = output == "values" or (
         kind == "plain" and not isinstance(network.criterion_, _CLASSIFYING)
     )
     method, link = ("predict", module.link) if says_outputs else ("predict_proba", probabilities)
-    yield Answer(method, ask(method), link, cause, module.rounding)
-    base = sys.modules["skorch"].NeuralNetClassifier
-    if kind == "logits" and overrides(network, base, "predict"):
-        yield Answer("predict", ask("predict"), decisions, cause)
+    asked = [module, Answer(method, ask(method), link, cause, module.rounding)]
+    if kind == "logits" and overrides(network, _base(), "predict"):
+        asked.append(Answer("predict", ask("predict"), decisions, cause))
+    return tuple(asked)
 
 
 _CLASSIFYING = nn.CrossEntropyLoss | nn.BCEWithLogitsLoss | nn.BCELoss
 
 
-def _twin_of(network: Any) -> Any:
-    """Return a net that predicts what a net does, and changes neither it nor a generator."""
-    twin = object.__new__(type(network))
-    state = dict(vars(network))
-    for name in (*network._modules, *network._criteria):
-        if isinstance(module := state[f"{name}_"], nn.Module):
-            state[f"{name}_"] = twin_of(module)
-            give_hooks(state[f"{name}_"], module)
-    if isinstance(network.iterator_valid, type) and issubclass(network.iterator_valid, DataLoader):
+def _base() -> Any:
+    return sys.modules["skorch"].NeuralNetClassifier
+
+
+def _without_draws(net: Any) -> None:
+    """Make a net predict without the global generator."""
+    if isinstance(net.iterator_valid, type) and issubclass(net.iterator_valid, DataLoader):
         # A DataLoader draws a seed for its workers, even if it has none.
-        state["iterator_valid__generator"] = torch.Generator().manual_seed(0)
+        vars(net)["iterator_valid__generator"] = torch.Generator().manual_seed(0)
         for name in _WORKERS:
-            state.pop(f"iterator_valid__{name}", None)
-    vars(twin).update(state)
-    return twin
-
-
-def write(source: Any, old: Record, new: Record) -> Any:
-    """Return a copy of a net with the weights of its module changed by ``new - old``."""
-    network = copied(source)
-    topology = torch_modules.topology_of(source.module_, values=_kind(source) == "values")
-    torch_modules.write_into(network.module_, topology, old, new)
-    return network
-
-
-def classes_of(network: Any) -> np.ndarray | None:
-    """Return the class labels of a classifier, None where they are unknown.
-
-    skorch predicts the numbers of the outputs, whatever labels it knows: these are labels
-    only where they are the same.
-    """
-    classes = np.asarray(getattr(network, "classes_", ()))
-    codes = np.arange(len(classes))
-    return codes if len(codes) and np.array_equal(classes, codes) else None
-
-
-def feature_names_of(network: Any) -> None:
-    """Return None: a net does not know the names of its inputs."""
+            vars(net).pop(f"iterator_valid__{name}", None)

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skmeta.population.adapters import _hollow
 from skmeta.population.adapters._common import (
     Answer,
-    Reading,
     UnsupportedNetworkError,
     check_absent,
     check_not_replaced,
@@ -22,9 +23,10 @@ from skmeta.population.adapters._common import (
     same,
     split_logistic,
 )
+from skmeta.population.adapters._hollow import Known, Twin, without_hooks
 from skmeta.population.adapters._states import Topology
 from skmeta.population.adapters._topology import read_topology
-from skmeta.population.adapters._twins import copied, give_hooks, twin_of
+from skmeta.population.adapters.keeping import Skeleton, Source, Weights
 from skmeta.population.architecture import Architecture
 from skmeta.population.modules import CNN, MLP, tensor_names
 from skmeta.population.stack import Record
@@ -35,21 +37,12 @@ def handles(network: Any) -> bool:
     return isinstance(network, nn.Module)
 
 
-_WRAPPERS = {
-    nn.DataParallel: "module",
-    nn.parallel.DistributedDataParallel: "module",
-    torch.optim.swa_utils.AveragedModel: "module",
-}
-
-
-def topology_of(module: nn.Module, *, values: bool = False) -> Topology:
+def topology_of(hollow: nn.Module, weights: Weights, *, values: bool = False) -> Topology:
     """Return what a module computes; an :class:`MLP` or a :class:`CNN` knows it itself."""
-    return _topology(twin_of(module), values)
-
-
-def _topology(twin: nn.Module, values: bool = False) -> Topology:
-    if (spec := _own_spec(twin)) is not None:
+    if (spec := _own_spec(hollow)) is not None:
         return Topology(spec.widths[0], spec.layers, tensor_names(spec), "none", spec.input_shape)
+    owned = {name: value.clone() for name, value in weights.items()}
+    twin = without_hooks(_hollow.fill(hollow, module_of, owned)).eval()
     return read_topology(twin, values=values)
 
 
@@ -58,68 +51,201 @@ def _own_spec(module: nn.Module) -> Architecture | None:
     return module.architecture if type(module) is MLP or type(module) is CNN else None
 
 
-def _is_inert(module: nn.Module) -> bool:
-    """Whether running a module changes nothing in it, and draws nothing."""
-    spec = _own_spec(module)
-    if spec is None:
+def is_own(network: Any, source: Source) -> bool:
+    """Whether a network is one that its record alone gives back."""
+    if not handles(network) or _own_spec(network) is None or network.training or source.own:
         return False
-    moving = any(layer.dropout or layer.norm == "batch" for layer in spec.layers)
-    return not (moving and any(part.training for part in module.modules()))
+    tensors = network.state_dict(keep_vars=True).values()
+    like_new = all(
+        t.device.type == "cpu" and t.dtype in (torch.float32, torch.int64) for t in tensors
+    )
+    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in network.modules())
+    return like_new and all(p.requires_grad for p in network.parameters()) and not hooked
 
 
-def read(network: nn.Module, input_shape: tuple[int, int, int] | None = None) -> Reading:
-    """Read a module.
+_WRAPPERS = {
+    nn.DataParallel: "module",
+    nn.parallel.DistributedDataParallel: "module",
+    torch.optim.swa_utils.AveragedModel: "module",
+}
+
+
+def take_apart(
+    network: nn.Module, input_shape: tuple[int, int, int] | None, known: Known
+) -> tuple[Skeleton, Weights]:
+    """Return a module as all but its weights, and its weights.
 
     A softmax at the end is left out: its inputs are the logits. A sigmoid at the end means
     probabilities, of two classes for one output and of one label per output for several.
     One output without a sigmoid is a regressor's value, as are outputs behind any other
     activation.
     """
-    return read_as(network, lambda topology: meaning_of(network, topology), input_shape)
+    check_plain(network)
+
+    def make(hollow: nn.Module, weights: Weights) -> ModuleSkeleton:
+        topology = topology_of(hollow, weights)
+        return ModuleSkeleton(hollow, weights, topology, meaning_of(network, topology), input_shape)
+
+    return _hollow.take_apart(network, network, known, make)
 
 
-def read_as(
-    module: nn.Module,
-    meaning: Callable[[Topology], str],
-    input_shape: tuple[int, int, int] | None = None,
-    *,
-    values: bool = False,
-) -> Reading:
-    """Read a module whose outputs have a meaning: an architecture's output or "binary"."""
-    check_not_wrapped(module)
-    for part in module.modules():
-        check_not_replaced(part, ("forward",))
-    twin = module if _is_inert(module) else twin_of(module)
-    topology = _topology(twin, values)
-    kind = meaning(topology)
-    record = record_of(module, topology, kind, input_shape)
-    give_hooks(twin, module)
-    like = module.get_parameter(topology.names[0]["weight"])
-    shape = record.architecture.input_shape if topology.input_shape is None else None
+def meaning_of(network: nn.Module, topology: Topology) -> str:
+    """Return what the outputs of a module mean: an architecture's output, or "binary"."""
+    last = topology.layers[-1]
+    if (spec := _own_spec(network)) is not None:
+        return spec.output
+    if topology.tail == "sigmoid":
+        return "binary" if last.width == 1 else "multilabel"
+    if topology.tail == "none" and (last.width == 1 or last.activation != "identity"):
+        return "values"
+    return "logits"
 
-    def inputs(rows: Tensor) -> Tensor:
-        rows = rows.to(like.device, like.dtype)
-        return rows if shape is None else rows.reshape(-1, *shape)
 
-    answer = Answer(
-        "forward",
-        lambda rows: twin(inputs(rows)),
-        _LINKS["binary" if kind == "binary" else "", topology.tail],
+class ModuleSkeleton(Skeleton):
+    """A module, or a net around one, without its tensors.
+
+    Parameters
+    ----------
+    hollow : nn.Module or skorch net
+        The network with holes.
+    weights : dict of str to Tensor
+        Its tensors.
+    topology : Topology
+        What its module computes.
+    meaning : str
+        An architecture's output, or "binary".
+    input_shape : tuple, optional
+        The shape of the images that the user named.
+    """
+
+    def __init__(
+        self,
+        hollow: Any,
+        weights: Weights,
+        topology: Topology,
+        meaning: str,
+        input_shape: tuple[int, int, int] | None,
+    ) -> None:
+        self.hollow = hollow
+        self.spec = {name: (tuple(w.shape), w.dtype, w.device) for name, w in weights.items()}
+        self.names = topology.names
+        self.tail = topology.tail
+        self.scaling = topology.scaling
+        self.binary = meaning == "binary"
+        self.takes_images = topology.layers[0].kernel is not None and not topology.input_shape
+        self.architecture = _architecture(topology, meaning, input_shape)
+
+    @property
+    def kind(self) -> type:
+        """The class of the module or the net."""
+        return type(self.hollow)
+
+    @property
+    def classes(self) -> np.ndarray | None:
+        """The numbers of a net's outputs if it takes them for labels; None of a module.
+
+        skorch predicts these numbers, whatever labels it knows.
+        """
+        classes = np.asarray(getattr(self.hollow, "classes_", ()))
+        codes = np.arange(len(classes))
+        return codes if len(codes) and np.array_equal(classes, codes) else None
+
+    def blank(self) -> Weights:
+        """Return zeros of the shapes, dtypes and places of the tensors."""
+        return {
+            name: torch.zeros(shape, dtype=dtype, device=device)
+            for name, (shape, dtype, device) in self.spec.items()
+        }
+
+    def record(self, weights: Weights) -> Record:
+        """Return the float32 record; one logit of two classes becomes two."""
+        record = Record.blank(self.architecture)
+        for index, names in enumerate(self.names):
+            tensors = {field: _floating(name, weights[name]) for field, name in names.items()}
+            if index == 0 and self.scaling is not None:
+                bias = tensors.get("bias", torch.zeros(len(tensors["weight"])))
+                tensors["weight"], bias = self.scaling.fold(tensors["weight"], bias)
+                tensors |= {"bias": bias} if "bias" in names else {}
+            for field, tensor in tensors.items():
+                split = self.binary and index == len(self.names) - 1
+                tensor = tensor.float()
+                record.tensors[field][index] = split_logistic(tensor) if split else tensor
+        return record
+
+    def inputs(self, rows: Tensor, like: Tensor) -> Tensor:
+        """Return rows as the module takes them, in the type and place of its weights."""
+        rows, shape = rows.to(like.device, like.dtype), self.architecture.input_shape
+        return rows.reshape(-1, *shape) if self.takes_images and shape is not None else rows
+
+    def check_edit(self, old: Record, new: Record) -> None:
+        """Refuse an edit of parameters that the module does not have."""
+        check_absent(self.names, old, new)
+
+    def moved(self, weights: Weights, old: Record, new: Record) -> Weights:
+        """Return weights changed by ``new - old``, where two logits are their difference."""
+        out = dict(weights)
+        if self.scaling is not None:
+            old, new = self.scaling.unfolded(old), self.scaling.unfolded(new)
+        for index, names in enumerate(self.names):
+            for field, name in names.items():
+                pair = [record.tensors[field][index] for record in (old, new)]
+                if self.binary and index == len(self.names) - 1:
+                    pair = [join_logistic(value) for value in pair]
+                out[name] = moved(weights[name], *pair)
+        return out
+
+    def network(self, weights: Weights) -> Any:
+        """Return a module, or a net around one."""
+        return _hollow.fill(self.hollow, module_of, weights)
+
+
+_MANY = 32
+"""How many copies of networks are held at once, to run others with the same skeleton."""
+
+
+def answers(
+    network: nn.Module, skeleton: ModuleSkeleton, weights: Weights, twins: dict[int, Twin]
+) -> tuple[Answer, ...]:
+    """Return what to ask a module: a copy of it is run."""
+    twin = twin_of(skeleton, weights, twins).host
+    return (answer_of(skeleton, weights, twin),)
+
+
+def twin_of(skeleton: ModuleSkeleton, weights: Weights, twins: dict[int, Twin]) -> Twin:
+    """Return a copy of a network; those with one skeleton use the same, one by one."""
+    if id(skeleton) not in twins:
+        if len(twins) == _MANY:  # networks that share nothing would all be held twice
+            twins.clear()
+        twins[id(skeleton)] = Twin(skeleton, weights, module_of)
+    return twins[id(skeleton)].given(weights)
+
+
+def answer_of(skeleton: ModuleSkeleton, weights: Weights, module: nn.Module) -> Answer:
+    """Return how to ask a module for its outputs."""
+    like = weights[skeleton.names[0]["weight"]]
+    cause = (
         "Something beside its layers changes the values, perhaps a forward hook or a __call__ of "
-        "its own. Take it away.",
-        # Half precision and the convolutions of accelerators round more coarsely.
-        max(1e-5, 30 * torch.finfo(like.dtype).eps, 2e-3 * (like.device.type != "cpu")),
+        "its own. Take it away."
     )
-    return Reading(record, (answer,), topology.scaling, inputs)
+    # Half precision and the convolutions of accelerators round more coarsely.
+    rounding = max(1e-5, 30 * torch.finfo(like.dtype).eps, 2e-3 * (like.device.type != "cpu"))
+    link = _LINKS["binary" if skeleton.binary else "", skeleton.tail]
+
+    def ask(rows: Tensor) -> Tensor:
+        return module(skeleton.inputs(rows, like))
+
+    return Answer("forward", ask, link, cause, rounding)
 
 
-def check_not_wrapped(module: nn.Module, path: str = "network") -> None:
-    """Refuse what only runs another module."""
+def check_plain(module: nn.Module, path: str = "network") -> None:
+    """Refuse what only runs another module, and forwards that were replaced."""
     name = "_orig_mod" if "_orig_mod" in module._modules else _WRAPPERS.get(type(module))
     if name is not None:
         raise UnsupportedNetworkError(
             f"a {type(module).__name__} only runs another module. Pass {path}.{name}."
         )
+    for part in module.modules():
+        check_not_replaced(part, ("forward",))
 
 
 def _log_odds(outputs: Tensor) -> Tensor:
@@ -137,25 +263,15 @@ _LINKS: dict[tuple[str, str], Callable[[Tensor], Tensor]] = {
 """From the outputs of a record to those of its module, by meaning and by tail."""
 
 
-def meaning_of(network: nn.Module, topology: Topology) -> str:
-    """Return what the outputs of a module mean, from how it ends."""
-    last = topology.layers[-1]
-    if (spec := _own_spec(network)) is not None:
-        return spec.output
-    if topology.tail == "sigmoid":
-        return "binary" if last.width == 1 else "multilabel"
-    if topology.tail == "none" and (last.width == 1 or last.activation != "identity"):
-        return "values"
-    return "logits"
+def module_of(host: Any) -> nn.Module:
+    """Return the module that computes a network: itself, or what a net has trained."""
+    return host if isinstance(host, nn.Module) else host.module_
 
 
-def record_of(
-    module: nn.Module,
-    topology: Topology,
-    meaning: str,
-    input_shape: tuple[int, int, int] | None = None,
-) -> Record:
-    """Collect the tensors of a module; ``meaning`` is an architecture's output or "binary"."""
+def _architecture(
+    topology: Topology, meaning: str, input_shape: tuple[int, int, int] | None
+) -> Architecture:
+    """Return the spec of what a module computes; ``meaning`` may be "binary"."""
     layers, binary = topology.layers, meaning == "binary"
     if binary:
         last = layers[-1]
@@ -171,25 +287,7 @@ def record_of(
         )
     shape = _image_shape(topology, input_shape)
     n_inputs = topology.n_inputs if shape is None else math.prod(shape)
-    output = "logits" if binary else meaning
-    record = Record.blank(Architecture(n_inputs, layers, output, shape))
-    state = module.state_dict(keep_vars=True)
-    for index, names in enumerate(topology.names):
-        tensors = {field: _floating(state, name) for field, name in names.items()}
-        if index == 0 and topology.scaling is not None:
-            tensors = _apply(topology.scaling.fold, tensors)
-        for field, tensor in tensors.items():
-            split = binary and index == len(layers) - 1
-            tensor = tensor.float()
-            record.tensors[field][index] = split_logistic(tensor) if split else tensor
-    return record
-
-
-def _apply(change: Callable[..., tuple[Tensor, Tensor]], tensors: dict[str, Tensor]) -> dict:
-    """Fold or unfold a scaling of the inputs; a layer without a bias stays one."""
-    bias = tensors.get("bias", tensors["weight"].new_zeros(len(tensors["weight"])))
-    changed = dict(zip(("weight", "bias"), change(tensors["weight"], bias), strict=True))
-    return tensors | {field: changed[field] for field in changed.keys() & tensors.keys()}
+    return Architecture(n_inputs, layers, "logits" if binary else meaning, shape)
 
 
 def _image_shape(
@@ -213,8 +311,7 @@ def _image_shape(
     return shape
 
 
-def _floating(state: dict[str, Tensor], name: str) -> Tensor:
-    tensor = state[name]
+def _floating(name: str, tensor: Tensor) -> Tensor:
     dense = tensor.layout is torch.strided
     if not tensor.is_floating_point() or tensor.is_meta or not dense:
         raise UnsupportedNetworkError(
@@ -222,37 +319,3 @@ def _floating(state: dict[str, Tensor], name: str) -> Tensor:
             f"{tensor.layout}). Convert it, for instance with to_dense()."
         )
     return read_tensor(tensor, tensor.dtype)
-
-
-def write(source: nn.Module, old: Record, new: Record) -> nn.Module:
-    """Return a copy of a module with its weights changed by ``new - old``."""
-    network = copied(source)
-    write_into(network, topology_of(source), old, new)
-    return network
-
-
-def write_into(module: nn.Module, topology: Topology, old: Record, new: Record) -> None:
-    """Change the weights of a module in place by ``new - old``."""
-    check_absent(topology.names, old, new)
-    state = module.state_dict(keep_vars=True)
-    binary = old.architecture.n_outputs != topology.layers[-1].width
-    with torch.no_grad():
-        for index, names in enumerate(topology.names):
-            pairs = []
-            for record in (old, new):
-                values = {field: record.tensors[field][index] for field in names}
-                if binary and index == len(topology.names) - 1:
-                    values = {field: join_logistic(value) for field, value in values.items()}
-                if index == 0 and topology.scaling is not None:
-                    values = _apply(topology.scaling.unfold, values)
-                pairs.append(values)
-            for field, name in names.items():
-                state[name].copy_(moved(state[name], *(values[field] for values in pairs)))
-
-
-def classes_of(network: nn.Module) -> None:
-    """Return None: a module does not know its class labels."""
-
-
-def feature_names_of(network: nn.Module) -> None:
-    """Return None: a module does not know the names of its inputs."""

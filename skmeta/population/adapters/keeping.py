@@ -1,0 +1,134 @@
+"""What a population keeps of the networks that came in: :class:`Source`.
+
+A network is taken apart into its numbers and a skeleton: all of it but its weights. The
+skeleton is private, so that nothing that happens to the network later is seen, and shared
+between networks that differ in their weights only.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skmeta._plain import from_plain, to_plain
+from skmeta.population.adapters._common import InputScaling
+from skmeta.population.stack import Record
+
+Weights = dict[str, Tensor]
+"""The numbers of one network by their own names, in their own dtype and place."""
+
+
+class Skeleton(ABC):
+    """All of a network but its weights."""
+
+    scaling: InputScaling | None = None
+    """What the network does to its inputs before its first layer; the record has it folded in."""
+
+    @property
+    def feature_names(self) -> list[str] | None:
+        """Names of the columns that the network was fitted on; None if it saw none."""
+        return None
+
+    @property
+    @abstractmethod
+    def kind(self) -> type:
+        """The class of the network."""
+
+    @property
+    @abstractmethod
+    def classes(self) -> np.ndarray | None:
+        """Class labels in the order of the outputs; None where they are unknown."""
+
+    @abstractmethod
+    def record(self, weights: Weights) -> Record:
+        """Return the network as an architecture and float32 tensors, copied."""
+
+    @abstractmethod
+    def blank(self) -> Weights:
+        """Return zeros of the shapes, dtypes and places of the weights."""
+
+    @abstractmethod
+    def moved(self, weights: Weights, old: Record, new: Record) -> Weights:
+        """Return new weights, changed by ``new - old`` in their own dtype."""
+
+    @abstractmethod
+    def check_edit(self, old: Record, new: Record) -> None:
+        """Refuse an edit of parameters that the network does not have."""
+
+    @abstractmethod
+    def network(self, weights: Weights) -> Any:
+        """Return a network of the kind that came in, which owns the weights that are passed."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A network that came in, without the numbers that its float32 record has already.
+
+    Attributes
+    ----------
+    skeleton : Skeleton
+        All but the weights.
+    own : dict of str to Tensor
+        Weights that the record does not give back bit by bit, those in float64 for instance.
+    """
+
+    skeleton: Skeleton
+    own: Weights
+
+    @classmethod
+    def of(cls, skeleton: Skeleton, weights: Weights, record: Record) -> Source:
+        """Keep of the weights what the record does not hold."""
+        implied = _implied(skeleton, record)
+        return cls(
+            skeleton,
+            {
+                name: value.clone()
+                for name, value in weights.items()
+                if not _same_bits(value, implied[name])
+            },
+        )
+
+    def network(self, old: Record, new: Record) -> Any:
+        """Return a network whose weights are those that were read, changed by ``new - old``.
+
+        Parameters
+        ----------
+        old, new : Record
+            The network as it was read and as it is now; one object says that nothing changed.
+        """
+        own = {name: value.clone() for name, value in self.own.items()}
+        weights = {**_implied(self.skeleton, old), **own}
+        if new is not old:
+            self.skeleton.check_edit(old, new)
+            weights = self.skeleton.moved(weights, old, new)
+        return self.skeleton.network(weights)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "skeleton": self.skeleton,
+            "own": {name: to_plain(value) for name, value in self.own.items()},
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        own = {name: from_plain(value) for name, value in state["own"].items()}
+        for name, value in {**state, "own": own}.items():
+            object.__setattr__(self, name, value)
+
+
+def _implied(skeleton: Skeleton, record: Record) -> Weights:
+    """Return the weights as far as a float32 record knows them."""
+    zero = Record(
+        record.architecture,
+        {name: [torch.zeros_like(t) for t in ts] for name, ts in record.tensors.items()},
+    )
+    return skeleton.moved(skeleton.blank(), zero, record)
+
+
+def _same_bits(value: Tensor, other: Tensor) -> bool:
+    # Zeros are equal whatever their sign.
+    return torch.equal(value, other) and torch.equal(value.signbit(), other.signbit())
