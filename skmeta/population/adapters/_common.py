@@ -112,15 +112,13 @@ def decisions(outputs: Tensor) -> Tensor:
 def check_not_replaced(network: Any, names: Sequence[str]) -> None:
     """Refuse a network with a method of its own in place of that of its class.
 
-    A method that is bound to the network goes along when it is copied; a function may hold
-    on to the network itself, and an edited copy would go on computing what it did.
+    A function may hold on to the network itself: an edited copy would compute what that does.
     """
     for name in names:
-        method = vars(network).get(name)
-        if method is not None and getattr(method, "__self__", None) is not network:
+        if name in vars(network):
             raise UnsupportedNetworkError(
-                f"the {name} of its {type(network).__name__} was replaced by a function. Take it "
-                f"away (del network.{name}), or write a class with that {name}."
+                f"the {name} of a {type(network).__name__} was replaced on the object. Take it away "
+                f"(del network.{name}), or write a class with that {name}."
             )
 
 

@@ -11,6 +11,7 @@ import copy
 import io
 import pickle
 from collections.abc import Callable, Iterator
+from types import MethodType
 from typing import Any
 
 from torch import Tensor, nn
@@ -97,6 +98,8 @@ class _HollowPickler(pickle.Pickler):
         self.holes = holes
 
     def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, MethodType):  # by name it would be what its class has there
+            return MethodType, (value.__func__, value.__self__)
         if not isinstance(value, Tensor):
             return NotImplemented
         if id(value) in self.holes:
