@@ -46,7 +46,7 @@ def changed(population):
     blocks = []
     for positions, stack in population.blocks:
         trainable = stack.trainable()
-        params = stack.params.map(lambda t, mask: t + 0.1 * mask * t.cos(), trainable)
+        params = stack.params.map(lambda t, mask: t + mask * (0.1 * t + 0.02), trainable)
         blocks.append((positions, stack.with_params(params)))
     return population.with_blocks(blocks)
 

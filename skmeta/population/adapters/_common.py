@@ -117,8 +117,8 @@ def check_not_replaced(network: Any, names: Sequence[str]) -> None:
     for name in names:
         if name in vars(network):
             raise UnsupportedNetworkError(
-                f"the {name} of a {type(network).__name__} was replaced on the object. Take it away "
-                f"(del network.{name}), or write a class with that {name}."
+                f"the {name} of a {type(network).__name__} was replaced on the object. Take it "
+                f"away (del network.{name}), or write a class with that {name}."
             )
 
 
