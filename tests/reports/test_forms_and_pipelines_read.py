@@ -259,7 +259,8 @@ def test_names_of_columns_are_known_of_estimators_and_pipelines():
     names = ["a", "b", "c", "d"]
     frame = pd.DataFrame(X, columns=names)
     chained = fitted("passthrough", StandardScaler().set_output(transform="pandas"), rows=frame)
-    networks = [fitted(StandardScaler(), rows=frame), chained, fitted(rows=frame)[-1], fitted()]
+    unnamed = fitted(StandardScaler().set_output(transform="pandas"))
+    networks = [fitted(StandardScaler(), rows=frame), chained, fitted(rows=frame)[-1], unnamed]
     population = Population([*networks, nn.Linear(4, 2)])
     known = [adapters.feature_names_of(source) for source in population._sources]
     assert known == [names, names, names, None, None]

@@ -76,8 +76,8 @@ class PipelineSkeleton(Skeleton):
     @property
     def feature_names(self) -> list[str] | None:
         """Names of the columns that the Pipeline was fitted on; None if it saw none."""
-        names = (sklearn_mlp.names_of(step) for _, step in self.bare.steps[:-1])
-        return next((found for found in names if found), self.inner.feature_names)
+        steps = [step for _, step in self.bare.steps[:-1] if not _passes(step)]
+        return sklearn_mlp.names_of(next(iter(steps), self.inner.bare))
 
     @property
     def output(self) -> str:
@@ -126,11 +126,15 @@ def answers(
 def _scaling_of(steps: Sequence[tuple[str, Any]], n_inputs: int) -> InputScaling | None:
     scaling = None
     for name, step in steps:
-        if step is None or isinstance(step, str):  # "passthrough"
+        if _passes(step):
             continue
         one = InputScaling(*(np.asarray(value, np.float64) for value in _affine(name, step)))
         scaling = one if scaling is None else scaling.then(one)
     return None if scaling is None else scaling.expanded(n_inputs, bias=True)
+
+
+def _passes(step: Any) -> bool:
+    return step is None or isinstance(step, str)  # "passthrough"
 
 
 def _affine(name: str, step: Any) -> tuple[Any, Any]:
