@@ -25,6 +25,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python docs/docstrings.py
 
 bench: $(STAMP)
 	set -e; for script in $(wildcard benchmarks/*.py); do \

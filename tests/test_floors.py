@@ -19,7 +19,7 @@ FLOORS = [  # from the ground up
     "evaluation",
     "estimators",
 ]
-GROUND = {"_validation", "_plain", "__version__"}  # below every floor
+GROUND = {"_plain", "_text", "_validation", "__version__"}  # below every floor
 ROOF = {"", "__init__", "__main__", "demo"}  # above every floor; "" is the package itself
 MAX_LINES = 400
 

@@ -26,13 +26,19 @@ class AdditiveCorrection(PostProcessor):
 
     Parameters
     ----------
-    requirement, lam, n_per_cell, random_state
-        As of :class:`GroupShift`; with the relaxed violation in place of the measure.
+    requirement : str or Requirement, default="equalized_odds"
+        What the networks must fulfil; its relaxed violation stands in for the measure.
+    lam : float, default=0.1
+        Weight of the requirement against the divergence.
     n_steps : int, default=100
         Steps of Adam.
     lr : float, default=0.02
         First learning rate; it decays to zero linearly. On reference rows of Adult all of
         {1, 2, 5, 10}e-2 did equally well.
+    n_per_cell : int, default=1000
+        Reference rows per (label, group) cell in the fixed sample.
+    random_state : int, RandomState or None
+        Seed of these rows.
 
     Examples
     --------

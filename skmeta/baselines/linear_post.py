@@ -49,7 +49,7 @@ class LinearPost(LabelPostProcessor):
     aware : bool, default=False
         Use the groups, which must then be known at prediction, and the network's own score as
         the probability of the label. Else boosted trees predict label and group jointly from
-        X. (On Adult a logistic regression in their place left twice the gap.)
+        X. On Adult a logistic regression in their place left twice the gap.
     scores : {"minimal", "hard"}, default="minimal"
         As of :class:`ThresholdOptimizer`.
     n_per_cell : int, default=1000

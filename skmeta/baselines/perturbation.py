@@ -101,13 +101,19 @@ class RandomPerturbation(_PerturbationSearch):
 
     Parameters
     ----------
-    requirement, lam, n_per_cell, random_state
-        As of :class:`GroupShift`.
+    requirement : str or Requirement, default="equalized_odds"
+        What the networks must fulfil.
+    lam : float, default=0.1
+        Weight of the requirement against the divergence.
     n_candidates : int, default=100
         Perturbed networks per network.
     sigma : float, default=0.3
         Standard deviation of the noise. The paper's .1 hardly moves small networks: on
         reference rows of Adult .3 was better, and .5 made some networks unfit.
+    n_per_cell : int, default=1000
+        Reference rows per (label, group) cell that the search looks at.
+    random_state : int, RandomState or None
+        Seed of these rows and of the noise.
 
     References
     ----------
@@ -163,8 +169,10 @@ class LayerwiseOptimization(_PerturbationSearch):
 
     Parameters
     ----------
-    requirement, lam, n_per_cell, random_state
-        As of :class:`GroupShift`.
+    requirement : str or Requirement, default="equalized_odds"
+        What the networks must fulfil.
+    lam : float, default=0.1
+        Weight of the requirement against the divergence.
     n_candidates : int, default=24
         Perturbed networks per network, layer and round.
     n_rounds : int, default=4
@@ -173,6 +181,10 @@ class LayerwiseOptimization(_PerturbationSearch):
         First standard deviation of the noise, as a multiple of that of the layer's weights;
         about the half width of the box that the paper searches. On reference rows of Adult
         the best of {.3, 1, 2}.
+    n_per_cell : int, default=1000
+        Reference rows per (label, group) cell that the search looks at.
+    random_state : int, RandomState or None
+        Seed of these rows and of the noise.
 
     References
     ----------

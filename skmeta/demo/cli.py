@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from skmeta._text import printable
 from skmeta.demo.data import InputError, load_data
 from skmeta.demo.run import Settings, run_demo
 
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             random_state=arguments.random_state,
         )
     except InputError as error:
-        print(f"skmeta demo: error: {error}", file=sys.stderr)
+        print(f"skmeta demo: error: {printable(error)}", file=sys.stderr)
         return 2
     run_demo(data, settings)
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from skmeta._text import printable
 from skmeta.demo.data import DemoData
 from skmeta.demo.methods import EDITOR, FINE_TUNE, NOTHING, SWAP, THRESHOLDS
 from skmeta.evaluation import paired_interval
@@ -26,12 +27,12 @@ _HEAD = (
 def introduction(data: DemoData, n_networks: int, n_held_out: int) -> str:
     """Say what is going to happen."""
     assert data.test.groups is not None
-    groups = ", ".join(map(str, data.test.groups))
+    groups = ", ".join(map(printable, data.test.groups))
     return _paragraph(
-        f"Data: {data.name}; {data.train.n_samples} rows train the zoo of {n_networks} runs, "
-        f"{data.reference.n_samples} the editor, and {data.test.n_samples} measure it. Groups "
-        f"by {data.sensitive}: {groups}. The {n_held_out} networks in the table are runs that the "
-        "editor has not seen."
+        f"Data: {printable(data.name)}; {data.train.n_samples} rows train the zoo of {n_networks} "
+        f"runs, {data.reference.n_samples} the editor, and {data.test.n_samples} measure it. "
+        f"Groups by {printable(data.sensitive)}: {groups}. The {n_held_out} networks in the table "
+        "are runs that the editor has not seen."
     )
 
 

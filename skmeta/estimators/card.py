@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skmeta._text import markdown, markdown_code
 from skmeta.datasets import Task
 from skmeta.estimators.checks import MIN_CELL_ROWS, cell_counts, small_cells
 from skmeta.estimators.reference import Reference
@@ -70,7 +71,7 @@ def model_card(editor: Any, networks: Any = None, task: Task | None = None) -> s
         "Versions": _version_lines(),
     }
     body = (f"## {title}\n\n" + "\n".join(lines) for title, lines in sections.items())
-    return "\n\n".join([f"# Model card: {type(editor).__name__}", *body]) + "\n"
+    return "\n\n".join([f"# Model card: {markdown(type(editor).__name__)}", *body]) + "\n"
 
 
 def _editor_lines(editor: Any) -> Iterator[str]:
@@ -80,35 +81,41 @@ def _editor_lines(editor: Any) -> Iterator[str]:
     requirement, mask = plan.requirement, plan.mask
     joint = isinstance(requirement, Joint)
     for part in filter(None, [*(requirement.requirements if joint else [requirement]), mask]):
-        yield f"- requirement: `{name_of(part)}`, `{part!r}`. {_meaning(part)}"
+        yield f"- requirement: {_name(part)}, {markdown_code(repr(part))}. {_meaning(part)}"
     if requirement is not None:
         span = f", of a range from {low:g} to {high:g}" if low < high else ""
         which = ", the largest of several" * joint
         yield f"- lam, the weight of the violation{which}: {editor._check_lam(None):g}{span}"
     if joint:
         for part, weight in zip(requirement.requirements, requirement.weights, strict=True):
-            yield f"- lam of `{name_of(part)}`: {weight * plan.lam:g}"
+            yield f"- lam of {_name(part)}: {weight * plan.lam:g}"
     if mask is not None and mask.budget is None:
-        yield f"- lam of `{name_of(mask)}`, for the share that stays: {plan.lam_mask:g}"
+        yield f"- lam of {_name(mask)}, for the share that stays: {plan.lam_mask:g}"
     metanet = editor.metanet if isinstance(editor.metanet, str) else editor.metanet.__name__
-    yield f"- metanetwork: {metanet}" + " (not trained: a mask alone)" * (editor.metanet_ is None)
+    untrained = " (not trained: a mask alone)" * (editor.metanet_ is None)
+    yield f"- metanetwork: {markdown(metanet)}{untrained}"
     yield f"- features beside the weights: {editor.features}"
     yield f"- refining steps after an edit: {editor.refine_steps}"
     yield f"- trained on {editor.n_networks_} networks"
 
 
+def _name(requirement: Any) -> str:
+    return markdown_code(name_of(requirement))
+
+
 def _meaning(requirement: Any) -> str:
     """Return what the docstring of a requirement, or a user's function, says first."""
     described = getattr(requirement, "function", type(requirement))
-    text = (inspect.getdoc(described) or "").split("\nParameters\n")[0]
-    return " ".join(text.replace(" [1]_", "").replace("``", "`").split())
+    text = " ".join((inspect.getdoc(described) or "").split("\nParameters\n")[0].split())
+    ours = str(described.__module__).split(".")[0] == __name__.split(".")[0]
+    return text.replace(" [1]_", "").replace("``", "`") if ours else markdown(text)
 
 
 def _data_lines(reference: Reference) -> Iterator[str]:
     task, counts = reference.outline, reference.counts
-    names = ", ".join(task.feature_names)
+    names = ", ".join(map(markdown, task.feature_names))
     yield f"{counts.to_numpy().sum()} rows, {task.n_features} features: {names}.\n"
-    yield f"Labels: {', '.join(map(str, np.asarray(task.classes)))}."
+    yield f"Labels: {', '.join(map(markdown, np.asarray(task.classes)))}."
     if task.groups is None:
         yield "No sensitive features: groups are not compared.\n"
     else:
@@ -120,9 +127,9 @@ def _data_lines(reference: Reference) -> Iterator[str]:
 
 def _small_lines(counts: pd.DataFrame) -> Iterator[str]:
     if small := small_cells(counts):
+        named = ", ".join(map(markdown, small))
         yield (
-            f"\n**Warning:** fewer than {MIN_CELL_ROWS} rows of {', '.join(small)}. Rates there "
-            "are uncertain."
+            f"\n**Warning:** fewer than {MIN_CELL_ROWS} rows of {named}. Rates there are uncertain."
         )
 
 
@@ -205,7 +212,7 @@ def _bullets(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _table(header: Iterable[Any], rows: Iterable[Sequence[Any] | np.ndarray]) -> Iterator[str]:
-    """Yield a table; a bar within a cell must not end it."""
+    """Yield a table."""
     header = list(header)
     for row in (header, ["---"] * len(header), *rows):
-        yield "| " + " | ".join(str(value).replace("|", "\\|") for value in row) + " |"
+        yield "| " + " | ".join(map(markdown, row)) + " |"

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from copy import copy
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import StratifiedKFold
 from sklearn.neural_network import MLPClassifier
 from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
@@ -23,6 +20,7 @@ from skmeta._plain import StablePickle
 from skmeta._validation import check_in_range, check_rng
 from skmeta.datasets import Task
 from skmeta.estimators.checks import check_lam_range
+from skmeta.estimators.classifier_rows import dense, rows_for, split, warn_of_no_edit
 from skmeta.estimators.compliance_editor import ComplianceEditor
 from skmeta.estimators.fitting import seeded
 from skmeta.estimators.guard import check_guard
@@ -31,8 +29,6 @@ from skmeta.requirements import split_requirements
 from skmeta.requirements.resolve import Plan
 from skmeta.zoo import make_zoo
 
-# One part of the rows is the reference, the others train the networks.
-_N_PARTS = 3
 _MAX_CHECKPOINTS = 3
 _FLOATS = [np.float64, np.float32]
 
@@ -191,7 +187,7 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         estimator = self._new_estimator()
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_FLOATS)
         check_classification_targets(y)
-        X = _dense(X)
+        X = dense(X)
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(
@@ -202,11 +198,11 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         seeds = check_rng(self.random_state).integers(2**31, size=4).tolist()
         needs_groups = requirement is not None and requirement.needs_sensitive
         if needs_groups and sensitive_features is None:
-            _warn_of_no_edit(type(requirement).__name__)
+            warn_of_no_edit(type(requirement).__name__)
             self.estimator_ = self._train(estimator, X, y, seeds[0])
             self.edited_estimator_, self.editor_, self.lam_ = self.estimator_, None, None
             return self
-        train, reference = _split(task, needs_groups, seeds[1])
+        train, reference = split(task, needs_groups, seeds[1])
         self.estimator_ = self._train(estimator, X[train], y[train], seeds[0])
         self.editor_ = self._fit_editor(task, train, reference, seeds[2:])
         return self.reedit()
@@ -249,7 +245,7 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         if isinstance(estimator, NeuralNetBinaryClassifier):
             y = y.astype(np.float32)  # what its loss computes with
         with seeded(seed):  # skorch draws from torch's global generator
-            return estimator.fit(_rows_for(estimator, X), y)
+            return estimator.fit(rows_for(estimator, X), y)
 
     def _task(self, X: NDArray, y: NDArray, sensitive_features: Any) -> Task:
         names = getattr(self, "feature_names_in_", None)
@@ -313,8 +309,12 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X, y, sensitive_features
-            Rows as in :meth:`fit`.
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,)
+            Their labels.
+        sensitive_features : array-like of shape (n_samples,), optional
+            Their groups, as in :meth:`fit`.
         n_bootstrap : int, default=500
             Resamples of the rows for the intervals.
 
@@ -325,7 +325,7 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         """
         editor = self._fitted_editor("report")
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_FLOATS, reset=False)
-        task = self._task(_dense(X), y, sensitive_features)
+        task = self._task(dense(X), y, sensitive_features)
         return editor.report([self.estimator_], task=task, n_bootstrap=n_bootstrap)
 
     def _fitted_editor(self, method: str) -> ComplianceEditor:
@@ -338,13 +338,35 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         return self.editor_
 
     def predict_proba(self, X: Any) -> NDArray:
-        """Return the probability of each class, ``(n_samples, n_classes)``."""
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Columns are in the order of ``classes_``.
+        """
         check_is_fitted(self)
-        X = _dense(validate_data(self, X, accept_sparse="csr", dtype=_FLOATS, reset=False))
-        return self.edited_estimator_.predict_proba(_rows_for(self.edited_estimator_, X))
+        X = dense(validate_data(self, X, accept_sparse="csr", dtype=_FLOATS, reset=False))
+        return self.edited_estimator_.predict_proba(rows_for(self.edited_estimator_, X))
 
     def predict(self, X: Any) -> NDArray:
-        """Return the most probable label of each row, ``(n_samples,)``."""
+        """Return the most probable label of each row.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Of ``classes_``.
+        """
         codes = self.predict_proba(X).argmax(axis=1)
         return self.classes_[codes]
 
@@ -352,43 +374,3 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def _dense(X: Any) -> NDArray:
-    return X.toarray() if issparse(X) else X
-
-
-def _rows_for(estimator: Any, X: NDArray) -> NDArray:
-    """Return rows in the type that a network computes in."""
-    return X.astype(np.float32) if isinstance(estimator, NeuralNet) else X
-
-
-def _split(task: Task, needs_groups: bool, seed: int) -> tuple[NDArray, NDArray]:
-    """Return the rows to train on and the reference, with rows of every cell in both."""
-    if needs_groups and task.n_groups < 2:
-        raise ValueError(
-            "The 'sensitive_features' of EditedClassifier must have at least two groups. Got "
-            f"the group {np.asarray(task.groups).tolist()} only."
-        )
-    counts = np.bincount(task.cells(), minlength=task.n_classes * task.n_groups)
-    if counts.min() < _N_PARTS:
-        label, group = divmod(int(counts.argmin()), task.n_groups)
-        where = "" if task.groups is None else f" in group {task.groups[group]!r}"
-        raise ValueError(
-            f"EditedClassifier needs at least {_N_PARTS} rows of every label in every group, "
-            f"for training and for reference. Got {counts.min()} of label "
-            f"{np.asarray(task.classes)[label]!r}{where}. Merge small groups in "
-            "'sensitive_features', or leave their rows out."
-        )
-    parts = StratifiedKFold(_N_PARTS, shuffle=True, random_state=seed)
-    return next(parts.split(task.X, task.cells()))
-
-
-def _warn_of_no_edit(requirement: str) -> None:
-    warnings.warn(
-        f"EditedClassifier has edited nothing: {requirement} compares groups, and fit got none. "
-        "Pass fit(X, y, sensitive_features=...); with metadata routing enabled it also "
-        "arrives through a Pipeline, GridSearchCV and cross_validate.",
-        UserWarning,
-        stacklevel=3,
-    )

@@ -82,7 +82,13 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
         """Numbers that the metanetwork returns per network."""
 
     def save(self, path: str | Path) -> None:
-        """Write what was learned to a file for :func:`skmeta.load`; see :func:`skmeta.save`."""
+        """Write what was learned to a file for :func:`skmeta.load`; see :func:`skmeta.save`.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file; one that is there already is replaced.
+        """
         write_estimator(self, path)
 
     def _contents(self) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -17,8 +17,47 @@ from skmeta.estimators.weight_space import WeightSpaceEstimator
 class WeightSpaceClassifier(ClassifierMixin, WeightSpaceEstimator):
     """Predict a class, for instance what an implicit representation shows, from weights alone.
 
-    It is trained with cross-entropy. All parameters but ``loss`` are those of
-    :class:`WeightSpaceRegressor`.
+    It is trained with cross-entropy.
+
+    Parameters
+    ----------
+    metanet : str, default="nfn-hnp"
+        What reads the weights: "nfn-hnp" (permutation-equivariant layers that tell inputs and
+        outputs apart [1]_), "nfn-np" (that also share over them, for few data), "nfn-pointwise"
+        (the ablation without interactions), "monomial" (equivariant to rescaled neurons, too),
+        "graph", "neuron", or "statistics" (a multilayer perceptron on weight statistics, the
+        simple rival).
+    quasi : bool, default=False
+        Put a quasi-equivariant layer [2]_ in front; "monomial" sees no difference.
+    augment : {"none", "permute", "rescale"}, default="none"
+        Begin every epoch with fresh functionally equal copies of the training networks: with
+        permuted neurons, or with rescaled ones where the activation allows it.
+    hidden_channels : int, default=16
+        Numbers that the metanetwork computes for every weight or neuron.
+    n_layers : int, default=3
+        Number of its layers.
+    architecture : Architecture, optional
+        If rows of numbers come in place of networks: what they are the weights of, in the order
+        of :func:`~skmeta.population.to_rows`. Without it a row counts as the weights of one
+        linear map with one output: no hidden neurons, so no symmetry.
+    net : skorch.NeuralNet, optional
+        Template whose settings are used; its module and criterion are replaced, and
+        ``max_epochs``, ``lr``, ``batch_size`` and ``callbacks`` below are ignored. With a
+        ``train_split`` it measures ``valid_loss`` for early stopping.
+    max_epochs : int, default=60
+        Passes over the networks.
+    lr : float, default=1e-3
+        Peak learning rate of AdamW; a cosine takes it to zero.
+    batch_size : int, default=32
+        Networks per step; those of a step have one depth.
+    callbacks : list, optional
+        Further skorch callbacks.
+    device : str, default="cpu"
+        Where to compute.
+    verbose : int, default=0
+        1 shows a progress bar, 2 skorch's table of losses.
+    random_state : int, RandomState or None
+        Seed.
 
     Attributes
     ----------
@@ -26,6 +65,11 @@ class WeightSpaceClassifier(ClassifierMixin, WeightSpaceEstimator):
         The labels.
     net_, metanet_, templates_, architecture_, n_features_in_, feature_names_in_
         As of :class:`WeightSpaceRegressor`.
+
+    References
+    ----------
+    .. [1] Zhou et al., "Permutation equivariant neural functionals", 2023.
+    .. [2] "Quasi-equivariant metanetworks", appendix B.1.
 
     Examples
     --------
@@ -72,22 +116,32 @@ class WeightSpaceClassifier(ClassifierMixin, WeightSpaceEstimator):
         return self
 
     def predict_proba(self, networks: Any) -> np.ndarray:
-        """Return the probability of each class, ``(n, n_classes)``.
+        """Return the probability of each class.
 
         Parameters
         ----------
         networks : Population, sequence of networks, or array-like of shape (n, n_numbers)
             Networks like those of ``fit``, or rows.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes)
+            Columns are in the order of ``classes_``.
         """
         return softmax(self._outputs(networks), axis=1)
 
     def predict(self, networks: Any) -> np.ndarray:
-        """Return the most probable label of each network, ``(n,)``.
+        """Return the most probable label of each network.
 
         Parameters
         ----------
         networks : Population, sequence of networks, or array-like of shape (n, n_numbers)
             Networks like those of ``fit``, or rows.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Of ``classes_``.
         """
         best = self._outputs(networks).argmax(1)
         return self.classes_[best]

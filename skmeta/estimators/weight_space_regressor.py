@@ -194,12 +194,17 @@ class WeightSpaceRegressor(RegressorMixin, WeightSpaceEstimator):
         return self
 
     def predict(self, networks: Any) -> np.ndarray:
-        """Return the prediction for each network, ``(n,)``.
+        """Return the prediction for each network.
 
         Parameters
         ----------
         networks : Population, sequence of networks, or array-like of shape (n, n_numbers)
             Networks like those of ``fit``, or rows.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            On the scale of the targets; between 0 and 1 with ``loss="bce"``.
         """
         outputs = self._outputs(networks)[:, 0]
         return expit(outputs) if self.loss == "bce" else self.offset_ + self.scale_ * outputs
@@ -215,5 +220,10 @@ class WeightSpaceRegressor(RegressorMixin, WeightSpaceEstimator):
             True numbers.
         sample_weight : array-like of shape (n,), optional
             Weights of the networks.
+
+        Returns
+        -------
+        float
+            At most 1.
         """
         return super().score(networks, y, sample_weight)

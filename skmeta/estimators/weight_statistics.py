@@ -119,6 +119,11 @@ class WeightStatistics(TransformerMixin, BaseEstimator):
         ----------
         input_features : None
             Ignored.
+
+        Returns
+        -------
+        ndarray of str of shape (n_statistics,)
+            In the order of the columns.
         """
         check_is_fitted(self)
         return np.array(self.statistics_, dtype=object)

@@ -21,7 +21,15 @@ _CHUNK_NETWORKS = 64
 
 
 class Interval(NamedTuple):
-    """A mean and the ends of its confidence interval."""
+    """A mean and the ends of its confidence interval.
+
+    Attributes
+    ----------
+    mean : float
+        Of the data, not of the resamples.
+    low, high : float
+        The ends.
+    """
 
     mean: float
     low: float
@@ -101,8 +109,14 @@ def paired_interval(
     ----------
     a, b : array-like of shape (n,)
         Values of the same networks in the same order.
-    n_bootstrap, random_state, groups, level
-        As in :func:`bootstrap_interval`.
+    n_bootstrap : int, default=2000
+        Resamples.
+    random_state : int, RandomState or None
+        Seed.
+    groups : array-like of shape (n,), optional
+        Networks that are drawn together, as in :func:`bootstrap_interval`.
+    level : float, default=0.95
+        Coverage.
 
     Returns
     -------

@@ -23,6 +23,13 @@ from skmeta.population.running import check_no_images
 class Recording(Tape):
     """A forward pass that keeps its states and can be pulled back from the logits.
 
+    Parameters
+    ----------
+    stack : Stack
+        Networks without convolutions.
+    X : Tensor of shape (n_samples, n_inputs)
+        Rows.
+
     Attributes
     ----------
     states : list of Tensor
@@ -66,7 +73,18 @@ class Recording(Tape):
         return h
 
     def thinned(self, every: int) -> Recording:
-        """Return the recording of every k-th row."""
+        """Return the recording of every k-th row.
+
+        Parameters
+        ----------
+        every : int
+            That k; 1 returns this very recording.
+
+        Returns
+        -------
+        Recording
+            Of rows 0, k, 2 k and so on.
+        """
         if every == 1:
             return self
         few = copy(self)
@@ -118,6 +136,11 @@ class Recording(Tape):
         ----------
         deltas : list of Tensor
             From :meth:`pull_back`.
+
+        Returns
+        -------
+        Direction
+            Summed over the rows.
         """
         weight = (
             torch.bmm(d.transpose(1, 2), h) for d, h in zip(deltas, self.states, strict=False)

@@ -64,7 +64,18 @@ class KroneckerFisher:
             self.inputs.append(_damped(_second_moment(augmented), mask, damping))
 
     def solve(self, gradients: Sequence[Direction]) -> list[Direction]:
-        """Multiply gradients by the inverse curvature."""
+        """Multiply gradients by the inverse curvature.
+
+        Parameters
+        ----------
+        gradients : sequence of Direction
+            One or more, each of all networks.
+
+        Returns
+        -------
+        list of Direction
+            In the same order; NaN for a network whose curvature cannot be factorised.
+        """
         solved: list[tuple[list[Tensor], list[Tensor]]] = [([], []) for _ in gradients]
         present = self.recording.stack.trainable().bias
         for i, mask in enumerate(present):

@@ -59,6 +59,16 @@ class WeightGraph:
 
         That is the log of the root mean square of the layer's weights times the root of
         their number per neuron; all other features are relative to it.
+
+        Parameters
+        ----------
+        stack : Stack
+            The networks.
+
+        Returns
+        -------
+        WeightGraph
+            Without steps and context.
         """
         first = stack.params.weight[0]
         nothing = first.new_zeros(len(stack), 0)
@@ -73,7 +83,18 @@ class WeightGraph:
         return len(self.stack)
 
     def select(self, rows: Tensor) -> WeightGraph:
-        """Return the graphs of some networks."""
+        """Return the graphs of some networks.
+
+        Parameters
+        ----------
+        rows : Tensor of int
+            Their positions.
+
+        Returns
+        -------
+        WeightGraph
+            These networks, in that order.
+        """
         return WeightGraph(
             self.stack.select(rows),
             tuple(t[rows] for t in self.nodes),
@@ -87,7 +108,20 @@ class WeightGraph:
         )
 
     def with_masks(self, masks: tuple[Tensor, ...], context: Tensor) -> WeightGraph:
-        """Return the graph with masks and another context."""
+        """Return the graph with masks and another context.
+
+        Parameters
+        ----------
+        masks : tuple of Tensor
+            Zeros at the weights ``(n, out, in)`` that must stay as they are.
+        context : Tensor of shape (n, n_context)
+            Features of the networks as a whole.
+
+        Returns
+        -------
+        WeightGraph
+            The rest is shared.
+        """
         return replace(self, masks=masks, context=context)
 
     @property
@@ -108,7 +142,21 @@ class WeightGraph:
 
     @staticmethod
     def merge(parts: Sequence[WeightGraph], original: Stack) -> WeightGraph:
-        """Join the graphs of consecutive networks of a stack."""
+        """Join the graphs of consecutive networks of a stack.
+
+        Parameters
+        ----------
+        parts : sequence of WeightGraph
+            One or more; all with a teacher or none.
+        original : Stack
+            All the networks, not yet changed: the stack of the whole, or its teacher if the parts
+            have one.
+
+        Returns
+        -------
+        WeightGraph
+            Of all networks, in order.
+        """
         if parts[0].teacher is None:
             stack, teacher, divergence, masks = original, None, None, None
         else:
@@ -133,7 +181,13 @@ class WeightGraph:
         )
 
     def neuron_masks(self) -> list[Tensor]:
-        """Ones at true neurons, ``(n, width, 1)`` per state."""
+        """Ones at true neurons.
+
+        Returns
+        -------
+        list of Tensor
+            ``(n, width, 1)`` per state.
+        """
         return [self.stack._ones_mask(i)[..., None] for i in range(self.stack.depth + 1)]
 
     @cached_property
@@ -145,12 +199,34 @@ class WeightGraph:
         ]
 
     def filters(self, index: int) -> Tensor:
-        """Weights of a layer, filter positions at the end, ``(n, out, in, positions)``."""
+        """Weights of a layer, filter positions at the end.
+
+        Parameters
+        ----------
+        index : int
+            Number of the layer, from 0.
+
+        Returns
+        -------
+        Tensor of shape (n, out, in, positions)
+            A linear layer has one position.
+        """
         weight = self.stack.params.weight[index]
         return weight.flatten(3) if weight.ndim > 3 else weight[..., None]
 
     def edge_mask(self, index: int) -> Tensor:
-        """Ones at true weights, ``(n, out, in)``."""
+        """Ones at true weights.
+
+        Parameters
+        ----------
+        index : int
+            Number of the layer, from 0.
+
+        Returns
+        -------
+        Tensor of shape (n, out, in)
+            Zeros at padding.
+        """
         return self.stack._ones_mask(index + 1)[:, :, None] * self.stack._ones_mask(index)[:, None]
 
     @cached_property
@@ -169,11 +245,16 @@ class WeightGraph:
         return layers
 
     def node_inputs(self) -> list[Tensor]:
-        """All features of the neurons of each state, ``(n, width, n_features)``.
+        """All features of the neurons.
 
         Own features (bias, normalisation and their steps), structural codes (activation,
         normalisation, position counted from both ends; appendix A.3.1 of the paper on
         learned editing) and the extra features.
+
+        Returns
+        -------
+        list of Tensor
+            ``(n, width, n_features)`` per state.
         """
         masks = self.neuron_masks()
         inputs = []

@@ -77,7 +77,20 @@ class InvariantPool(nn.Module):
     def forward(
         self, weights: Sequence[Tensor], biases: Sequence[Tensor], masks: Masks | None = None
     ) -> Tensor:
-        """Return ``(B, C * n_features)``; shapes as in :class:`NFLayer`."""
+        """Pool features of networks.
+
+        Parameters
+        ----------
+        weights, biases : sequence of Tensor
+            Per layer, as for :class:`NFLayer`, with any number of channels C.
+        masks : sequence of Tensor or None, optional
+            As for :class:`NFLayer`.
+
+        Returns
+        -------
+        Tensor of shape (B, C * n_features)
+            Means over the true neurons.
+        """
         check_features("InvariantPool", self.layout, weights, biases)
         return pool(self.layout, self.layout.fold(weights, biases), masks, self.group)
 

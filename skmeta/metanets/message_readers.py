@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from math import prod
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,13 +65,43 @@ class MessageReader(ReadingMetanet):
 
     @abstractmethod
     def make_round(self, channels: int) -> nn.Module:
-        """Return one round of messages."""
+        """Build one round of messages.
+
+        Parameters
+        ----------
+        channels : int
+            Width of the states.
+
+        Returns
+        -------
+        Module
+            The round.
+        """
 
     @abstractmethod
     def exchange(
         self, graph: WeightGraph, states: list[Tensor], context: Tensor, masks: list[Tensor]
     ) -> tuple[list[Tensor], Tensor]:
-        """Return states ``(n, width, c)`` and context ``(n, c)`` after all rounds."""
+        """Exchange messages in all rounds.
+
+        Parameters
+        ----------
+        graph : WeightGraph
+            The networks.
+        states : list of Tensor
+            Encoded neurons, ``(n, width, c)`` per state.
+        context : Tensor of shape (n, c)
+            Encoded context.
+        masks : list of Tensor
+            Ones at true neurons, ``(n, width, 1)`` per state.
+
+        Returns
+        -------
+        states : list of Tensor
+            New ones of the same shapes.
+        context : Tensor of shape (n, c)
+            The new one.
+        """
 
     def features(self, stack: Stack) -> Tensor:
         """Return ``(B, head_channels)`` features of the networks."""
@@ -107,6 +136,19 @@ class MessageReader(ReadingMetanet):
 class GraphReader(MessageReader):
     """Reader with states on neurons and weights, as :class:`GraphMetanet`.
 
+    Parameters
+    ----------
+    stacks : sequence of Stack
+        Training networks, one stack per depth.
+    n_outputs : int, default=1
+        Numbers per network.
+    hidden_channels : int, default=16
+        Width of the states.
+    n_layers : int, default=3
+        Rounds of messages.
+    head_channels : int, default=128
+        Width of the head.
+
     Examples
     --------
     >>> from skmeta import Population
@@ -118,8 +160,22 @@ class GraphReader(MessageReader):
     torch.Size([4, 2])
     """
 
-    def __init__(self, *args: Any, hidden_channels: int = 16, **options: Any) -> None:
-        super().__init__(*args, hidden_channels=hidden_channels, **options)
+    def __init__(
+        self,
+        stacks: Sequence[Stack],
+        n_outputs: int = 1,
+        *,
+        hidden_channels: int = 16,
+        n_layers: int = 3,
+        head_channels: int = 128,
+    ) -> None:
+        super().__init__(
+            stacks,
+            n_outputs,
+            hidden_channels=hidden_channels,
+            n_layers=n_layers,
+            head_channels=head_channels,
+        )
         self.encode_edge = nn.Linear(self.n_edges, hidden_channels)
 
     def make_round(self, channels: int) -> nn.Module:
@@ -137,7 +193,31 @@ class GraphReader(MessageReader):
 
 
 class NeuronReader(MessageReader):
-    """Reader with states on neurons only, as :class:`NeuronMetanet`."""
+    """Reader with states on neurons only, as :class:`NeuronMetanet`.
+
+    Parameters
+    ----------
+    stacks : sequence of Stack
+        Training networks, one stack per depth.
+    n_outputs : int, default=1
+        Numbers per network.
+    hidden_channels : int, default=16
+        Width of the states.
+    n_layers : int, default=3
+        Rounds of messages.
+    head_channels : int, default=128
+        Width of the head.
+
+    Examples
+    --------
+    >>> from skmeta import Population
+    >>> from skmeta.metanets import NeuronReader
+    >>> from skmeta.population import Architecture
+    >>> population = Population.initialize(Architecture.mlp((5, 8, 2)), 4, random_state=0)
+    >>> stacks = [stack for _, stack in population.depth_blocks()]
+    >>> NeuronReader(stacks)(stacks[0]).shape
+    torch.Size([4, 1])
+    """
 
     def make_round(self, channels: int) -> nn.Module:
         """Return one round of messages."""

@@ -134,7 +134,20 @@ class MonomialLayer(nn.Module):
     def forward(
         self, weights: Sequence[Tensor], biases: Sequence[Tensor], masks: Masks | None = None
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Map features of networks; shapes as in :class:`NFLayer`."""
+        """Map features of networks to features of the same shapes but for the channels.
+
+        Parameters
+        ----------
+        weights, biases : sequence of Tensor
+            Per layer, as for :class:`NFLayer`.
+        masks : sequence of Tensor or None, optional
+            As for :class:`NFLayer`.
+
+        Returns
+        -------
+        weights, biases : list of Tensor
+            With ``out_channels`` channels.
+        """
         check_features("MonomialLayer", self.layout, weights, biases, self.in_channels)
         return self.layout.unfold(self.map(self.layout.fold(weights, biases), masks))
 

@@ -99,7 +99,18 @@ class QuasiScaling(nn.Module):
             self.angles[key] = _Angles(stack, hidden_channels)
 
     def factors(self, stack: Stack) -> list[Tensor]:
-        """Return a positive factor per neuron, ``(B, width)`` per state; ones at both ends."""
+        """Compute a positive factor per neuron.
+
+        Parameters
+        ----------
+        stack : Stack
+            Networks of one depth.
+
+        Returns
+        -------
+        list of Tensor
+            ``(B, width)`` per state; ones at both ends.
+        """
         angles = part_for(self.angles, stack, "QuasiScaling")(stack)
         alpha, free = self.alpha.clamp(-_MAX_ALPHA, _MAX_ALPHA), _scalable(stack)
         first, last = (
@@ -109,7 +120,18 @@ class QuasiScaling(nn.Module):
         return [first, *hidden, last]
 
     def forward(self, stack: Stack) -> Stack:
-        """Return networks of the same functions."""
+        """Rescale the hidden neurons.
+
+        Parameters
+        ----------
+        stack : Stack
+            Networks of one depth.
+
+        Returns
+        -------
+        Stack
+            Networks of the same functions.
+        """
         params = stack.params
         weights, biases = scale_neurons(params.weight, params.bias, self.factors(stack))
         return stack.with_params(params._replace(weight=tuple(weights), bias=tuple(biases)))
@@ -160,7 +182,18 @@ class Quasi(nn.Module):
         self.scaling = QuasiScaling(stacks, hidden_channels=hidden_channels)
 
     def forward(self, stack: Stack) -> Tensor:
-        """Return ``(B, n_outputs)`` for the networks of a stack."""
+        """Read the networks of a stack.
+
+        Parameters
+        ----------
+        stack : Stack
+            Networks of one depth.
+
+        Returns
+        -------
+        Tensor of shape (B, n_outputs)
+            The numbers of each network.
+        """
         return self.metanet(self.scaling(stack))
 
 

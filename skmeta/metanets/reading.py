@@ -51,10 +51,32 @@ class ReadingMetanet(nn.Module):
 
     @abstractmethod
     def features(self, stack: Stack) -> Tensor:
-        """Return ``(B, head_channels)`` features of the networks."""
+        """Compute the features of networks.
+
+        Parameters
+        ----------
+        stack : Stack
+            Networks of one depth.
+
+        Returns
+        -------
+        Tensor of shape (B, head_channels)
+            What the head gets, beside the shares of the activations.
+        """
 
     def forward(self, stack: Stack) -> Tensor:
-        """Return ``(B, n_outputs)`` for the networks of a stack."""
+        """Read the networks of a stack.
+
+        Parameters
+        ----------
+        stack : Stack
+            Networks of one depth.
+
+        Returns
+        -------
+        Tensor of shape (B, n_outputs)
+            The numbers of each network.
+        """
         return self.head(torch.cat([self.features(stack), activation_shares(stack)], 1))
 
 

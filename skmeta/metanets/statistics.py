@@ -69,6 +69,16 @@ def weight_statistics(stack: Stack, depth: int | None = None) -> Tensor:
 def statistic_names(depth: int) -> list[str]:
     """Return the names of the columns of :func:`weight_statistics`.
 
+    Parameters
+    ----------
+    depth : int
+        Number of layers.
+
+    Returns
+    -------
+    list of str
+        In the order of the columns.
+
     Examples
     --------
     >>> names = statistic_names(2)
@@ -154,7 +164,18 @@ class StatNN(ReadingMetanet):
         self.body = nn.Sequential(*layers)
 
     def prepare(self, stack: Stack) -> Tensor:
-        """Return what :meth:`forward` also takes in place of a stack, to compute it only once."""
+        """Return what :meth:`forward` also takes in place of a stack, to compute it only once.
+
+        Parameters
+        ----------
+        stack : Stack
+            Networks of one depth.
+
+        Returns
+        -------
+        Tensor of shape (B, n_statistics + n_activations)
+            Weight statistics and the shares of the activations.
+        """
         return torch.cat([weight_statistics(stack, self.depth), activation_shares(stack)], 1)
 
     def features(self, stack: Stack) -> Tensor:
@@ -162,7 +183,18 @@ class StatNN(ReadingMetanet):
         return self._features(weight_statistics(stack, self.depth))
 
     def forward(self, stack: Stack | Tensor) -> Tensor:
-        """Return ``(B, n_outputs)`` for the networks of a stack."""
+        """Read the networks of a stack.
+
+        Parameters
+        ----------
+        stack : Stack or Tensor
+            Networks of one depth, or what :meth:`prepare` returned for them.
+
+        Returns
+        -------
+        Tensor of shape (B, n_outputs)
+            The numbers of each network.
+        """
         prepared = stack if isinstance(stack, Tensor) else self.prepare(stack)
         statistics, shares = prepared.tensor_split([len(self.mean)], 1)
         return self.head(torch.cat([self._features(statistics), shares], 1))

@@ -9,9 +9,10 @@ from skmeta.population.population import Population
 from skmeta.population.rows import from_rows, to_rows
 from skmeta.population.running import run_stack
 from skmeta.population.shrinking import Shrunk, shrink
-from skmeta.population.stack import Buffers, Parameters, Record, Stack
+from skmeta.population.stack import Stack
 from skmeta.population.storage import PopulationFileError
 from skmeta.population.symmetries import apply_permutations, random_permutations
+from skmeta.population.tensors import Buffers, Parameters, Record
 
 __all__ = [
     "ACTIVATIONS",

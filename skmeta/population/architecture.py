@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
+
+from skmeta.population.images import Convolution, check_images
 
 ACTIVATIONS = (
     "identity",
@@ -30,23 +32,6 @@ _CONVOLUTION_FIELDS = ("kernel", "stride", "padding", "pool")
 
 OUTPUTS = ("logits", "values", "multilabel")
 """What the last layer's numbers are: class logits, regression values, one logit per label."""
-
-
-class Convolution(NamedTuple):
-    """How a convolution moves over an image: pairs of (vertical, horizontal) numbers."""
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    pooled: bool
-
-    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Return height and width behind the convolution, in front of the pooling."""
-        height, width = (
-            (n + 2 * p - k) // s + 1
-            for n, k, s, p in zip(size, self.kernel, self.stride, self.padding, strict=True)
-        )
-        return height, width
 
 
 @dataclass(frozen=True)
@@ -209,7 +194,9 @@ class Architecture:
             raise ValueError(
                 f"The 'output' of an Architecture must be one of {OUTPUTS}. Got {self.output!r}."
             )
-        self._check_images()
+        check_images(self)
+        if self.input_shape is not None:
+            object.__setattr__(self, "input_shape", tuple(self.input_shape))
         widths = self.widths
         for index, layer in enumerate(self.layers, start=1):
             for source in layer.skips:
@@ -220,45 +207,26 @@ class Architecture:
                         f"Widths are {widths}."
                     )
 
-    def _check_images(self) -> None:
-        steps = [layer.convolution for layer in self.layers]
-        n = sum(step is not None for step in steps)
-        if (self.input_shape is None) != (n == 0):
-            raise ValueError(
-                "An Architecture has an 'input_shape' (channels, height, width) if and only if "
-                f"it has convolutions. Got input_shape={self.input_shape} and {n} convolutions."
-            )
-        if self.input_shape is None:
-            return
-        object.__setattr__(self, "input_shape", tuple(self.input_shape))
-        if len(self.input_shape) != 3 or math.prod(self.input_shape) != self.n_inputs:
-            raise ValueError(
-                "The 'input_shape' of an Architecture must be (channels, height, width) of "
-                f"n_inputs numbers. Got {self.input_shape} and n_inputs={self.n_inputs}."
-            )
-        pooled = [step is not None and step.pooled for step in steps]
-        if None in steps[:n] or pooled != [index == n - 1 for index in range(len(steps))]:
-            raise ValueError(
-                "The convolutions of an Architecture come before its linear layers, and the "
-                "last of them, and no other, has pool='mean'. Got layers with kernels "
-                f"{[x.kernel for x in self.layers]} and pools {[x.pool for x in self.layers]}."
-            )
-        if any(layer.skips for layer in self.layers):
-            raise ValueError(
-                "An Architecture with convolutions has no skip connections. Got "
-                f"skips={[layer.skips for layer in self.layers]}. Leave them out."
-            )
-        if min(map(min, self.image_sizes)) < 1:
-            raise ValueError(
-                f"The images of {self.input_shape} are too small for the convolutions: their "
-                f"sizes become {self.image_sizes}. Use fewer, smaller strides or more padding."
-            )
-
     @classmethod
     def mlp(
         cls, widths: Sequence[int], *, activation: str = "relu", output: str = "logits"
     ) -> Architecture:
-        """Return a plain multilayer perceptron with the given widths, input to output."""
+        """Return a plain multilayer perceptron.
+
+        Parameters
+        ----------
+        widths : sequence of int
+            Sizes of all states, from the input to the output.
+        activation : str, default="relu"
+            Of the hidden layers, one of ``skmeta.population.ACTIVATIONS``.
+        output : str, default="logits"
+            What the last layer means, as in :class:`Architecture`.
+
+        Returns
+        -------
+        Architecture
+            Without normalisation, dropout and skip connections.
+        """
         hidden = [Layer(width, activation) for width in widths[1:-1]]
         return cls(widths[0], (*hidden, Layer(widths[-1])), output)
 
@@ -275,7 +243,28 @@ class Architecture:
         activation: str = "relu",
         dropout: float = 0.0,
     ) -> Architecture:
-        """Return convolutions of one kind, a mean over all positions and a linear layer."""
+        """Return convolutions of one kind, a mean over all positions and a linear layer.
+
+        Parameters
+        ----------
+        input_shape : (int, int, int)
+            Channels, height and width of the images.
+        channels : sequence of int
+            Of the convolutions' outputs, in order.
+        n_outputs : int
+            Size of the linear layer.
+        kernel, stride, padding : int
+            Of every convolution, alike in height and width.
+        activation : str, default="relu"
+            Behind every convolution, one of ``skmeta.population.ACTIVATIONS``.
+        dropout : float, default=0.0
+            Behind every convolution.
+
+        Returns
+        -------
+        Architecture
+            Its outputs are logits.
+        """
         layers = [
             Layer(width, activation, dropout=dropout, kernel=kernel, stride=stride, padding=padding)
             for width in channels
@@ -324,7 +313,13 @@ class Architecture:
         return total
 
     def to_dict(self) -> dict:
-        """Return plain JSON types that :meth:`from_dict` reads; only images name their shape."""
+        """Describe the architecture in plain JSON types.
+
+        Returns
+        -------
+        dict
+            What :meth:`from_dict` reads; only images name their shape.
+        """
         spec: dict[str, Any] = asdict(self)
         if self.input_shape is None:
             del spec["input_shape"]
@@ -336,7 +331,18 @@ class Architecture:
 
     @classmethod
     def from_dict(cls, spec: dict) -> Architecture:
-        """Build an architecture from what :meth:`to_dict` returned."""
+        """Build an architecture from what :meth:`to_dict` returned.
+
+        Parameters
+        ----------
+        spec : dict
+            Also after a round trip through JSON, with lists for tuples.
+
+        Returns
+        -------
+        Architecture
+            Equal to the one that was described.
+        """
         return cls(**{**spec, "layers": tuple(_layer_from_dict(x) for x in spec["layers"])})
 
 

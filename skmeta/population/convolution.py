@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from skmeta.population.architecture import Convolution
+from skmeta.population.images import Convolution
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from skmeta.population.stack import Parameters
+from skmeta.population.tensors import Parameters
 
 
 class Direction(NamedTuple):

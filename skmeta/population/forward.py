@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from skmeta.population.convolution import as_positions
-from skmeta.population.stack import Buffers, Parameters, Stack
+from skmeta.population.stack import Stack
+from skmeta.population.tensors import Buffers, Parameters
 
 ACTIVATION_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda z: z,
@@ -39,15 +40,51 @@ class Tape:
     train = False
 
     def preactivation(self, index: int, z: Tensor) -> Tensor:
-        """See the output of linear layer ``index``, ``(n, n_samples, width)``."""
+        """See the output of a linear layer or a convolution.
+
+        Parameters
+        ----------
+        index : int
+            Number of the layer, from 0.
+        z : Tensor of shape (n, n_samples, width)
+            Its outputs.
+
+        Returns
+        -------
+        Tensor
+            What the pass goes on with, here ``z``.
+        """
         return z
 
     def state(self, index: int, h: Tensor) -> Tensor:
-        """See state ``index`` (0 is the input), ``(n, n_samples, width)``."""
+        """See a state.
+
+        Parameters
+        ----------
+        index : int
+            Number of the state; 0 is the input.
+        h : Tensor of shape (n, n_samples, width)
+            The state.
+
+        Returns
+        -------
+        Tensor
+            What the pass goes on with, here ``h``.
+        """
         return h
 
     def batch_statistics(self, index: int, rows: slice, mean: Tensor, var: Tensor) -> None:
-        """See the batch statistics of layer ``index`` in training, ``(n_rows, 1, width)``."""
+        """See the batch statistics of a layer in training.
+
+        Parameters
+        ----------
+        index : int
+            Number of the layer, from 0.
+        rows : slice
+            The networks that they belong to.
+        mean, var : Tensor of shape (n_rows, 1, width)
+            Statistics of the batch.
+        """
 
 
 _SILENT = Tape()

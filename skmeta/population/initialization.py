@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from skmeta._validation import check_generator
 from skmeta.population.architecture import Architecture
-from skmeta.population.stack import Record
+from skmeta.population.tensors import Record
 
 
 def network_seeds(n: int, random_state: Any) -> list[int]:
@@ -54,6 +54,11 @@ def initial_records(
         otherwise.
     scales : sequence of float, optional
         What the weights of each network are multiplied by.
+
+    Returns
+    -------
+    list of Record
+        One per network, in float32.
     """
     n = len(architectures)
     seeds = seeds or network_seeds(n, random_state)

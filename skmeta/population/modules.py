@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from skmeta.population.architecture import Architecture, Layer
 from skmeta.population.forward import ACTIVATION_FUNCTIONS, BATCH_NORM_MOMENTUM
-from skmeta.population.stack import Record
+from skmeta.population.tensors import Record
 
 
 class _Network(nn.Module):
@@ -22,7 +22,18 @@ class _Network(nn.Module):
         )
 
     def forward(self, X: Tensor) -> Tensor:
-        """Return the outputs of the last layer, ``(n_samples, n_outputs)``."""
+        """Run the network.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_samples, n_inputs)
+            Rows.
+
+        Returns
+        -------
+        Tensor of shape (n_samples, n_outputs)
+            Outputs of the last layer.
+        """
         states = [X]
         for block in self.blocks:
             states.append(block(states))
@@ -65,7 +76,18 @@ class CNN(_Network):
     """
 
     def forward(self, X: Tensor) -> Tensor:
-        """Return the outputs ``(n_samples, n_outputs)`` for images or their flattened rows."""
+        """Run the network on images or their flattened rows.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_samples, channels, height, width) or (n_samples, n_inputs)
+            The images.
+
+        Returns
+        -------
+        Tensor of shape (n_samples, n_outputs)
+            Outputs of the last layer.
+        """
         assert self.architecture.input_shape is not None
         return super().forward(X.reshape(-1, *self.architecture.input_shape))
 
@@ -136,6 +158,11 @@ def to_module(record: Record) -> MLP | CNN:
     ----------
     record : Record
         Architecture and tensors; the module gets copies in their floating type.
+
+    Returns
+    -------
+    MLP or CNN
+        A CNN if the architecture has an ``input_shape``.
     """
     kind = MLP if record.architecture.input_shape is None else CNN
     module = kind(record.architecture).to(record.tensors["weight"][0].dtype).eval()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from skmeta._plain import as_array, frame_from_plain, frame_to_plain, plain_array
+from skmeta._plain import as_array
 from skmeta._validation import check_in_range
-from skmeta.population import adapters, storage, symmetries
-from skmeta.population._table_files import check_metadata
-from skmeta.population.architecture import Architecture, summarise
+from skmeta.population import adapters, storage
+from skmeta.population.architecture import Architecture
 from skmeta.population.blocks import (
     Block,
     blocks_from_records,
-    depth_blocks,
     exact_blocks,
     join_blocks,
     records_of,
-    take_blocks,
-    where_of,
 )
 from skmeta.population.initialization import initial_records
 from skmeta.population.running import (
@@ -34,12 +30,11 @@ from skmeta.population.running import (
     check_rows,
     run_blocks,
 )
-from skmeta.population.stack import Record
+from skmeta.population.sequence import NetworkSequence
+from skmeta.population.tensors import Record
 
-_ONE_AXIS = "A Population has one axis: index it as population[key]."
 
-
-class Population(Sequence):
+class Population(NetworkSequence):
     """Immutable sequence of trained networks, held as stacked float32 tensors.
 
     It can be sliced, split by cross-validation, pickled and handed to joblib like an
@@ -102,20 +97,6 @@ class Population(Sequence):
         blocks = blocks_from_records(records)
         self._assign(blocks, tuple(sources), blocks, metadata)
 
-    def _assign(
-        self,
-        blocks: tuple[Block, ...],
-        sources: tuple[adapters.Source | None, ...],
-        originals: tuple[Block, ...],
-        metadata: pd.DataFrame | None,
-    ) -> None:
-        self._blocks = blocks
-        self._sources = sources
-        # The stacks before any edit: an edit is applied to a source as a difference to them.
-        self._originals = originals
-        self._where = where_of(blocks, len(sources))
-        self._metadata = check_metadata(metadata, len(sources))
-
     @classmethod
     def from_records(
         cls,
@@ -124,7 +105,23 @@ class Population(Sequence):
         sources: Sequence[adapters.Source | None] | None = None,
         metadata: pd.DataFrame | None = None,
     ) -> Population:
-        """Build a population from records, the form that adapters and files read."""
+        """Build a population from records, the form that adapters and files read.
+
+        Parameters
+        ----------
+        records : sequence of Record
+            One per network.
+        sources : sequence of Source or None, optional
+            What :meth:`to_networks` makes of the records, one per network; without a source a
+            ``torch.nn.Module``.
+        metadata : DataFrame, optional
+            One row per network.
+
+        Returns
+        -------
+        Population
+            In the order of ``records``.
+        """
         blocks = blocks_from_records(records)
         sources = tuple(sources) if sources is not None else (None,) * len(records)
         return cls._new(blocks, sources, blocks, metadata)
@@ -133,14 +130,38 @@ class Population(Sequence):
     def from_blocks(
         cls, blocks: Sequence[Block], *, metadata: pd.DataFrame | None = None
     ) -> Population:
-        """Build a population from stacks (padded or not) and the positions of their networks."""
+        """Build a population from stacks, padded or not.
+
+        Parameters
+        ----------
+        blocks : sequence of (positions, Stack)
+            The networks, and where each stands in the population.
+        metadata : DataFrame, optional
+            One row per network.
+
+        Returns
+        -------
+        Population
+            Of networks without sources.
+        """
         exact = tuple(exact_blocks(blocks))
         n = sum(len(positions) for positions, _ in exact)
         return cls._new(exact, (None,) * n, exact, metadata)
 
     @classmethod
     def concatenate(cls, populations: Sequence[Population]) -> Population:
-        """Join populations, one after the other, with their sources and metadata."""
+        """Join populations, one behind the other.
+
+        Parameters
+        ----------
+        populations : sequence of Population
+            One or more; architectures may be mixed.
+
+        Returns
+        -------
+        Population
+            All networks, with their sources and metadata.
+        """
         kinds = {type(p).__name__ for p in populations if not isinstance(p, Population)}
         if kinds or not len(populations):
             raise TypeError(
@@ -166,12 +187,6 @@ class Population(Sequence):
         return cls._new(blocks, sources, originals, metadata)
 
     @classmethod
-    def _new(cls, *fields: Any) -> Population:
-        population = cls.__new__(cls)
-        population._assign(*fields)
-        return population
-
-    @classmethod
     def initialize(
         cls, architecture: Architecture | Sequence[Architecture], n: int = 1, *, random_state=None
     ) -> Population:
@@ -185,6 +200,11 @@ class Population(Sequence):
             Number of networks.
         random_state : int, Generator or None
             Seed; network ``i`` does not depend on ``n``.
+
+        Returns
+        -------
+        Population
+            Untrained networks.
         """
         check_in_range("n", n, owner="Population.initialize", low=0, kind="int")
         if isinstance(architecture, Architecture):
@@ -197,98 +217,7 @@ class Population(Sequence):
             )
         return cls.from_records(initial_records(architecture, random_state))
 
-    # -- a sequence, in the way scikit-learn and joblib use one --------------------------
-
-    def __len__(self) -> int:
-        return len(self._sources)
-
-    @property
-    def shape(self) -> tuple[int]:
-        """``(n_networks,)``."""
-        return (len(self),)
-
-    def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, tuple):
-            if len(key) != 2 or key[1] is not Ellipsis:
-                raise IndexError(_ONE_AXIS)
-            key = key[0]
-        if isinstance(key, int | np.integer):
-            if not -len(self) <= key < len(self):
-                raise IndexError(f"Network {key} of a population of {len(self)} does not exist.")
-            return self._take([int(key) % len(self)]).to_networks()[0]
-        positions = np.arange(len(self))[key]
-        if positions.ndim != 1:
-            raise IndexError(_ONE_AXIS)
-        return self._take(positions)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.to_networks())
-
-    def _take(self, positions: Sequence[int] | np.ndarray) -> Population:
-        positions = np.asarray(positions, dtype=np.int64)
-        blocks = originals = take_blocks(self._blocks, self._where, positions)
-        if self._blocks is not self._originals:  # an edit may have grouped them in another way
-            where = where_of(self._originals, len(self))
-            originals = take_blocks(self._originals, where, positions)
-        sources = tuple(self._sources[i] for i in positions)
-        return self._new(blocks, sources, originals, self._metadata.iloc[positions])
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Equal populations pickle to equal bytes, whatever they were put together from.
-        blocks = originals = self._plain_blocks(self._blocks)
-        if self._blocks is not self._originals:
-            originals = self._plain_blocks(self._originals)
-        return {
-            "blocks": blocks,
-            "originals": originals,
-            "sources": self._sources,
-            "metadata": frame_to_plain(self._metadata),
-        }
-
-    @staticmethod
-    def _plain_blocks(blocks: Sequence[Block]) -> tuple[Block, ...]:
-        return tuple((plain_array(positions), stack) for positions, stack in join_blocks(blocks))
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        metadata = frame_from_plain(state["metadata"], len(state["sources"]))
-        self._assign(state["blocks"], state["sources"], state["originals"], metadata)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        array = np.empty(len(self), dtype=object)
-        for i, network in enumerate(self.to_networks()):
-            array[i] = network  # array[:] = [...] would look into a Sequential
-        return array
-
-    def __repr__(self) -> str:
-        n = len(self)
-        if not n:
-            return "Population of 0 networks"
-        return f"Population of {n} network{'s' * (n != 1)}, {summarise(self.architectures)}"
-
     # -- what the networks are and compute -----------------------------------------------
-
-    @property
-    def metadata(self) -> pd.DataFrame:
-        """One row per network, a copy: ``Population(population, metadata=table)`` sets another."""
-        return self._metadata.copy()
-
-    @property
-    def architectures(self) -> tuple[Architecture, ...]:
-        """The spec of each network, in order."""
-        stacks = [stack for _, stack in self._blocks]
-        return tuple(stacks[b].architectures[r] for b, r in self._where)
-
-    @property
-    def blocks(self) -> tuple[Block, ...]:
-        """Positions and stacks of networks with identical widths."""
-        return self._blocks
-
-    def depth_blocks(self) -> list[Block]:
-        """Positions and padded stacks of networks with the same depth.
-
-        Convolutional networks share a stack if their images and convolutions agree.
-        """
-        return depth_blocks(self._blocks)
 
     @property
     def classes(self) -> list[np.ndarray | None]:
@@ -306,7 +235,20 @@ class Population(Sequence):
         return self._blocks[0][1].dtype if self._blocks else torch.float32
 
     def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Population:
-        """Return the population with its tensors on another device or in another float type."""
+        """Return the population with its tensors elsewhere or in another float type.
+
+        Parameters
+        ----------
+        device : str or torch.device, optional
+            Where the tensors go; by default they stay.
+        dtype : torch.dtype, optional
+            Their floating type; by default it stays.
+
+        Returns
+        -------
+        Population
+            With the same sources.
+        """
         if dtype is not None and not dtype.is_floating_point:
             raise ValueError(
                 "The 'dtype' parameter of Population.to must be a floating type, for instance "
@@ -339,7 +281,18 @@ class Population(Sequence):
         return run_blocks(self._blocks, check_rows(X, self.architectures, like))
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Return class probabilities, ``(n_networks, n_samples, n_classes)``."""
+        """Return class probabilities.
+
+        Parameters
+        ----------
+        X : Tensor or array-like of shape (n_samples, n_inputs)
+            Rows, or images, as for :meth:`forward`.
+
+        Returns
+        -------
+        ndarray of shape (n_networks, n_samples, n_classes)
+            They sum to 1 over the classes; independent ones of multilabel networks do not.
+        """
         multilabel = check_classifiers(self.architectures, "predict_proba")
         with torch.no_grad():
             outputs = self.forward(X)
@@ -368,28 +321,17 @@ class Population(Sequence):
 
     # -- edits ---------------------------------------------------------------------------
 
-    def with_blocks(self, blocks: Sequence[Block]) -> Population:
-        """Return the same networks with other weights, for instance edited ones.
-
-        Parameters
-        ----------
-        blocks : sequence of (positions, Stack)
-            New weights of every network, in stacks of any grouping, padded or not.
-        """
-        return self._new(
-            tuple(exact_blocks(blocks)), self._sources, self._originals, self._metadata
-        )
-
-    def records(self) -> list[Record]:
-        """Return each network as an architecture and its unpadded tensors."""
-        return records_of(self._blocks, len(self))
-
     def to_networks(self) -> list[Any]:
         """Return the networks as the kinds that came in.
 
         Sources are deep-copied and changed by the difference between the present weights
         and those that were read, in the source's own dtype: without an edit they are
         bit-identical. Networks without a source become ``torch.nn.Module``.
+
+        Returns
+        -------
+        list of networks
+            One per network.
         """
         before = after = records_of(self._originals, len(self))
         if self._blocks is not self._originals:
@@ -399,37 +341,31 @@ class Population(Sequence):
             for source, old, new in zip(self._sources, before, after, strict=True)
         ]
 
-    def permuted(self, random_state: Any = None) -> Population:
-        """Return functionally equal networks with randomly permuted hidden neurons."""
-        return self._from_transformed(symmetries.permute(self.records(), random_state))
-
-    def rescaled(self, random_state: Any = None, *, max_scale: float = 2.0) -> Population:
-        """Return functionally equal networks with rescaled hidden neurons.
-
-        Neurons are multiplied by positive factors where the activation is positively
-        homogeneous (relu, leaky_relu, identity), by signs where it is odd (tanh, identity).
-
-        Parameters
-        ----------
-        random_state : int, Generator or None
-            Seed.
-        max_scale : float, default=2.0
-            Factors are log-uniform from ``1 / max_scale`` to ``max_scale``; at least 1.
-        """
-        records = symmetries.rescale(self.records(), random_state, max_scale=max_scale)
-        return self._from_transformed(records)
-
-    def _from_transformed(self, records: list[Record]) -> Population:
-        return self.with_blocks(blocks_from_records(records))
-
     # -- files ---------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
-        """Write the population to one safetensors file with a JSON header."""
+        """Write the population to one safetensors file with a JSON header.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file; one that is there already is replaced.
+        """
         storage.save(self, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Population:
-        """Read a population that :meth:`save` wrote; never runs code from the file."""
+        """Read a population that :meth:`save` wrote; never runs code from the file.
+
+        Parameters
+        ----------
+        path : str or Path
+            May come from anybody.
+
+        Returns
+        -------
+        Population
+            As it was saved.
+        """
         records, sources, metadata = storage.load(path)
         return cls.from_records(records, sources=sources, metadata=metadata)

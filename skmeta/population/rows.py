@@ -13,7 +13,8 @@ from torch import Tensor
 from skmeta._plain import as_array
 from skmeta.population.architecture import Architecture, Layer
 from skmeta.population.population import Population
-from skmeta.population.stack import Buffers, Parameters, Record, Stack
+from skmeta.population.stack import Stack
+from skmeta.population.tensors import Buffers, Parameters, Record
 
 
 def to_rows(population: Population) -> np.ndarray:

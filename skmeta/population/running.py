@@ -43,9 +43,19 @@ def rows_at_once(stack: Stack) -> int:
 
 
 def run_stack(stack: Stack, X: Tensor) -> Tensor:
-    """Run a stack on many rows in pieces and without gradients, ``(n, n_samples, n_outputs)``.
+    """Run a stack on many rows in pieces and without gradients.
 
-    ``X`` is ``(n_samples, n_inputs)``, or has rows of its own for each network.
+    Parameters
+    ----------
+    stack : Stack
+        The networks.
+    X : Tensor of shape (n_samples, n_inputs) or (n, n_samples, n_inputs)
+        Rows for all networks, or rows of its own for each.
+
+    Returns
+    -------
+    Tensor of shape (n, n_samples, n_outputs)
+        Logits of classifiers, values of regressors.
     """
     n, n_rows = len(stack), rows_at_once(stack)
     if n_rows < _FEWEST_ROWS and n_rows < X.shape[-2] and n > 1:

@@ -17,8 +17,9 @@ from skmeta.population.forward import Tape, forward
 from skmeta.population.modules import to_module
 from skmeta.population.population import Population
 from skmeta.population.running import check_no_images
-from skmeta.population.stack import Record, Stack
+from skmeta.population.stack import Stack
 from skmeta.population.symmetries import apply_permutations, tied_neurons
+from skmeta.population.tensors import Record
 
 
 class Shrunk(NamedTuple):

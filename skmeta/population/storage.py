@@ -23,7 +23,8 @@ from skmeta.population import _estimator_files, _filecheck, _table_files, adapte
 from skmeta.population._filecheck import PopulationFileError, expect, fields_of, integers
 from skmeta.population._writing import write_tensors
 from skmeta.population.architecture import Architecture
-from skmeta.population.stack import Buffers, Parameters, Record, Stack
+from skmeta.population.stack import Stack
+from skmeta.population.tensors import Buffers, Parameters, Record
 
 if TYPE_CHECKING:
     from skmeta.population.population import Population

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from skmeta._validation import check_generator, check_in_range
 from skmeta.population.architecture import Architecture, Layer
-from skmeta.population.stack import Record
+from skmeta.population.tensors import Record
 
 HOMOGENEOUS = ("identity", "relu", "leaky_relu")
 """Activations with f(c x) = c f(x) for every c > 0."""
@@ -36,6 +36,13 @@ def permute(records: Sequence[Record], random_state: Any = None) -> list[Record]
 
 def random_permutations(architecture: Architecture, generator: torch.Generator) -> list[Tensor]:
     """Draw one permutation per state that together leave the function as it is.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Says which states a skip connection or a normalisation ties together.
+    generator : torch.Generator
+        Draws them.
 
     Returns
     -------
@@ -60,6 +67,11 @@ def apply_permutations(record: Record, permutations: Sequence[Tensor]) -> Record
         Tensors of one network.
     permutations : sequence of Tensor
         One per state, as from :func:`random_permutations`.
+
+    Returns
+    -------
+    Record
+        With tensors of its own.
     """
     tensors = {}
     for field, values in record.tensors.items():

@@ -67,7 +67,25 @@ class Cells:
 
     @classmethod
     def of(cls, task: Task, device: str | torch.device = "cpu") -> Cells:
-        """Cells of all rows of a task."""
+        """Cells of all rows of a task.
+
+        Parameters
+        ----------
+        task : Task
+            A classification task; without sensitive features all rows are one group.
+        device : str or torch.device, default="cpu"
+            Where the tensors live.
+
+        Returns
+        -------
+        Cells
+            With the names of labels and groups.
+
+        Raises
+        ------
+        ValueError
+            If the task is a regression, or if a cell is empty.
+        """
         if task.classes is None:
             raise ValueError(
                 "Cells need a classification task. Got a regression task instead. Pass labels "
@@ -80,11 +98,28 @@ class Cells:
         return cls(codes.to(device), frequencies.to(device), *names)
 
     def take(self, rows: Tensor) -> Cells:
-        """Cells of some rows; the frequencies stay those of the task."""
+        """Cells of some rows; the frequencies stay those of the task.
+
+        Parameters
+        ----------
+        rows : Tensor of int
+            Positions of the rows.
+
+        Returns
+        -------
+        Cells
+            In the order of ``rows``.
+        """
         return replace(self, codes=self.codes[rows])
 
     def row_weights(self) -> Tensor:
-        """Weights that sum to 1 and give each cell its frequency in the task, ``(n_samples,)``."""
+        """Weights that give each cell its frequency in the task.
+
+        Returns
+        -------
+        Tensor of shape (n_samples,)
+            They sum to 1.
+        """
         flat = self.frequencies.flatten()
         counts = torch.bincount(self.codes, minlength=len(flat))
         return (flat / counts)[self.codes]
@@ -108,12 +143,51 @@ class Requirement(BaseEstimator, ABC):
 
     @abstractmethod
     def violation(self, logits: Tensor, cells: Cells) -> Tensor:
-        """Differentiable relaxation, ``(n, n_samples, n_classes) -> (n,)``."""
+        """Differentiable relaxation of :meth:`measure`.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (n, n_samples, n_classes)
+            Outputs of the networks.
+        cells : Cells
+            Label and group of each row.
+
+        Returns
+        -------
+        Tensor of shape (n,)
+            One value per network.
+        """
 
     @abstractmethod
     def measure(self, logits: Tensor, cells: Cells) -> Tensor:
-        """Exact value of the hard predictions, ``(n, n_samples, n_classes) -> (n,)``."""
+        """Exact value of the hard predictions.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (n, n_samples, n_classes)
+            Outputs of the networks.
+        cells : Cells
+            Label and group of each row.
+
+        Returns
+        -------
+        Tensor of shape (n,)
+            One value per network.
+        """
 
     def directions(self, logits: Tensor, cells: Cells) -> Tensor:
-        """Smooth parts of the violation whose gradients a metanetwork sees, ``(n, n_parts)``."""
+        """Smooth parts of the violation whose gradients a metanetwork sees.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (n, n_samples, n_classes)
+            Outputs of the networks.
+        cells : Cells
+            Label and group of each row.
+
+        Returns
+        -------
+        Tensor of shape (n, n_parts)
+            Here one part, the violation.
+        """
         return self.violation(logits, cells)[:, None]

@@ -56,13 +56,39 @@ class GroupFairness(Requirement):
         return self._mean(logits, lambda z: self._difference(hard_predictions(z), cells))
 
     def measure_over_thresholds(self, logits: Tensor, cells: Cells) -> Tensor:
-        """Average over the thresholds .3 to .7 on the score (binary classifiers only)."""
+        """Average of the measure over the thresholds .3 to .7 on the score.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (n, n_samples, n_classes)
+            Outputs of the networks.
+        cells : Cells
+            Label and group of each row.
+
+        Returns
+        -------
+        Tensor of shape (n,)
+            One value per network; binary classifiers only.
+        """
         return mean_over_thresholds(
             logits, lambda z: self._difference(hard_predictions(z), cells), THRESHOLDS
         )
 
     def measure_soft(self, logits: Tensor, cells: Cells) -> Tensor:
-        """Difference of mean scores in place of decisions."""
+        """Difference of mean scores in place of decisions.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (n, n_samples, n_classes)
+            Outputs of the networks.
+        cells : Cells
+            Label and group of each row.
+
+        Returns
+        -------
+        Tensor of shape (n,)
+            One value per network.
+        """
         return self._difference(soft_predictions(logits, 1.0), cells)
 
     def directions(self, logits: Tensor, cells: Cells) -> Tensor:
@@ -91,7 +117,20 @@ class GroupFairness(Requirement):
         """
 
     def parts(self, rates: Tensor, frequencies: Tensor) -> Tensor:
-        """Differences that the whole is made of, ``(n, n_parts)``; by default the whole."""
+        """Differences that the whole is made of; by default the whole.
+
+        Parameters
+        ----------
+        rates : Tensor of shape (n, n_labels, n_groups, n_classes)
+            ``P(prediction = k | label, group)``.
+        frequencies : Tensor of shape (n_labels, n_groups)
+            Share of each cell.
+
+        Returns
+        -------
+        Tensor of shape (n, n_parts)
+            The differences.
+        """
         return self.of_rates(rates, frequencies)[:, None]
 
     def _mean(self, logits: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
@@ -129,8 +168,10 @@ class EqualizedOdds(GroupFairness):
 
     Parameters
     ----------
-    thresholds, temperature
-        As of :class:`GroupFairness`.
+    thresholds : sequence of float, default=(0.5,)
+        Decisions on the score that are averaged over, as in :class:`GroupFairness`.
+    temperature : float, default=0.3
+        Of the softmax in the relaxation.
 
     References
     ----------
@@ -182,8 +223,10 @@ class DemographicParity(GroupFairness):
 
     Parameters
     ----------
-    thresholds, temperature
-        As of :class:`GroupFairness`.
+    thresholds : sequence of float, default=(0.5,)
+        Decisions on the score that are averaged over, as in :class:`GroupFairness`.
+    temperature : float, default=0.3
+        Of the softmax in the relaxation.
 
     Examples
     --------
@@ -222,8 +265,10 @@ class EqualOpportunity(GroupFairness):
 
     Parameters
     ----------
-    thresholds, temperature
-        As of :class:`GroupFairness`.
+    thresholds : sequence of float, default=(0.5,)
+        Decisions on the score that are averaged over, as in :class:`GroupFairness`.
+    temperature : float, default=0.3
+        Of the softmax in the relaxation.
 
     Examples
     --------

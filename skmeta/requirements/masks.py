@@ -29,6 +29,8 @@ class MaskRequirement(BaseEstimator, ABC):
         How many stay (int), or which share (float in (0, 1]): it is met exactly, at least
         one stays. Without a budget ``lam`` weighs the share that stays against the
         divergence, network by network.
+    compensate : bool, default=True
+        Whether to edit the weights that stay.
     """
 
     needs_sensitive: ClassVar[bool] = False
@@ -42,15 +44,37 @@ class MaskRequirement(BaseEstimator, ABC):
 
     @abstractmethod
     def candidates(self, stack: Stack) -> Masks:
-        """Ones where something can be kept: the entries that scores belong to."""
+        """Ones where something can be kept: the entries that scores belong to.
+
+        Parameters
+        ----------
+        stack : Stack
+            Networks of one depth.
+
+        Returns
+        -------
+        tuple of Tensor
+            Per layer; they broadcast against the weights ``(n, out, in)``.
+        """
 
     @abstractmethod
     def used(self, stack: Stack) -> Masks:
-        """Ones where a network uses a candidate."""
+        """Ones where a network uses a candidate.
+
+        Parameters
+        ----------
+        stack : Stack
+            Networks of one depth.
+
+        Returns
+        -------
+        tuple of Tensor
+            In the shapes of :meth:`candidates`.
+        """
 
     @abstractmethod
     def scores(self, stack: Stack, X: Tensor, weights: Tensor) -> Masks:
-        """How much each network needs each candidate, in the shapes of ``candidates``.
+        """How much each network needs each candidate.
 
         Parameters
         ----------
@@ -60,10 +84,21 @@ class MaskRequirement(BaseEstimator, ABC):
             Rows to look at.
         weights : Tensor of shape (n_samples,)
             Weights of the rows; they sum to 1.
+
+        Returns
+        -------
+        tuple of Tensor
+            In the shapes of :meth:`candidates`; the largest are kept.
         """
 
     def check(self, owner: str) -> None:
-        """Raise unless the budget is a count or a share."""
+        """Raise unless the budget is a count or a share.
+
+        Parameters
+        ----------
+        owner : str
+            Who asks, for messages.
+        """
         budget = self.budget
         if budget is None:
             return
@@ -74,18 +109,53 @@ class MaskRequirement(BaseEstimator, ABC):
             check_in_range("budget", budget, owner=name, low=0, high=1, closed="right")
 
     def totals(self, stack: Stack) -> Tensor:
-        """How many candidates each network has, ``(n,)``."""
+        """How many candidates each network has.
+
+        Parameters
+        ----------
+        stack : Stack
+            Networks of one depth.
+
+        Returns
+        -------
+        Tensor of int of shape (n,)
+            The counts.
+        """
         return _counts(self.candidates(stack))
 
     def n_kept(self, stack: Stack, budget: int | float) -> Tensor:
-        """How many candidates a budget leaves to each network, ``(n,)``."""
+        """How many candidates a budget leaves to each network.
+
+        Parameters
+        ----------
+        stack : Stack
+            Networks of one depth.
+        budget : int or float
+            A count or a share.
+
+        Returns
+        -------
+        Tensor of int of shape (n,)
+            At least 1, at most :meth:`totals`.
+        """
         totals = self.totals(stack)
         if isinstance(budget, Integral):
             return totals.clamp_max(int(budget))
         return (totals * budget).round().clamp_min(1).long()
 
     def measure_weights(self, stack: Stack) -> Tensor:
-        """Share of the candidates that each network uses, ``(n,)``."""
+        """Share of the candidates that each network uses.
+
+        Parameters
+        ----------
+        stack : Stack
+            Networks of one depth.
+
+        Returns
+        -------
+        Tensor of shape (n,)
+            From 0 to 1.
+        """
         return _counts(self.used(stack)) / self.totals(stack)
 
 

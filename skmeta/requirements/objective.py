@@ -24,18 +24,61 @@ class Objective:
     requirement: Requirement | None
 
     def divergence(self, original: Tensor, edited: Tensor, cells: Cells) -> Tensor:
-        """Mean Jensen-Shannon divergence with each cell at its frequency, ``(n,)``."""
+        """Mean Jensen-Shannon divergence with each cell at its frequency.
+
+        Parameters
+        ----------
+        original, edited : Tensor of shape (n, n_samples, n_classes)
+            Logits before and after the edit.
+        cells : Cells
+            Label and group of each row.
+
+        Returns
+        -------
+        Tensor of shape (n,)
+            In nats.
+        """
         return jensen_shannon(original, edited) @ cells.row_weights().to(edited)
 
     def loss(self, original: Tensor, edited: Tensor, cells: Cells, lam: Tensor) -> Tensor:
-        """Differentiable objective of each network, ``(n,)``; ``lam`` is ``(n,)``."""
+        """Differentiable objective.
+
+        Parameters
+        ----------
+        original, edited : Tensor of shape (n, n_samples, n_classes)
+            Logits before and after the edit.
+        cells : Cells
+            Label and group of each row.
+        lam : Tensor of shape (n,)
+            Weight of the violation.
+
+        Returns
+        -------
+        Tensor of shape (n,)
+            One value per network.
+        """
         divergence = self.divergence(original, edited, cells)
         if self.requirement is None:
             return divergence
         return divergence + lam * self.requirement.violation(edited, cells)
 
     def exact(self, original: Tensor, edited: Tensor, cells: Cells, lam: Tensor) -> Tensor:
-        """Objective with the exact measure in place of the violation, ``(n,)``."""
+        """Objective with the exact measure in place of the violation.
+
+        Parameters
+        ----------
+        original, edited : Tensor of shape (n, n_samples, n_classes)
+            Logits before and after the edit.
+        cells : Cells
+            Label and group of each row.
+        lam : Tensor of shape (n,)
+            Weight of the measure.
+
+        Returns
+        -------
+        Tensor of shape (n,)
+            One value per network, without gradients.
+        """
         with torch.no_grad():
             divergence = self.divergence(original, edited, cells)
             if self.requirement is None:

@@ -26,7 +26,27 @@ _BY_NAME: dict[str, type[Requirement] | type[MaskRequirement]] = {
 
 
 def resolve_requirement(requirement: Any, owner: str) -> Any:
-    """Turn a name or a function into a requirement; a requirement is returned as it is."""
+    """Turn a name or a function into a requirement.
+
+    Parameters
+    ----------
+    requirement : str, callable, Requirement or MaskRequirement
+        What the user passed.
+    owner : str
+        Who asks, for messages.
+
+    Returns
+    -------
+    Requirement or MaskRequirement
+        The same object if it is one already.
+
+    Raises
+    ------
+    ValueError
+        If there is no requirement of that name.
+    TypeError
+        If it is none of these, for instance a class.
+    """
     if isinstance(requirement, Requirement | MaskRequirement):
         return requirement
     if isinstance(requirement, str):
@@ -78,6 +98,11 @@ def split_requirements(requirement: Any, lam: Any, owner: str) -> Plan:
         mask with a budget needs none.
     owner : str
         Who asks, for messages.
+
+    Returns
+    -------
+    Plan
+        What to minimise.
 
     Examples
     --------

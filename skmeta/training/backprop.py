@@ -17,7 +17,7 @@ from torch import Tensor
 
 from skmeta.population import Parameters, Stack
 from skmeta.population.convolution import as_positions
-from skmeta.population.stack import runs_of
+from skmeta.population.runs import runs_of
 
 _aten = torch.ops.aten
 

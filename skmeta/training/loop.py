@@ -18,6 +18,7 @@ from skmeta.population.forward import Tape, update_buffers
 from skmeta.training.backprop import Backprop
 from skmeta.training.losses import CrossEntropy
 from skmeta.training.rules import make_rule
+from skmeta.training.tape import TrainingTape
 from skmeta.training.threads import keep_freed_memory
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -30,47 +31,6 @@ class Sampler(Protocol):
     def epoch(self, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
         """Yield row numbers ``(n, batch)``."""
         ...
-
-
-class TrainingTape(Tape):
-    """Dropout with one random stream per network, and batch statistics."""
-
-    train = True
-
-    def __init__(self, stack: Stack, generators: Sequence[torch.Generator]) -> None:
-        self.generators = generators
-        self.seen: dict[tuple[int, tuple[int, int]], tuple[Tensor, Tensor]] = {}
-        rates = torch.tensor([[x.dropout for x in a.layers] for a in stack.architectures])
-        self.rates = [r if r.any() else None for r in rates.T]
-        self.true_widths = [a.widths for a in stack.architectures]
-
-    def state(self, index: int, h: Tensor) -> Tensor:
-        """Drop elements of hidden states."""
-        mask = self.dropout(index, h)
-        return h if mask is None else h * mask
-
-    def dropout(self, index: int, h: Tensor) -> Tensor | None:
-        """Draw the factors of a state, zeros and 1 / (1 - rate); None without dropout."""
-        rates = self.rates[index - 1] if index else None
-        if rates is None:
-            return None
-        n, n_rows, width = h.shape
-        # Sixteen random bits per element, four elements in a word, drawn for the true neurons
-        # only: the stream of a network does not depend on its padding.
-        words = torch.zeros(n, n_rows, -(-width // 4), dtype=torch.int64)
-        for i, rate in enumerate(rates.tolist()):
-            if rate:
-                true = words[i, :, : -(-self.true_widths[i][index] // 4)]
-                true.random_(-(2**63), None, generator=self.generators[i])
-        bits = words.view(torch.int16)[..., :width].to(torch.float32)
-        # Kept are the bits at or above a threshold, as arithmetic: comparisons are slow.
-        threshold = (rates * 65536).round_() - 32768
-        mask = bits.sub_(threshold[:, None, None] - 1).clamp_(0, 1)
-        return mask.mul_((1 / (1 - rates))[:, None, None]).to(h)
-
-    def batch_statistics(self, index: int, rows: slice, mean: Tensor, var: Tensor) -> None:
-        """Remember the statistics of batch normalisation."""
-        self.seen[index, (rows.start, rows.stop)] = (mean.detach(), var.detach())
 
 
 Snapshot = tuple[Tensor, Buffers]
@@ -175,7 +135,13 @@ class StackTrainer:
             self._present = None
 
     def current(self) -> Stack:
-        """Return the networks as they are now, as a stack that shares memory."""
+        """Return the networks as they are now.
+
+        Returns
+        -------
+        Stack
+            It shares memory with the trainer: the next step changes it.
+        """
         params = self.params.map(lambda t: t.detach())
         return self.stack.with_params(params, self.buffers)
 
@@ -233,16 +199,36 @@ class StackTrainer:
         return losses.detach()
 
     def freeze(self, networks: Tensor) -> None:
-        """Keep some networks as they are now; later steps do not change them."""
+        """Keep some networks as they are now; later steps do not change them.
+
+        Parameters
+        ----------
+        networks : Tensor of bool of shape (n,)
+            Which ones, beside those that are frozen already.
+        """
         self.frozen |= networks
         self._kept = self.snapshot()
 
     def snapshot(self) -> Snapshot:
-        """Copy the weights and the running statistics."""
+        """Copy the weights and the running statistics.
+
+        Returns
+        -------
+        tuple of Tensor and Buffers
+            What :meth:`restore` takes.
+        """
         return self.flat.clone(), _copy_buffers(self.buffers)
 
     def restore(self, saved: Snapshot, networks: Tensor) -> None:
-        """Put the weights and statistics of some networks back to a snapshot."""
+        """Put the weights and statistics of some networks back to a snapshot.
+
+        Parameters
+        ----------
+        saved : tuple of Tensor and Buffers
+            From :meth:`snapshot`.
+        networks : Tensor of bool of shape (n,)
+            Which ones.
+        """
         _overwrite((self.flat, self.buffers), saved, networks)
 
 
@@ -320,6 +306,11 @@ def train_stack(
         go back to its best epoch. Needs ``evaluate``.
     on_epoch : callable, optional
         Called with the number of the finished epoch.
+
+    Returns
+    -------
+    TrainingResult
+        The trained networks and how they got there.
     """
     if n_epochs < 1 or any(not 1 <= epoch <= n_epochs for epoch in checkpoints):
         raise ValueError(
@@ -381,7 +372,20 @@ def _copy(stack: Stack) -> Stack:
 
 
 def per_network(value: float | Sequence[float] | Tensor, n: int) -> Tensor:
-    """Expand a number to one per network, or check that there are ``n``."""
+    """Expand a number to one per network, or check that there are enough.
+
+    Parameters
+    ----------
+    value : float, sequence of float or Tensor
+        One number, or one per network.
+    n : int
+        Number of networks.
+
+    Returns
+    -------
+    Tensor of shape (n,)
+        In float64.
+    """
     tensor = torch.as_tensor(value, dtype=torch.float64).flatten()
     if tensor.numel() not in (1, n):
         raise ValueError(

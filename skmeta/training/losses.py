@@ -37,7 +37,22 @@ class CrossEntropy:
         return -log_probabilities.gather(0, labels[None])[0].mean(1)
 
     def with_gradient(self, outputs: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the losses and the gradient of their sum."""
+        """Return the losses and the gradient of their sum.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (n, batch, n_classes)
+            Logits.
+        rows : Tensor of int of shape (n, batch)
+            Which rows they belong to.
+
+        Returns
+        -------
+        losses : Tensor of shape (n,)
+            Means over the batch.
+        gradient : Tensor of shape (n, batch, n_classes)
+            At the logits.
+        """
         log_probabilities = outputs.movedim(2, 0).contiguous().log_softmax(0)
         labels = self.labels[rows].long()[None]
         losses = log_probabilities.gather(0, labels)[0].mean(1).neg_()

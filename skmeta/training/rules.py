@@ -27,7 +27,17 @@ class SGD:
         self.velocity: Tensor | None = None
 
     def step(self, flat: Tensor, gradient: Tensor, lr: Tensor) -> None:
-        """Update ``flat`` in place; all are ``(n, P)``, the learning rate ``(n, 1)``."""
+        """Update the weights in place.
+
+        Parameters
+        ----------
+        flat : Tensor of shape (n, n_parameters)
+            The weights.
+        gradient : Tensor of shape (n, n_parameters)
+            Of each network's loss.
+        lr : Tensor of shape (n, 1)
+            Learning rates.
+        """
         if self._decays:
             gradient = gradient.addcmul(flat, self.weight_decay)
         if self.velocity is None:
@@ -54,7 +64,17 @@ class RMSprop:
         self.square: Tensor | None = None
 
     def step(self, flat: Tensor, gradient: Tensor, lr: Tensor) -> None:
-        """Update ``flat`` in place; all are ``(n, P)``, the learning rate ``(n, 1)``."""
+        """Update the weights in place.
+
+        Parameters
+        ----------
+        flat : Tensor of shape (n, n_parameters)
+            The weights.
+        gradient : Tensor of shape (n, n_parameters)
+            Of each network's loss.
+        lr : Tensor of shape (n, 1)
+            Learning rates.
+        """
         if self._decays:
             gradient = gradient.addcmul(flat, self.weight_decay)
         if self.square is None:
@@ -92,7 +112,17 @@ class Adam:
         self.mean = self.square = self.update = torch.empty(0)
 
     def step(self, flat: Tensor, gradient: Tensor, lr: Tensor) -> None:
-        """Update ``flat`` in place; all are ``(n, P)``, the learning rate ``(n, 1)``."""
+        """Update the weights in place.
+
+        Parameters
+        ----------
+        flat : Tensor of shape (n, n_parameters)
+            The weights.
+        gradient : Tensor of shape (n, n_parameters)
+            Of each network's loss. It is overwritten if it decays by L2.
+        lr : Tensor of shape (n, 1)
+            Learning rates.
+        """
         if not self.n_steps:
             self.mean, self.square, self.update = (torch.zeros_like(flat) for _ in range(3))
         if self._decays:

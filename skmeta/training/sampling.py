@@ -30,7 +30,18 @@ class ShuffledRows:
         self.n_rows, self.batch_size = n_rows, min(batch_size, n_rows)
 
     def epoch(self, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
-        """Yield row numbers ``(n, batch_size)`` until every row was seen once."""
+        """Draw batches until every row was seen once.
+
+        Parameters
+        ----------
+        generators : sequence of torch.Generator
+            One per network.
+
+        Yields
+        ------
+        Tensor of int of shape (n, batch_size)
+            Numbers of the rows that each network sees.
+        """
         order = torch.stack([torch.randperm(self.n_rows, generator=g) for g in generators])
         n_steps = self.n_rows // self.batch_size
         batches = order[:, : n_steps * self.batch_size].unflatten(1, (n_steps, self.batch_size))
@@ -61,7 +72,18 @@ class StratifiedRows:
         self.n_steps, self.batch_size = n_steps, len(self._counts)
 
     def epoch(self, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
-        """Yield row numbers ``(n, batch)``, cell by cell."""
+        """Draw the batches of an epoch.
+
+        Parameters
+        ----------
+        generators : sequence of torch.Generator
+            One per network.
+
+        Yields
+        ------
+        Tensor of int of shape (n, batch_size)
+            Numbers of the rows that each network sees, cell by cell.
+        """
         for start in range(0, self.n_steps, _STEPS_AT_ONCE):
             n_steps = min(_STEPS_AT_ONCE, self.n_steps - start)
             draws = torch.empty(len(generators), n_steps, len(self._counts), dtype=torch.float64)

@@ -14,6 +14,11 @@ def single_thread() -> Iterator[None]:
 
     The order of summation depends on the number of threads; with one, a zoo is the same
     whatever ``n_jobs``.
+
+    Yields
+    ------
+    None
+        To a ``with`` block.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

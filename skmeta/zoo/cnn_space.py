@@ -125,10 +125,22 @@ class CNNSearchSpace:
             )
 
     def sample(self, n_inputs: int, n_outputs: int, rng: np.random.Generator) -> Run:
-        """Draw one run for a task with the given numbers of pixels and classes.
+        """Draw one run.
 
-        The images of the task must have the search space's ``input_shape``; ``make_zoo``
-        checks that ``n_inputs`` agrees with it.
+        Parameters
+        ----------
+        n_inputs : int
+            Number of pixels of the task, channels included; ``make_zoo`` checks that it
+            agrees with ``input_shape``.
+        n_outputs : int
+            Number of its classes.
+        rng : numpy.random.Generator
+            Draws it.
+
+        Returns
+        -------
+        Run
+            An architecture and its hyper-parameters.
         """
         architecture = Architecture.cnn(
             self.input_shape,

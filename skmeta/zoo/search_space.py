@@ -13,9 +13,26 @@ from skmeta.population import Architecture, Layer
 class Run:
     """One training run of a zoo: an architecture and its hyper-parameters.
 
-    ``rule`` is one of ``skmeta.training.RULES``, ``initialization`` one of
-    ``skmeta.population.INITIALIZATIONS``, whose weights ``init_scale`` multiplies;
-    ``fraction`` is the share of the training rows that the run sees.
+    Parameters
+    ----------
+    architecture : Architecture
+        What is trained.
+    batch_size : int
+        Rows per step.
+    learning_rate : float
+        Of the update rule.
+    weight_decay : float
+        Of the update rule.
+    seed : int
+        Of the initial weights and of the training.
+    rule : str, default="adam"
+        One of ``skmeta.training.RULES``.
+    initialization : str, default="uniform"
+        One of ``skmeta.population.INITIALIZATIONS``.
+    init_scale : float, default=1.0
+        What the initial weights are multiplied by.
+    fraction : float, default=1.0
+        Share of the training rows that the run sees.
     """
 
     architecture: Architecture
@@ -111,7 +128,22 @@ class MLPSearchSpace:
     architecture: Architecture | None = None
 
     def sample(self, n_inputs: int, n_outputs: int, rng: np.random.Generator) -> Run:
-        """Draw one run for a task with the given numbers of inputs and classes."""
+        """Draw one run.
+
+        Parameters
+        ----------
+        n_inputs : int
+            Number of inputs of the task.
+        n_outputs : int
+            Number of its classes.
+        rng : numpy.random.Generator
+            Draws it.
+
+        Returns
+        -------
+        Run
+            An architecture and its hyper-parameters.
+        """
         dropout = float(rng.choice(self.dropout))
         if self.architecture is None:
             architecture = self._sample_architecture(n_inputs, n_outputs, dropout, rng)

@@ -102,7 +102,8 @@ def test_folds_hold_the_right_networks():
 )
 def test_indexing(key):
     population = mixed_population()
-    population.metadata["number"] = np.arange(len(population))
+    numbers = pd.DataFrame({"number": np.arange(len(population))})
+    population = Population(population, metadata=numbers)
     rows = torch.from_numpy(X).float()
     expected = np.arange(len(population))[key if not isinstance(key, pd.Series) else key.to_numpy()]
     for part in (population[key], population[key, ...]):

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from skmeta._text import printable
+
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#7f7f7f")
 """Told apart with any colour vision (Okabe and Ito, 2008)."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+_LONGEST_NAME = 40
 
 
 def axes_or_new(ax: Any, size: tuple[float, float], owner: str) -> Any:
@@ -21,6 +25,19 @@ def axes_or_new(ax: Any, size: tuple[float, float], owner: str) -> Any:
             f"{owner}.plot needs matplotlib. Install it with pip install skmeta[plot]."
         ) from error
     return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def literal(name: Any) -> str:
+    """Return what to give to matplotlib so that it draws a name letter by letter.
+
+    Pairs of dollars would be a formula, and a legend leaves out what begins with an underscore.
+    A very long name, which would take the room of the axes, loses its middle.
+    """
+    text = printable(name)
+    if len(text) > _LONGEST_NAME:
+        half = _LONGEST_NAME // 2
+        text = f"{text[:half]}...{text[-half:]}"
+    return (" " * text.startswith("_") + text).replace("$", r"\$")
 
 
 def tidy(ax: Any, axis: str = "both") -> None:

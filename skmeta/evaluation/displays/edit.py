@@ -10,7 +10,7 @@ import torch
 
 from skmeta._validation import check_option
 from skmeta.datasets import Task
-from skmeta.evaluation.displays._drawing import COLORS, axes_or_new, tidy
+from skmeta.evaluation.displays._drawing import COLORS, axes_or_new, literal, tidy
 from skmeta.population import Population
 
 
@@ -169,7 +169,7 @@ class EditDisplay:
         y = np.arange(len(shares))
         ax.barh(y, shares["before"], height=0.72, color="#e6e6e6", label="before")
         ax.barh(y, shares["after"], height=0.72, color=COLORS[0], label="after the edit")
-        ax.set_yticks(y, shares["input"], fontsize=8)
+        ax.set_yticks(y, map(literal, shares["input"]), fontsize=8)
         ax.invert_yaxis()
         ax.set(xlabel="share of the networks that use the input", xlim=(0, 1))
         ax.set_ylim(len(shares) - 0.4, -0.6)

@@ -12,7 +12,7 @@ from torch import Tensor
 from skmeta.baselines import run_networks
 from skmeta.baselines.checks import check_task
 from skmeta.datasets import Task
-from skmeta.evaluation.displays._drawing import COLORS, axes_or_new, tidy
+from skmeta.evaluation.displays._drawing import COLORS, axes_or_new, literal, tidy
 from skmeta.evaluation.fitted import measuring_task
 from skmeta.evaluation.intervals import bootstrap_interval, runs_of
 from skmeta.population import Population
@@ -168,7 +168,10 @@ class GroupRatesDisplay:
                 centre = x + _WIDTH * ((s + 0.5) / len(groups) - 0.5)
                 self._draw_group(ax, centre, part, s, len(groups))
         several = clusters["label"].nunique() > 1
-        names = [f"{r}\nof {k}" if several else r for k, r in clusters.itertuples(index=False)]
+        names = [
+            f"{literal(r)}\nof {literal(k)}" if several else literal(r)
+            for k, r in clusters.itertuples(index=False)
+        ]
         ax.set_xticks(range(len(names)), names)
         ax.set(ylabel="rate", ylim=(0, 1), xlim=(-0.55, len(names) - 0.45))
         tidy(ax, "y")
@@ -188,7 +191,7 @@ class GroupRatesDisplay:
         from matplotlib.lines import Line2D
 
         entries = [
-            Line2D([], [], color=COLORS[s % len(COLORS)], linewidth=4, label=str(group))
+            Line2D([], [], color=COLORS[s % len(COLORS)], linewidth=4, label=literal(group))
             for s, group in enumerate(groups)
         ]
         for when, face in (("before", "white"), ("after the edit", "black")):

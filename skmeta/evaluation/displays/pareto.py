@@ -12,7 +12,7 @@ import pandas as pd
 from skmeta.baselines import run_networks
 from skmeta.datasets import Task
 from skmeta.evaluation.choosing import mean_of
-from skmeta.evaluation.displays._drawing import COLORS, MARKERS, axes_or_new, tidy
+from skmeta.evaluation.displays._drawing import COLORS, MARKERS, axes_or_new, literal, tidy
 from skmeta.evaluation.fitted import measuring_task
 from skmeta.evaluation.intervals import bootstrap_interval, runs_of
 from skmeta.evaluation.measures import measure_edits
@@ -284,9 +284,9 @@ class ParetoFrontDisplay:
             ax.set_yscale(yscale)
         ax.set_ylim(bottom=0)
         ax.set_xlim(left=0)
-        ax.set(xlabel=self.measure_name if xlabel is None else xlabel, ylabel=ylabel)
+        ax.set(xlabel=literal(self.measure_name) if xlabel is None else xlabel, ylabel=ylabel)
         tidy(ax)
-        ax.legend(frameon=False, title=f"mean and {self.spread}", fontsize=9)
+        ax.legend(frameon=False, title=f"mean and {literal(self.spread)}", fontsize=9)
         return self
 
     def _draw(self, ax: Any, name: str, points: pd.DataFrame, number: int) -> Any:
@@ -307,7 +307,7 @@ class ParetoFrontDisplay:
             markersize=6,
             elinewidth=0.8,
             linewidth=1.6,
-            label=name,
+            label=literal(name),
             clip_on=False,
             zorder=3,
         )

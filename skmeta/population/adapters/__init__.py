@@ -27,7 +27,7 @@ from skmeta.population.adapters._hollow import Known
 from skmeta.population.adapters.keeping import Source
 from skmeta.population.blocks import blocks_from_records
 from skmeta.population.modules import to_module
-from skmeta.population.stack import Record
+from skmeta.population.tensors import Record
 
 __all__ = [
     "Source",
@@ -67,6 +67,11 @@ def as_network_list(networks: Any) -> list[Any]:
     ----------
     networks : list, tuple, 1-D object array or Series
         The networks.
+
+    Returns
+    -------
+    list
+        The same objects.
     """
     # An nn.Sequential can be iterated over, but its items are layers.
     if _is_network(networks):
@@ -92,7 +97,23 @@ def as_network_list(networks: Any) -> list[Any]:
 
 
 def check_input_shape(input_shape: Any) -> tuple[int, int, int] | None:
-    """Return the shape of images as a tuple of ints, None if none is given."""
+    """Return the shape of images as a tuple of ints, None if none is given.
+
+    Parameters
+    ----------
+    input_shape : (int, int, int), optional
+        Channels, height and width, each at least 1.
+
+    Returns
+    -------
+    tuple of int or None
+        The same numbers.
+
+    Raises
+    ------
+    ValueError
+        If they are not three positive ints.
+    """
     if input_shape is None:
         return None
     values = input_shape if isinstance(input_shape, tuple | list | np.ndarray) else ()
@@ -138,6 +159,15 @@ def take_all_apart(
         The networks as architectures and tensors.
     sources : list of Source or None
         None where the record alone gives the network back.
+
+    Raises
+    ------
+    UnsupportedNetworkError
+        If an adapter does not compute what its network says.
+    NotFittedError
+        If it has no weights yet.
+    ValueError
+        If weights are NaN or infinite in float32.
     """
     known: Known = {}
     twins: dict[int, Any] = {}
@@ -203,12 +233,28 @@ def write(source: Source | None, old: Record, new: Record) -> Any:
     old, new : Record
         Weights as they were read and as they are now. A copy of the source is
         changed by their difference in its own dtype: no difference, no changed bit.
+
+    Returns
+    -------
+    network
+        Of the source's kind.
     """
     return to_module(new) if source is None else source.network(old, new)
 
 
 def classes_of(source: Source | None) -> np.ndarray | None:
-    """Return the class labels of a source in the order of its outputs, None if unknown."""
+    """Return the class labels of a source in the order of its outputs.
+
+    Parameters
+    ----------
+    source : Source or None
+        What a network was read from.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,) or None
+        None if unknown.
+    """
     return None if source is None else source.skeleton.classes
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skmeta.population.stack import Record
+from skmeta.population.tensors import Record
 
 
 class UnsupportedNetworkError(TypeError):

@@ -17,7 +17,7 @@ from torch import Tensor
 from skmeta.population.adapters._common import Answer, InputScaling, UnsupportedNetworkError
 from skmeta.population.blocks import Block
 from skmeta.population.running import run_stack
-from skmeta.population.stack import Buffers, Parameters
+from skmeta.population.tensors import Buffers, Parameters
 
 _GROUPS = (slice(0, 3), slice(3, 5))
 """Rows of ordinary size, and rows ten times as large: where activations saturate."""

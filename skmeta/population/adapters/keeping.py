@@ -17,7 +17,7 @@ from torch import Tensor
 
 from skmeta._plain import from_plain, to_plain
 from skmeta.population.adapters._common import InputScaling
-from skmeta.population.stack import Record
+from skmeta.population.tensors import Record
 
 Weights = dict[str, Tensor]
 """The numbers of one network by their own names, in their own dtype and place."""
@@ -82,7 +82,22 @@ class Source:
 
     @classmethod
     def of(cls, skeleton: Skeleton, weights: Weights, record: Record) -> Source:
-        """Keep of the weights what the record does not hold."""
+        """Keep of the weights what the record does not hold.
+
+        Parameters
+        ----------
+        skeleton : Skeleton
+            The network without its weights.
+        weights : dict of str to Tensor
+            Its weights, in its own types.
+        record : Record
+            The same weights in float32.
+
+        Returns
+        -------
+        Source
+            What gives the network back, together with the record.
+        """
         implied = _implied(skeleton, record)
         return cls(
             skeleton,
@@ -100,6 +115,11 @@ class Source:
         ----------
         old, new : Record
             The network as it was read and as it is now; one object says that nothing changed.
+
+        Returns
+        -------
+        network
+            Of the kind that came in; it owns its weights.
         """
         own = {name: value.clone() for name, value in self.own.items()}
         weights = {**_implied(self.skeleton, old), **own}

@@ -27,7 +27,7 @@ from skmeta.population.adapters._common import (
 )
 from skmeta.population.adapters.keeping import Skeleton, Weights
 from skmeta.population.architecture import Architecture, Layer
-from skmeta.population.stack import Record
+from skmeta.population.tensors import Record
 
 ACTIVATION_NAMES = {"identity": "identity", "relu": "relu", "tanh": "tanh", "logistic": "sigmoid"}
 

@@ -20,7 +20,7 @@ from skmeta.population.adapters._common import (
 )
 from skmeta.population.adapters.keeping import Skeleton, Weights
 from skmeta.population.adapters.sklearn_mlp import MLPSkeleton
-from skmeta.population.stack import Record
+from skmeta.population.tensors import Record
 
 
 def handles(network: Any) -> bool:

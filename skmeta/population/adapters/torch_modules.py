@@ -29,7 +29,7 @@ from skmeta.population.adapters._topology import read_topology
 from skmeta.population.adapters.keeping import Skeleton, Source, Weights
 from skmeta.population.architecture import Architecture
 from skmeta.population.modules import CNN, MLP, tensor_names
-from skmeta.population.stack import Record
+from skmeta.population.tensors import Record
 
 
 def handles(network: Any) -> bool:

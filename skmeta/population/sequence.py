@@ -1,0 +1,219 @@
+"""Networks as a sequence of positions in stacks: :class:`NetworkSequence`."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from skmeta._plain import frame_from_plain, frame_to_plain, plain_array
+from skmeta.population import adapters, symmetries
+from skmeta.population._table_files import check_metadata
+from skmeta.population.architecture import Architecture, summarise
+from skmeta.population.blocks import (
+    Block,
+    blocks_from_records,
+    depth_blocks,
+    exact_blocks,
+    join_blocks,
+    records_of,
+    take_blocks,
+    where_of,
+)
+from skmeta.population.tensors import Record
+
+_ONE_AXIS = "A Population has one axis: index it as population[key]."
+
+
+class NetworkSequence(Sequence):
+    """The part of a :class:`Population` that moves networks about: it computes no outputs.
+
+    It is a sequence in the way in which scikit-learn and joblib use one.
+    """
+
+    def _assign(
+        self,
+        blocks: tuple[Block, ...],
+        sources: tuple[adapters.Source | None, ...],
+        originals: tuple[Block, ...],
+        metadata: pd.DataFrame | None,
+    ) -> None:
+        self._blocks = blocks
+        self._sources = sources
+        # The stacks before any edit: an edit is applied to a source as a difference to them.
+        self._originals = originals
+        self._where = where_of(blocks, len(sources))
+        self._metadata = check_metadata(metadata, len(sources))
+
+    @classmethod
+    def _new(cls, *fields: Any) -> Self:
+        population = cls.__new__(cls)
+        population._assign(*fields)
+        return population
+
+    @abstractmethod
+    def to_networks(self) -> list[Any]:
+        """Return the networks one by one."""
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    @property
+    def shape(self) -> tuple[int]:
+        """``(n_networks,)``."""
+        return (len(self),)
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, tuple):
+            if len(key) != 2 or key[1] is not Ellipsis:
+                raise IndexError(_ONE_AXIS)
+            key = key[0]
+        if isinstance(key, int | np.integer):
+            if not -len(self) <= key < len(self):
+                raise IndexError(f"Network {key} of a population of {len(self)} does not exist.")
+            return self._take([int(key) % len(self)]).to_networks()[0]
+        positions = np.arange(len(self))[key]
+        if positions.ndim != 1:
+            raise IndexError(_ONE_AXIS)
+        return self._take(positions)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.to_networks())
+
+    def _take(self, positions: Sequence[int] | np.ndarray) -> Self:
+        positions = np.asarray(positions, dtype=np.int64)
+        blocks = originals = take_blocks(self._blocks, self._where, positions)
+        if self._blocks is not self._originals:  # an edit may have grouped them in another way
+            where = where_of(self._originals, len(self))
+            originals = take_blocks(self._originals, where, positions)
+        sources = tuple(self._sources[i] for i in positions)
+        return self._new(blocks, sources, originals, self._metadata.iloc[positions])
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Equal populations pickle to equal bytes, whatever they were put together from.
+        blocks = originals = self._plain_blocks(self._blocks)
+        if self._blocks is not self._originals:
+            originals = self._plain_blocks(self._originals)
+        return {
+            "blocks": blocks,
+            "originals": originals,
+            "sources": self._sources,
+            "metadata": frame_to_plain(self._metadata),
+        }
+
+    @staticmethod
+    def _plain_blocks(blocks: Sequence[Block]) -> tuple[Block, ...]:
+        return tuple((plain_array(positions), stack) for positions, stack in join_blocks(blocks))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        metadata = frame_from_plain(state["metadata"], len(state["sources"]))
+        self._assign(state["blocks"], state["sources"], state["originals"], metadata)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = np.empty(len(self), dtype=object)
+        for i, network in enumerate(self.to_networks()):
+            array[i] = network  # array[:] = [...] would look into a Sequential
+        return array
+
+    def __repr__(self) -> str:
+        n = len(self)
+        if not n:
+            return "Population of 0 networks"
+        return f"Population of {n} network{'s' * (n != 1)}, {summarise(self.architectures)}"
+
+    @property
+    def metadata(self) -> pd.DataFrame:
+        """One row per network, a copy: ``Population(population, metadata=table)`` sets another."""
+        return self._metadata.copy()
+
+    @property
+    def architectures(self) -> tuple[Architecture, ...]:
+        """The spec of each network, in order."""
+        stacks = [stack for _, stack in self._blocks]
+        return tuple(stacks[b].architectures[r] for b, r in self._where)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Positions and stacks of networks with identical widths."""
+        return self._blocks
+
+    def depth_blocks(self) -> list[Block]:
+        """Stack networks of the same depth.
+
+        Convolutional networks share a stack if their images and convolutions agree.
+
+        Returns
+        -------
+        list of (positions, Stack)
+            Padded to the widest, from the least depth to the largest.
+        """
+        return depth_blocks(self._blocks)
+
+    def with_blocks(self, blocks: Sequence[Block]) -> Self:
+        """Return the same networks with other weights, for instance edited ones.
+
+        Parameters
+        ----------
+        blocks : sequence of (positions, Stack)
+            New weights of every network, in stacks of any grouping, padded or not.
+
+        Returns
+        -------
+        Population
+            With the same sources and metadata.
+        """
+        return self._new(
+            tuple(exact_blocks(blocks)), self._sources, self._originals, self._metadata
+        )
+
+    def records(self) -> list[Record]:
+        """Return each network as an architecture and its unpadded tensors.
+
+        Returns
+        -------
+        list of Record
+            One per network.
+        """
+        return records_of(self._blocks, len(self))
+
+    def permuted(self, random_state: Any = None) -> Self:
+        """Return functionally equal networks with randomly permuted hidden neurons.
+
+        Parameters
+        ----------
+        random_state : int, Generator or None
+            Seed.
+
+        Returns
+        -------
+        Population
+            Of the same architectures.
+        """
+        return self._from_transformed(symmetries.permute(self.records(), random_state))
+
+    def rescaled(self, random_state: Any = None, *, max_scale: float = 2.0) -> Self:
+        """Return functionally equal networks with rescaled hidden neurons.
+
+        Neurons are multiplied by positive factors where the activation is positively
+        homogeneous (relu, leaky_relu, identity), by signs where it is odd (tanh, identity).
+
+        Parameters
+        ----------
+        random_state : int, Generator or None
+            Seed.
+        max_scale : float, default=2.0
+            Factors are log-uniform from ``1 / max_scale`` to ``max_scale``; at least 1.
+
+        Returns
+        -------
+        Population
+            Of the same architectures.
+        """
+        records = symmetries.rescale(self.records(), random_state, max_scale=max_scale)
+        return self._from_transformed(records)
+
+    def _from_transformed(self, records: list[Record]) -> Self:
+        return self.with_blocks(blocks_from_records(records))
