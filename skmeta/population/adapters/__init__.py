@@ -132,7 +132,22 @@ def _is_network(value: Any) -> bool:
 
 
 def take_apart(network: Any, position: int = 0) -> tuple[Record, Source | None]:
-    """Take one network apart, see :func:`take_all_apart`; ``position`` is for error messages."""
+    """Take one network apart, as :func:`take_all_apart` does many.
+
+    Parameters
+    ----------
+    network : MLPClassifier, MLPRegressor, Pipeline, Module or skorch NeuralNet
+        A trained network; it is not changed.
+    position : int, default=0
+        Where it stands in its list, for error messages.
+
+    Returns
+    -------
+    record : Record
+        The network as an architecture and tensors.
+    source : Source or None
+        None where the record alone gives the network back.
+    """
     (record,), (source,) = take_all_apart([network], start=position)
     return record, source
 
@@ -259,5 +274,16 @@ def classes_of(source: Source | None) -> np.ndarray | None:
 
 
 def feature_names_of(source: Source | None) -> list[str] | None:
-    """Return the names of the columns that a source was fitted on, None if it saw none."""
+    """Return the names of the columns that a source was fitted on.
+
+    Parameters
+    ----------
+    source : Source or None
+        What a network was read from.
+
+    Returns
+    -------
+    list of str or None
+        None if it saw no names.
+    """
     return None if source is None else source.skeleton.feature_names
