@@ -298,7 +298,7 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
             Itself.
         """
         fitted = self._fitted_editor("reedit")
-        self._check_params()
+        check_guard(self.guard, "EditedClassifier")
         check_unchanged(self, "reedit", obeyed=["lam", "guard", "budget", "n_jobs", "verbose"])
         # A copy: an edit that is refused leaves everything as it was.
         present = {name: getattr(self, name) for name in ("requirement", "lam", "guard")}
