@@ -15,8 +15,9 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from skmeta._validation import check_unchanged, params_now
 from skmeta.estimators.compliance_editor import ComplianceEditor
-from skmeta.estimators.edited_classifier import EditedClassifier
+from skmeta.estimators.edited_classifier import FOLLOWED, EditedClassifier
 from skmeta.estimators.estimator_files import (
     FORMAT,
     VERSION,
@@ -45,6 +46,7 @@ def write(classifier: EditedClassifier, path: str | Path, *, include_task: bool 
         Whether the file holds the rows that the editor looks at.
     """
     check_is_fitted(classifier)
+    check_unchanged(classifier, "save", obeyed=FOLLOWED)
     networks = (classifier.estimator_, classifier.edited_estimator_)
     for network in networks:
         if type(network) is not MLPClassifier:
@@ -125,5 +127,6 @@ def _restore(classifier: EditedClassifier, fitted: dict[str, Any]) -> None:
     expect((lam is None) == (editor is None), "there is a lam without an editor, or none")
     expect(names is None or len(names) == n_features, "the names of features do not fit")
     classifier.classes_, classifier.n_features_in_, classifier.lam_ = classes, n_features, lam
+    classifier._params_of_fit = params_now(classifier)
     if names is not None:
         classifier.feature_names_in_ = names

@@ -43,6 +43,9 @@ from skmeta.zoo import make_zoo
 
 _FLOATS = [np.float64, np.float32]
 
+FOLLOWED = ("lam", "guard", "budget", "n_jobs", "verbose")
+"""Parameters that may change after fit: reedit follows them, or they change no number."""
+
 
 class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
     """A neural classifier of a table, edited so that a measured gap between groups shrinks.
@@ -299,7 +302,7 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         """
         fitted = self._fitted_editor("reedit")
         check_guard(self.guard, "EditedClassifier")
-        check_unchanged(self, "reedit", obeyed=["lam", "guard", "budget", "n_jobs", "verbose"])
+        check_unchanged(self, "reedit", obeyed=FOLLOWED)
         # A copy: an edit that is refused leaves everything as it was.
         present = {name: getattr(self, name) for name in ("requirement", "lam", "guard")}
         editor = copy(fitted).set_params(**present)
