@@ -46,7 +46,6 @@ def write(classifier: EditedClassifier, path: str | Path, *, include_task: bool 
         Whether the file holds the rows that the editor looks at.
     """
     check_is_fitted(classifier)
-    check_unchanged(classifier, "save", obeyed=FOLLOWED)
     networks = (classifier.estimator_, classifier.edited_estimator_)
     for network in networks:
         if type(network) is not MLPClassifier:
@@ -72,6 +71,7 @@ def write(classifier: EditedClassifier, path: str | Path, *, include_task: bool 
         "networks": described,
         "editor": editor,
     }
+    check_unchanged(classifier, "save", obeyed=FOLLOWED)
     # A file that cannot be read is found out too late.
     read(json.loads(json.dumps(header)), tensors)
     write_file(path, header, tensors, f"An {_OWNER}", private=include_task)
