@@ -221,6 +221,17 @@ def classes_of(source: Source | Trained | None) -> np.ndarray | None:
 
 
 def feature_names_of(source: Source | Trained | None) -> list[str] | None:
-    """Return the names of the columns that a source was trained on, None if unknown."""
+    """Return the names of the columns that a source was trained on.
+
+    Parameters
+    ----------
+    source : Source, Trained or None
+        What a network was read from.
+
+    Returns
+    -------
+    list of str or None
+        None if unknown.
+    """
     names = None if source is None else source.skeleton.feature_names
     return None if names is None else list(names)

@@ -158,7 +158,18 @@ class Trained:
         return self
 
     def network(self, old: Record, new: Record) -> nn.Module:
-        """Return a module with the weights of ``new``."""
+        """Return a module with the weights of ``new``.
+
+        Parameters
+        ----------
+        old, new : Record
+            The network as it was trained, which does not count, and as it is now.
+
+        Returns
+        -------
+        Module
+            A new one.
+        """
         return to_module(new)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -167,7 +178,18 @@ class Trained:
 
 @lru_cache
 def trained_on(*feature_names: str) -> Trained:
-    """Return the one source for these columns: of equal ones pickle would write each."""
+    """Return the one source for these columns: of equal ones pickle would write each.
+
+    Parameters
+    ----------
+    *feature_names : str
+        The columns.
+
+    Returns
+    -------
+    Trained
+        The same one for the same names.
+    """
     return Trained(feature_names)
 
 
