@@ -11,9 +11,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from skmeta._validation import check_in_range
+from skmeta._validation import check_device, check_in_range
 from skmeta.datasets import Task
-from skmeta.estimators.checks import cell_counts, check_device, check_lam_range
+from skmeta.estimators.checks import cell_counts, check_lam_range
 from skmeta.estimators.cost import cost_of
 from skmeta.estimators.estimator_files import load_weights
 from skmeta.estimators.file_values import encode

@@ -163,12 +163,12 @@ class Trained:
         Parameters
         ----------
         old, new : Record
-            The network as it was trained, which does not count, and as it is now.
+            The network as it was trained and as it is now.
 
         Returns
         -------
-        Module
-            A new one.
+        MLP or CNN
+            In evaluation mode.
         """
         return to_module(new)
 
@@ -183,12 +183,12 @@ def trained_on(*feature_names: str) -> Trained:
     Parameters
     ----------
     *feature_names : str
-        The columns.
+        The columns, in order.
 
     Returns
     -------
     Trained
-        The same one for the same names.
+        The same object for the same names.
     """
     return Trained(feature_names)
 
