@@ -8,6 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "skmeta"
 FLOORS = [  # from the ground up
+    "files",
     "datasets",
     "population",
     "training",

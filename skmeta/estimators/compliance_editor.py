@@ -375,7 +375,7 @@ class ComplianceEditor(StablePickle, KeepsNetworks, MeasuredEdits, TransformerMi
         """
         check_is_fitted(self)
         check_unchanged(self, "save", PARAMS_OF_FIT, obeyed=["budget"])
-        write_estimator(self, path, include_task=include_task)
+        write_estimator(self, path, private=include_task, include_task=include_task)
 
     def _contents(self, *, include_task: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return contents(self, include_task)

@@ -21,15 +21,17 @@ from skmeta.estimators.fitting import build_metanet
 from skmeta.estimators.graphs import GraphBuilder
 from skmeta.estimators.masked_graphs import with_mask
 from skmeta.estimators.reference import Reference
+from skmeta.files.checks import expect, fields_of
 from skmeta.metanets import WeightGraph
 from skmeta.population import Architecture, Population
-from skmeta.population._filecheck import expect, fields_of
-from skmeta.requirements import Cells, Objective, split_requirements
+from skmeta.requirements import Cells, GroupFairness, Joint, Objective, split_requirements
 
 _OWNER = "ComplianceEditor"
 _TASK = "task."
 _COSTS = ("zoo_seconds", "fit_seconds", "edit_seconds", "fine_tune_seconds")
-_MAX_NUMBERS = 10**7
+# What a file may ask of the machine that reads it: the requirement is computed on every cell.
+_MOST_CELLS, _MOST_CELLS_BY_LABELS = 1000, 10**4
+_MOST_THRESHOLDS, _MOST_THRESHOLDS_BY_CELLS = 300, 10**4
 
 
 def contents(editor: Any, include_task: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -101,8 +103,11 @@ def restore(editor: Any, fitted: dict[str, Any], tensors: Mapping[str, Tensor]) 
     editor.reference_ = _reference(feature_names, named, classes, groups, counts, rows)
     outline = editor.reference_.outline
     editor.n_inputs_, editor.n_classes_ = outline.n_features, outline.n_classes
+    n_thresholds = _n_thresholds(plan.requirement)
+    few = n_thresholds <= _MOST_THRESHOLDS
+    few = few and n_thresholds * counts.size <= _MOST_THRESHOLDS_BY_CELLS
+    expect(few, "there are too many thresholds")
     state = {name: value for name, value in tensors.items() if not name.startswith(_TASK)}
-    expect(editor.n_layers <= max(len(state), 1), "the metanetwork has too many layers")
     metanet = _blank_metanet(editor)
     expect(metanet is not None or not state, "there is a metanetwork too many")
     editor.net_ = None
@@ -118,21 +123,12 @@ def restore(editor: Any, fitted: dict[str, Any], tensors: Mapping[str, Tensor]) 
 
 
 def _check_unchanged(editor: Any) -> None:
-    """Refuse parameters that say something else than those of the fit."""
+    """Refuse a requirement that says something else than that of the fit."""
     plan, now = editor.plan_, split_requirements(editor.requirement, editor.lam, _OWNER)
-    same = encode(now[:2], "requirement", _OWNER) == encode(plan[:2], "requirement", _OWNER)
-    if same:
-        blank, metanet = _blank_metanet(editor), editor.metanet_
-        same = (blank is None) == (metanet is None)
-        if blank is not None and metanet is not None:
-            pair = (blank.state_dict(), metanet.state_dict())
-            shapes = [{name: value.shape for name, value in state.items()} for state in pair]
-            same = shapes[0] == shapes[1]
-    if not same:
+    if encode(now[:2], "requirement", _OWNER) != encode(plan[:2], "requirement", _OWNER):
         raise ValueError(
-            f"A {_OWNER} is saved with the parameters that it was fitted with. Got another "
-            "'requirement', 'features', 'metanet', 'hidden_channels' or 'n_layers' (or other "
-            "ratios in 'lam') than in fit. Set them back, or fit again."
+            f"A {_OWNER} is saved with the requirement that it was fitted with. Got another "
+            "'requirement' (or other ratios in 'lam') than in fit. Set them back, or fit again."
         )
 
 
@@ -177,6 +173,13 @@ def _blank_graph(editor: Any) -> WeightGraph:
     return builder.build(stack)
 
 
+def _n_thresholds(requirement: Any) -> int:
+    """Return how often a requirement is computed."""
+    if isinstance(requirement, Joint):
+        return sum(map(_n_thresholds, requirement.requirements))
+    return len(requirement.thresholds) if isinstance(requirement, GroupFairness) else 1
+
+
 def _cost(seconds: tuple) -> dict[str, float]:
     expect(len(seconds) == len(_COSTS), "the costs are not four")
     zoo, *others = seconds
@@ -200,8 +203,9 @@ def _reference(
     for what, names in (("labels", classes), ("groups", columns)):
         good = len(names) > 0 and len(set(names.tolist())) == len(names)
         expect(good, f"two {what} have one name, or there are none")
-    expect(len(classes) * len(counts) <= _MAX_NUMBERS, "there are too many labels and groups")
     expect(len(counts) == len(classes) * len(columns), "the numbers of rows are not one per cell")
+    few = len(counts) <= _MOST_CELLS and len(classes) * len(counts) <= _MOST_CELLS_BY_LABELS
+    expect(few, "there are too many labels and groups")
     for what, numbers in (("rows per cell", counts), ("reference rows", rows)):
         good = numbers.dtype.kind == "i" and bool((numbers >= 0).all())
         expect(good, f"the numbers of {what} are no numbers of rows")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
@@ -31,14 +31,14 @@ from skmeta.estimators.reading import (
     template,
     train_reader,
 )
+from skmeta.files.checks import expect
 from skmeta.population import Architecture, Population, Record
-from skmeta.population._filecheck import expect
 
 # Predictions go by them; the others hold for the next fit, and hidden_channels bounds the memory.
 _PARAMS_OF_FIT = ("metanet", "quasi", "loss", "n_layers", "architecture")
 
-# Of the templates in a file.
-_MAX_NUMBERS = 10**7
+# Of the templates in a file: to build a metanetwork for them takes time.
+_MOST_LAYERS = 2000
 
 
 class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
@@ -104,16 +104,7 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
     def _contents(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return what a file keeps."""
         fitted = {name: getattr(self, name) for name in self._saved if hasattr(self, name)}
-        tensors = self.metanet_.state_dict()
-        try:  # A file that cannot be read is found out too late.
-            clone(self)._restore(fitted, tensors)
-        except ValueError as error:
-            owner = type(self).__name__
-            raise ValueError(
-                f"This {owner} cannot be saved: its parameters do not go with what it learned "
-                f"({error}). They were probably changed after fit. Set them back, or fit again."
-            ) from error
-        return fitted, tensors
+        return fitted, self.metanet_.state_dict()
 
     def _restore(self, fitted: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Take what a file claims to have kept."""
@@ -126,14 +117,17 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
         self._params_of_fit = params_now(self)
         # What a file claims must not need much more memory than the file.
         expect(self.n_layers <= len(tensors), "the metanetwork has too many layers")
-        widest = max((max(value.shape, default=0) for value in tensors.values()), default=0)
+        widest = max((max(t.shape, default=0) for t in tensors.values() if t.numel()), default=0)
         expect(self.hidden_channels <= widest, "the metanetwork has too many channels")
         specs = self.templates_
         good = len(specs) > 0 and all(isinstance(a, Architecture) for a in specs)
         expect(good and all(template(a) == a for a in specs), "there are no templates")
-        expect(sum(a.n_parameters for a in specs) <= _MAX_NUMBERS, "the templates are too large")
-        blank = Population.from_records([Record.blank(a) for a in specs])
-        self.metanet_ = load_weights(build_reader(self, blank, self._n_outputs), tensors)
+        depths = sum(spec.depth for spec in specs)
+        expect(depths <= _MOST_LAYERS, f"the templates have more than {_MOST_LAYERS} layers")
+        with torch.device("meta"):
+            blank = Population.from_records([Record.blank(a) for a in specs])
+            metanet = build_reader(self, blank, self._n_outputs)
+        self.metanet_ = load_weights(metanet, tensors)
 
     def _check_params(self) -> None:
         owner = type(self).__name__

@@ -116,9 +116,9 @@ class Stack(Structure):
         Stack
             Copies of these networks, padded as they were.
         """
-        index = torch.as_tensor(rows, dtype=torch.long)
-        architectures = tuple(self.architectures[i] for i in index.tolist())
-        index = index.to(self.device)
+        numbers = torch.as_tensor(rows, dtype=torch.long, device="cpu").tolist()
+        architectures = tuple(self.architectures[i] for i in numbers)
+        index = torch.tensor(numbers, dtype=torch.long, device=self.device)
         params = self.params.map(lambda t: t.index_select(0, index))
         buffers = Buffers(*(tuple(t[index] for t in field) for field in self.buffers))
         return Stack(architectures, params, buffers)

@@ -62,7 +62,13 @@ class Cells:
             )
 
     def require_all(self, owner: str) -> None:
-        """Raise unless the task has rows of every label in every group; ``owner`` needs them."""
+        """Raise unless the task has rows of every label in every group.
+
+        Parameters
+        ----------
+        owner : str
+            Who needs them, for messages.
+        """
         empty = self.frequencies.flatten() == 0
         if empty.any():
             raise ValueError(
@@ -72,7 +78,13 @@ class Cells:
             )
 
     def require_groups(self, owner: str) -> None:
-        """Raise unless the task has rows of every group; ``owner`` needs them."""
+        """Raise unless the task has rows of every group.
+
+        Parameters
+        ----------
+        owner : str
+            Who needs them, for messages.
+        """
         empty = (self.frequencies.sum(0) == 0).nonzero().flatten().tolist()
         if empty:
             names = [repr(self.groups[s] if self.groups else str(s)) for s in empty]
@@ -170,10 +182,22 @@ class Requirement(BaseEstimator, ABC):
         return False
 
     def check(self, owner: str) -> None:
-        """Raise unless the parameters make sense; ``owner`` asks, for messages."""
+        """Raise unless the parameters make sense.
+
+        Parameters
+        ----------
+        owner : str
+            Who asks, for messages.
+        """
 
     def check_cells(self, cells: Cells) -> None:
-        """Raise unless there are rows of all that is compared."""
+        """Raise unless there are rows of all that is compared.
+
+        Parameters
+        ----------
+        cells : Cells
+            The labels and groups of the rows that will be looked at.
+        """
         if self.needs_sensitive:
             require = cells.require_all if self.needs_labels else cells.require_groups
             require(type(self).__name__)

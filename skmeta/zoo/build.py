@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 import warnings
 from collections.abc import Iterable, Sequence
@@ -20,9 +21,9 @@ from tqdm.auto import tqdm
 
 from skmeta._validation import check_device, check_in_range, check_rng
 from skmeta.datasets import Task
+from skmeta.files import FileError
 from skmeta.population import Population, Stack, run_stack
 from skmeta.population.initialization import initial_records
-from skmeta.population.storage import PopulationFileError
 from skmeta.training import (
     CrossEntropy,
     ShuffledRows,
@@ -312,7 +313,13 @@ class _Cache:
         digest.update(json.dumps([spec, rest], sort_keys=True).encode())
         self.folder = folder / f"zoo-{digest.hexdigest()[:16]}"
         self.n_kept = len(kept)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise ValueError(
+                "The 'cache_dir' parameter of make_zoo must be a folder, or a path where one can "
+                f"be made. Got {str(folder)!r}, where there is a file."
+            ) from error
 
     def _path(self, number: int) -> Path:
         return self.folder / f"group-{number:04d}.safetensors"
@@ -320,21 +327,25 @@ class _Cache:
     def load(self, number: int, positions: Sequence[int]) -> Population | None:
         """Return a finished group, or None if it is missing, damaged or another one."""
         path = self._path(number)
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
         try:
             part = Population.load(path)
             if part.metadata["run"].tolist() == [*positions] * self.n_kept:
                 return part
-            problem = "it holds other runs"
-        except (PopulationFileError, KeyError) as error:
+            problem = "it holds other runs."
+        except KeyError:
+            problem = "it holds no runs."
+        except (FileError, OSError) as error:
             problem = str(error)
         warnings.warn(
             f"make_zoo trains a group of networks again, because its file {path} in 'cache_dir' "
-            f"is damaged: {problem}",
+            f"is damaged: {problem} Remove it if you read this again.",
             stacklevel=2,
         )
         return None
 
     def save(self, number: int, part: Population) -> None:
-        part.save(self._path(number))
+        path = self._path(number)
+        if path.is_file() or not path.exists():  # what else is there, load has warned of
+            part.save(path)

@@ -38,7 +38,7 @@ MODULES |= {"Quasi", "QuasiScaling", "ReadingMetanet", "StatNN"}
 
 # Constants, errors, and classes that are nothing but their fields or that others derive from.
 NO_CALLS = {"ACTIVATIONS", "INITIALIZATIONS", "NORMS", "RULES", "METANETS", "READERS"}
-NO_CALLS |= {"PopulationFileError", "UnsupportedNetworkError", "EstimatorFileError", "FileError"}
+NO_CALLS |= {"UnsupportedNetworkError", "FileError"}
 NO_CALLS |= {"Buffers", "Parameters", "Shrunk", "Stack", "Tape", "Interval", "TrainingResult"}
 NO_CALLS |= {"Baseline", "GroupFairness", "MaskRequirement", "Requirement", "WeightGraph"}
 NO_CALLS |= {"ZooWarning", "fetch_adult", "fetch_bank", "fetch_cifar10", "fetch_mnist"}
