@@ -21,7 +21,7 @@ from skmeta._columns import checked_column
 from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
 from skmeta._random import local_draws
-from skmeta._validation import check_in_range, check_rng, check_unchanged, params_now
+from skmeta._validation import check_in_range, check_rng, check_unchanged, params_now, shown
 from skmeta.datasets import Task
 from skmeta.estimators.checks import check_lam_range, check_verbose
 from skmeta.estimators.classifier_rows import (
@@ -249,7 +249,7 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         if self.n_jobs is not None and (not isinstance(self.n_jobs, Integral) or not self.n_jobs):
             raise TypeError(
                 f"The 'n_jobs' parameter of {owner} must be None or a whole number other than 0, "
-                f"-1 for all cores. Got {self.n_jobs!r} instead."
+                f"-1 for all cores. Got {shown(self.n_jobs)} instead."
             )
         plan = split_requirements(self.requirement, self.lam, owner)
         if self.lam_range is not None:
