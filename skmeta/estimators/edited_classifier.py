@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -223,7 +224,9 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         if self.estimator is None:
             return MLPClassifier()
         estimator, reason = self.estimator, "which is no classifier that can be cloned"
-        if isinstance(estimator, BaseEstimator) and is_classifier(estimator):
+        if isinstance(estimator, Pipeline):  # its zoo would be trained on rows not scaled
+            reason = "whose scalers its zoo would not have"
+        elif isinstance(estimator, BaseEstimator) and is_classifier(estimator):
             estimator = clone(estimator)
             try:
                 Population([estimator])
