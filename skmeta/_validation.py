@@ -10,6 +10,49 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
+
+
+def shown(value: Any) -> str:
+    """Return the repr of a value for a message, with numpy's scalars as Python's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> shown((np.int64(1), np.str_("a")))
+    "(1, 'a')"
+    """
+    return repr(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if type(value) in (list, tuple, set):
+        return type(value)(map(_plain, value))
+    if type(value) is dict:
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    return value
+
+
+def check_dense(name: str, value: Any, *, owner: str) -> None:
+    """Raise if a table is a sparse matrix.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_matrix
+    >>> check_dense("X", csr_matrix((2, 3)), owner="Task")
+    Traceback (most recent call last):
+        ...
+    TypeError: The 'X' parameter of Task must be dense: networks have a weight for every column.
+    Got a sparse csr_matrix of shape (2, 3) instead. Pass X.toarray().
+    """
+    if issparse(value):
+        raise TypeError(
+            f"The '{name}' parameter of {owner} must be dense: networks have a weight for every "
+            f"column. Got a sparse {type(value).__name__} of shape {value.shape} instead. Pass "
+            f"{name}.toarray()."
+        )
 
 
 def check_in_range(
@@ -51,7 +94,7 @@ def check_in_range(
     article = "an" if kind == "int" else "a"
     message = (
         f"The '{name}' parameter of {owner} must be {article} {kind} in the range "
-        f"{opening}{lowest}, {highest}{closing}. Got {value!r} instead."
+        f"{opening}{lowest}, {highest}{closing}. Got {shown(value)} instead."
     )
     if not isinstance(value, Integral if kind == "int" else Real) or isinstance(value, bool):
         raise TypeError(message)
@@ -79,10 +122,10 @@ def check_option(name: str, value: Any, options: Iterable[Any], *, owner: str) -
         return value
     names = {str(option): option for option in options}
     near = get_close_matches(str(value), names, n=1)
-    hint = f" Did you mean {names[near[0]]!r}?" if near else ""
+    hint = f" Did you mean {shown(names[near[0]])}?" if near else ""
     raise ValueError(
-        f"The '{name}' parameter of {owner} must be one of {', '.join(map(repr, options))}. "
-        f"Got {value!r} instead.{hint}"
+        f"The '{name}' parameter of {owner} must be one of {', '.join(map(shown, options))}. "
+        f"Got {shown(value)} instead.{hint}"
     )
 
 
@@ -98,7 +141,7 @@ def check_rng(random_state: Any) -> np.random.Generator:
     except (TypeError, ValueError) as error:
         raise ValueError(
             "The 'random_state' parameter must be None, an int >= 0 or a numpy RandomState or "
-            f"Generator. Got {random_state!r} instead. Pass an int for repeatable results."
+            f"Generator. Got {shown(random_state)} instead. Pass an int for repeatable results."
         ) from error
 
 
@@ -114,6 +157,91 @@ def check_generator(random_state: Any) -> torch.Generator:
     """
     seed = check_rng(random_state).integers(2**63 - 1)
     return torch.Generator().manual_seed(int(seed))
+
+
+def params_now(estimator: Any) -> dict[str, Any]:
+    """Return the parameters of an estimator and of those within it, one by one.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.pipeline import make_pipeline
+    >>> params_now(make_pipeline(Ridge(alpha=2.0)))["steps__0__1__alpha"]
+    2.0
+    """
+    found: dict[str, Any] = {}
+
+    def walk(name: str, value: Any) -> None:
+        if hasattr(value, "get_params") and not isinstance(value, type):
+            parts, value = value.get_params(deep=False), type(value)
+        elif isinstance(value, dict):
+            parts, value = value, dict
+        elif isinstance(value, list | tuple):
+            parts, value = dict(enumerate(value)), len(value)
+        else:
+            parts = {}
+        found[name] = value
+        for part, inner in parts.items():
+            walk(f"{name}__{part}", inner)
+
+    for name, value in estimator.get_params(deep=False).items():
+        walk(name, value)
+    return found
+
+
+def check_unchanged(
+    estimator: Any,
+    method: str,
+    names: Iterable[str] | None = None,
+    *,
+    obeyed: Iterable[str] = (),
+) -> None:
+    """Raise if a parameter says something else than in ``fit``, where ``method`` needs that.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its ``fit`` has kept :func:`params_now` in the attribute ``_params_of_fit``.
+    method : str
+        What was called, for the message.
+    names : iterable of str, optional
+        Parameters that were used in ``fit``; the default is all.
+    obeyed : iterable of str
+        Of these, those that ``method`` reads anew, on any level.
+    """
+    before, now = estimator._params_of_fit, params_now(estimator)
+    wanted, free = (None if names is None else set(names)), set(obeyed)
+    for path in dict.fromkeys([*before, *now]):
+        levels = path.split("__")
+        if free & set(levels) or (wanted is not None and levels[0] not in wanted):
+            continue
+        if not _same(before.get(path), now.get(path)):
+            owner = type(estimator).__name__
+            raise ValueError(
+                f"The '{levels[0]}' parameter of {owner} was changed after fit, and {method} goes "
+                f"by what was learned with it. Got {now.get(path)!r} for {path!r}, which was "
+                f"{before.get(path)!r} in fit. Set them back, or fit again."
+            )
+
+
+def _same(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    try:
+        return bool(np.all(a == b)) and np.shape(a) == np.shape(b)
+    except (TypeError, ValueError):  # kinds that do not compare
+        return False
+
+
+def check_device(device: Any, owner: str) -> torch.device:
+    """Return the device if tensors can live there."""
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(
+            f"The 'device' parameter of {owner} must be a torch device of this machine, for "
+            f"instance 'cpu'. Got {device!r} instead."
+        ) from error
 
 
 def may_be_codes(classes: Iterable[Any]) -> bool:

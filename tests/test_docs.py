@@ -39,3 +39,26 @@ def test_a_floor_says_what_is_public(floor):
     assert module.__doc__
     for name in module.__all__:
         assert getattr(module, name).__doc__
+
+
+def named_tests(text):
+    """Return the tests that a text names, as (file, function)."""
+    return re.findall(r"``(tests/[\w/]+\.py)::(\w+)``", text)
+
+
+def test_every_promise_names_tests_that_exist():
+    text = (DOCS / "errors_and_files.rst").read_text(encoding="utf-8")
+    promises = text[text.index("What is promised") :].split("   * - ")[2:]
+    assert len(promises) > 10
+    for promise in promises:
+        named = named_tests(promise)
+        assert named, promise
+        for file, function in named:
+            found = (DOCS.parent / file).read_text(encoding="utf-8")
+            assert f"\ndef {function}(" in found, f"{file}::{function}"
+
+
+def test_the_reader_of_promises_finds_names():
+    assert named_tests("x\n - ``tests/a/b_c.py::test_d``, ``tests/e.py``") == [
+        ("tests/a/b_c.py", "test_d")
+    ]

@@ -8,6 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "skmeta"
 FLOORS = [  # from the ground up
+    "files",
     "datasets",
     "population",
     "training",
@@ -19,7 +20,9 @@ FLOORS = [  # from the ground up
     "evaluation",
     "estimators",
 ]
-GROUND = {"_plain", "_text", "_validation", "__version__"}  # below every floor
+GROUND = {  # below every floor
+    *("_columns", "_modes", "_plain", "_random", "_text", "_validation", "__version__"),
+}
 ROOF = {"", "__init__", "__main__", "demo"}  # above every floor; "" is the package itself
 MAX_LINES = 400
 

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 
 from skmeta._validation import check_in_range, check_rng
 from skmeta.baselines.base import WeightEditor, check_fit_together
@@ -70,7 +71,9 @@ class MaskEditor(WeightEditor):
             seeds = [all_seeds[p] for p in positions]
             candidates = requirement.candidates(stack)
             n_kept = requirement.n_kept(stack, self.budget)
-            masks = keep_largest(self._scores(stack, seeds), candidates, n_kept)
+            # As float64: what stays must not depend on how other networks make sums round.
+            scores = self._scores(stack.to(dtype=torch.float64), seeds)
+            masks = tuple(m.to(stack.dtype) for m in keep_largest(scores, candidates, n_kept))
             start = self._start(stack, seeds)
             blocks.append((positions, start.with_params(masked(start.params, masks))))
         return distill(

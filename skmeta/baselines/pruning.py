@@ -15,6 +15,7 @@ from skmeta.population import Stack, Tape, forward, initial_records
 from skmeta.population.running import rows_at_once
 from skmeta.requirements import Pruning
 from skmeta.requirements.masks import Masks
+from skmeta.requirements.rounding import settled
 from skmeta.training import CrossEntropy
 
 
@@ -248,7 +249,8 @@ def _position_in_row(score: Tensor, present: Tensor) -> Tensor:
     rank and the next, in the order of their scores.
     """
     score = score.masked_fill(present == 0, -1.0)  # behind all that are there
-    rank = score.argsort(dim=2, descending=True, stable=True).argsort(dim=2)
+    keys = settled(score.flatten(1)).view_as(score)
+    rank = keys.argsort(dim=2, descending=True, stable=True).argsort(dim=2)
     largest = score.amax((1, 2), keepdim=True).clamp_min(torch.finfo(score.dtype).tiny)
     return -(rank + 1 - score / largest) / present.sum(2, keepdim=True).clamp_min(1)
 

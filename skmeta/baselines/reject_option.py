@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skmeta._validation import shown
 from skmeta.baselines.base import PostProcessor
 from skmeta.baselines.group_search import membership, reference_objective
 from skmeta.datasets import Task
@@ -71,11 +72,14 @@ class RejectOption(PostProcessor):
 
     def _fit(self, networks: Any, task: Task) -> None:
         self._objective()
-        thetas = np.asarray(THETAS if self.thetas is None else self.thetas, dtype=float)
+        try:
+            thetas = np.asarray(THETAS if self.thetas is None else self.thetas, dtype=float)
+        except (TypeError, ValueError):
+            thetas = np.empty(0)
         if thetas.ndim != 1 or not len(thetas) or not ((thetas >= 0) & (thetas <= 0.5)).all():
             raise ValueError(
                 "The 'thetas' parameter of RejectOption must be numbers in the range [0, 0.5]. "
-                f"Got {self.thetas!r} instead. Leave it out for the default grid."
+                f"Got {shown(self.thetas)} instead. Leave it out for the default grid."
             )
         self._thetas = thetas.tolist()
 

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 from sklearn.utils import Bunch
 
-from skmeta._validation import check_in_range, check_option, check_rng
+from skmeta._columns import column_of, frame_of, missing_rows
+from skmeta._validation import check_in_range, check_option, check_rng, shown
+from skmeta.datasets.encoding import image_encoder, table_encoder
 from skmeta.datasets.task import Task
 
 
@@ -19,6 +20,7 @@ def split_tasks(
     *,
     sizes: tuple[float, float, float] = (0.4, 0.3, 0.3),
     drop_sensitive: bool = False,
+    impute: bool = False,
     random_state: Any = 0,
 ) -> tuple[Task, Task, Task]:
     """Split a table, or images, into a train, a reference and a test task.
@@ -27,6 +29,7 @@ def split_tasks(
     Rows are stratified by label and group. Categories become ordinal codes, and all features
     are standardised with the mean and the deviation of the train rows. An image becomes a row
     of its pixels, channel by channel; one mean and deviation hold for all pixels of a channel.
+    What does this to new raw rows is the ``encoder`` of each task, a fitted transformer.
 
     Parameters
     ----------
@@ -34,7 +37,8 @@ def split_tasks(
         With `data`, `target` and `sensitive_features`, as :func:`fetch_adult`,
         :func:`fetch_bank` and :func:`make_biased_classification` return it; or with `data` of
         shape (n_samples, channels, height, width) and `target`, as :func:`fetch_mnist` and
-        :func:`fetch_cifar10` do. Without `sensitive_features` the tasks have no groups.
+        :func:`fetch_cifar10` do. Without `sensitive_features` the tasks have no groups. Frames
+        and columns may be of pandas, polars or Arrow.
     sensitive : str or list of str, optional
         Columns of ``bunch.sensitive_features``; several make intersectional groups. The
         default is "sex" if there is such a column, else the only one.
@@ -42,13 +46,17 @@ def split_tasks(
         Shares of the rows; what is left over if they sum to less than 1 is not used.
     drop_sensitive : bool
         Leave the columns of the same names out of X.
+    impute : bool
+        Fill missing features in with the median of a number, or the most frequent value of
+        a category, of the train rows. Else they are refused.
     random_state : None, int or numpy RandomState or Generator
         Seeds the split.
 
     Returns
     -------
     train, reference, test : Task
-        Their codes of labels and groups agree.
+        Their codes of labels and groups agree, and they share one ``encoder``: it makes the
+        columns ``feature_names`` of any frame that has the columns of `data`, in any order.
 
     Examples
     --------
@@ -57,84 +65,99 @@ def split_tasks(
     >>> train, reference, test = split_tasks(bunch, "group")
     >>> train
     Task(n_samples=400, n_features=10, classes=['no', 'yes'], groups=['A', 'B'])
+
+    New rows go through the encoder:
+
+    >>> from sklearn.neural_network import MLPClassifier
+    >>> from sklearn.pipeline import make_pipeline
+    >>> network = MLPClassifier((8,), early_stopping=True, random_state=0)
+    >>> network = network.fit(train.X, train.classes[train.y])
+    >>> make_pipeline(train.encoder, network).predict(bunch.data[:2]).shape
+    (2,)
     """
-    _check_bunch(bunch)
+    data, target, sensitive_features = _parts_of(bunch)
+    check_option("impute", impute, [False, True], owner="split_tasks")
     sizes = _check_sizes(sizes)
     columns: list[str] = []
     groups: pd.DataFrame | None = None
-    if "sensitive_features" in bunch:
-        columns = _check_columns(sensitive, list(bunch.sensitive_features.columns))
-        groups = bunch.sensitive_features[columns]
+    if sensitive_features is not None:
+        columns = _check_columns(sensitive, list(sensitive_features.columns))
+        groups = sensitive_features[columns]
     elif sensitive is not None or drop_sensitive:
         raise ValueError(
             "The 'sensitive' and 'drop_sensitive' parameters of split_tasks need a bunch with "
-            f"'sensitive_features'. Got {sensitive!r} and {drop_sensitive} without. Leave them out."
+            f"'sensitive_features'. Got {shown(sensitive)} and {drop_sensitive} without. Leave "
+            "them out."
         )
-    rows = _stratified_rows(_cells(bunch.target, groups, sizes), sizes, random_state)
+    rows = _stratified_rows(_cells(target, groups, sizes), sizes, random_state)
     X: np.ndarray | pd.DataFrame
-    if isinstance(bunch.data, np.ndarray):
-        X = _standardised_images(bunch.data, rows[0])
+    if isinstance(data, np.ndarray):
+        encoder: Any = image_encoder(data, rows[0])
+        X = encoder.transform(data)
     else:
-        X = _standardised_table(bunch, columns if drop_sensitive else [], rows[0])
-    whole = Task(X, bunch.target, sensitive_features=groups)
+        data = data.drop(columns=columns if drop_sensitive else [], errors="ignore")
+        encoder = table_encoder(data, rows[0], impute=impute)
+        X = pd.DataFrame(encoder.transform(data), columns=data.columns)
+    whole = Task(X, target, sensitive_features=groups)
+    whole.encoder = encoder
     train, reference, test = (whole.subset(part) for part in rows)
     return train, reference, test
 
 
-def _standardised_images(images: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Return images as rows."""
-    mean, deviation = (
-        function(images[train], axis=(0, 2, 3), keepdims=True) for function in (np.mean, np.std)
-    )
-    return ((images - mean) / np.where(deviation > 0, deviation, 1)).reshape(len(images), -1)
-
-
-def _standardised_table(bunch: Bunch, dropped: list[str], train: np.ndarray) -> pd.DataFrame:
-    """Return the features of a table as numbers."""
-    X = bunch.data.drop(columns=dropped, errors="ignore")
-    categories = X.select_dtypes(exclude="number").columns
-    if len(categories):
-        X[categories] = OrdinalEncoder().fit_transform(X[categories])
-    scaler = StandardScaler().fit(X.iloc[train])
-    return pd.DataFrame(scaler.transform(X), columns=X.columns)
-
-
-def _check_bunch(bunch: Any) -> None:
-    way_out = "Pass Bunch(data=X, target=y, sensitive_features=frame), from sklearn.utils."
-    kinds: dict[str, tuple[type, ...]] = {
-        "data": (pd.DataFrame, np.ndarray),
-        "target": (pd.Series, np.ndarray, list),
+def _parts_of(bunch: Any) -> tuple[pd.DataFrame | np.ndarray, np.ndarray, pd.DataFrame | None]:
+    """Return the features (or images), the labels and maybe the groups of a bunch."""
+    parts = {
+        "data": _part(bunch, "data"),
+        "target": _part(bunch, "target"),
+        "sensitive_features": _part(bunch, "sensitive_features"),
     }
-    if isinstance(bunch, Mapping) and "sensitive_features" in bunch:
-        kinds["sensitive_features"] = (pd.DataFrame,)
-    for name, types in kinds.items():
-        if not isinstance(bunch, Mapping) or name not in bunch:
-            raise TypeError(
-                "The 'bunch' parameter of split_tasks must be a Bunch with 'data', 'target' and, "
-                "for tasks with groups, 'sensitive_features'. Got "
-                f"{type(bunch).__name__} without {name!r}. {way_out}"
-            )
-        table = not (name == "data" and isinstance(bunch[name], np.ndarray))
-        if not isinstance(bunch[name], types) or not (table or bunch[name].ndim == 4):
-            raise TypeError(
-                f"The {name!r} of a bunch in split_tasks must be a pandas table or column; its "
-                "'data' may be images of shape (n_samples, channels, height, width). Got "
-                f"{type(bunch[name]).__name__} of shape {np.shape(bunch[name])}. {way_out}"
-            )
-    lengths = [len(bunch[name]) for name in kinds]
-    if len(set(lengths)) > 1:
+    lengths = {name: len(part) for name, part in parts.items() if part is not None}
+    if len(set(lengths.values())) > 1:
         raise ValueError(
-            f"The {', '.join(map(repr, kinds))} of a bunch in split_tasks must have "
-            f"the same rows. Got {', '.join(map(str, lengths))} rows."
+            f"The {', '.join(map(repr, lengths))} of a bunch in split_tasks must have "
+            f"the same rows. Got {', '.join(map(str, lengths.values()))} rows."
         )
-    missing = pd.isna(np.asarray(bunch.target))
-    if "sensitive_features" in kinds:
-        missing = missing | bunch.sensitive_features.isna().any(axis=1)
+    data, target, groups = parts.values()
+    missing = np.zeros(len(target), dtype=bool)
+    missing[missing_rows(target)] = True
+    if groups is not None:
+        missing |= groups.isna().any(axis=1).to_numpy()
     if missing.any():
         raise ValueError(
             "split_tasks needs a label and sensitive features in every row. Got missing values "
-            f"in {missing.sum()} row(s). Name them a group of their own, or leave the rows out."
+            f"in {missing.sum()} row(s), the first in row {missing.argmax()}, counted from 0. "
+            "Name them a group of their own, or leave the rows out."
         )
+    return data, target, groups
+
+
+def _part(bunch: Any, name: str) -> Any:
+    """Return one part of a bunch as a frame of pandas or an array; None if it may be missing."""
+    way_out = "Pass Bunch(data=X, target=y, sensitive_features=frame), from sklearn.utils."
+    if not isinstance(bunch, Mapping) or name not in bunch:
+        if isinstance(bunch, Mapping) and name == "sensitive_features":
+            return None
+        raise TypeError(
+            "The 'bunch' parameter of split_tasks must be a Bunch with 'data', 'target' and, "
+            "for tasks with groups, 'sensitive_features'. Got "
+            f"{type(bunch).__name__} without {name!r}. {way_out}"
+        )
+    part = bunch[name]
+    is_column = hasattr(part, "to_list") or hasattr(part, "to_pylist")
+    if name == "sensitive_features" and is_column and hasattr(part, "to_frame"):
+        part = part.to_frame()
+    if name == "target":
+        if is_column or isinstance(part, np.ndarray | list):
+            return column_of(part)
+    elif (frame := frame_of(part)) is not None:
+        return frame.reset_index(drop=True)
+    elif name == "data" and isinstance(part, np.ndarray) and part.ndim == 4:
+        return part
+    raise TypeError(
+        f"The {name!r} of a bunch in split_tasks must be a table or a column of pandas, polars or "
+        "Arrow; its 'data' may be images of shape (n_samples, channels, height, width). Got "
+        f"{type(part).__name__} of shape {np.shape(part)}. {way_out}"
+    )
 
 
 def _check_columns(sensitive: Any, options: list[str]) -> list[str]:
@@ -147,7 +170,7 @@ def _check_columns(sensitive: Any, options: list[str]) -> list[str]:
     if not columns:
         raise ValueError(
             "The 'sensitive' parameter of split_tasks must name at least one column of "
-            f"{options}. Got {sensitive!r} instead."
+            f"{options}. Got {shown(sensitive)} instead."
         )
     for column in columns:
         check_option("sensitive", column, options, owner="split_tasks")
@@ -158,22 +181,22 @@ def _check_sizes(sizes: Any) -> tuple[float, float, float]:
     if np.shape(sizes) != (3,):
         raise ValueError(
             "The 'sizes' parameter of split_tasks must be three shares: train, reference, test. "
-            f"Got {sizes!r} instead. The default is (0.4, 0.3, 0.3)."
+            f"Got {shown(sizes)} instead. The default is (0.4, 0.3, 0.3)."
         )
     for size in sizes:
         check_in_range("sizes", size, owner="split_tasks", low=0, high=1, closed="neither")
     if sum(sizes) > 1 + 1e-9:
         raise ValueError(
             "The 'sizes' parameter of split_tasks must sum to at most 1. "
-            f"Got {sizes!r}, which sum to {sum(sizes):.3g}. Make one of them smaller."
+            f"Got {shown(sizes)}, which sum to {sum(sizes):.3g}. Make one of them smaller."
         )
     train, reference, test = sizes
     return train, reference, test
 
 
-def _cells(target: pd.Series, groups: pd.DataFrame | None, sizes: tuple[float, ...]) -> np.ndarray:
+def _cells(target: np.ndarray, groups: pd.DataFrame | None, sizes: tuple[float, ...]) -> np.ndarray:
     """Number the label-by-group cells; each must be large enough for all three splits."""
-    frame = pd.DataFrame({0: np.asarray(target)}, index=None if groups is None else groups.index)
+    frame = pd.DataFrame({0: target})
     frame = frame if groups is None else pd.concat([frame, groups], axis=1)
     frame.columns = range(frame.shape[1])  # the target may bear no name, or that of a group
     by = frame.groupby(list(frame.columns), observed=True)
@@ -182,8 +205,8 @@ def _cells(target: pd.Series, groups: pd.DataFrame | None, sizes: tuple[float, .
     if counts.min() < needed:
         raise ValueError(
             f"split_tasks needs at least {needed} rows of each label and group, so that every "
-            f"split gets some. Got {counts.min()} for {counts.idxmin()}. Merge small groups in "
-            "sensitive_features, name fewer columns in 'sensitive', or make 'sizes' more equal."
+            f"split gets some. Got {counts.min()} for {shown(counts.idxmin())}. Merge small groups "
+            "in sensitive_features, name fewer columns in 'sensitive', or make 'sizes' more equal."
         )
     return by.ngroup().to_numpy()
 

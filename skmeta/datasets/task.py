@@ -1,15 +1,17 @@
 """The task of a network: features, labels and sensitive features, held together."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_array, column_or_1d
 
+from skmeta._columns import check_same_names, names_of
 from skmeta._validation import check_in_range, check_rng
+from skmeta.datasets._coding import check_features, encode_groups, encode_target
 
 
 class Task:
@@ -22,9 +24,12 @@ class Task:
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features)
-        Finite numbers. The columns of a DataFrame become `feature_names`.
+        Finite numbers; frames may be of pandas, polars or Arrow, as may the columns below. The
+        names of a frame's columns are kept, and compared wherever the task meets networks,
+        frames or tasks that have names, too.
     y : array-like of shape (n_samples,)
         Integers, strings or booleans are labels, floating-point numbers a regression target.
+        Nullable columns are what they hold; a float target of two values warns.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), optional
         The groups. Several columns make intersectional groups, those that occur in the data.
 
@@ -41,7 +46,12 @@ class Task:
     groups : ndarray or None
         The original groups; those of several columns are joined, as in "Female, Black", with
         quotes around texts where two would look alike.
+    column_names : list of str or None
+        The names of the columns of X; None if it had none, as an array.
     feature_names : list of str
+        Those, or `x0`, `x1`, ... in their place.
+    encoder : transformer or None
+        What :func:`split_tasks` fitted to make X of a raw table; else None.
     n_samples, n_features, n_classes, n_groups : int
         `n_classes` is 0 in a regression task, `n_groups` is 1 without sensitive features.
 
@@ -62,16 +72,16 @@ class Task:
     def __init__(
         self, X: ArrayLike, y: ArrayLike, *, sensitive_features: ArrayLike | None = None
     ) -> None:
-        self.X = _check_features(X)
-        names = getattr(X, "columns", [f"x{i}" for i in range(self.X.shape[1])])
-        self.feature_names = [str(name) for name in names]
+        self.X = check_features(X)
+        self.column_names = names_of(X)
+        self.encoder: Any = None
         self.kind: Literal["classification", "regression"]
         self.classes: NDArray[Any] | None
-        self.kind, self.y, self.classes = _encode_target(y, len(self.X))
+        self.kind, self.y, self.classes = encode_target(y, len(self.X))
         self.sensitive: NDArray[np.int64] | None = None
         self.groups: NDArray[Any] | None = None
         if sensitive_features is not None:
-            self.sensitive, self.groups = _encode_groups(sensitive_features, len(self.X))
+            self.sensitive, self.groups = encode_groups(sensitive_features, len(self.X))
         self._tensors: dict[Any, tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]] = {}
 
     @classmethod
@@ -81,16 +91,23 @@ class Task:
         y: NDArray[np.int64],
         sensitive: NDArray[np.int64] | None,
         *,
-        feature_names: list[str],
+        column_names: list[str] | None,
         classes: NDArray[Any],
         groups: NDArray[Any] | None,
     ) -> "Task":
         """Put a classification task together from its attributes, which are not checked."""
         task = cls.__new__(cls)
         task.kind, task.X, task.y, task.sensitive = "classification", X, y, sensitive
-        task.feature_names, task.classes, task.groups = feature_names, classes, groups
-        task._tensors = {}
+        task.column_names, task.classes, task.groups = column_names, classes, groups
+        task.encoder, task._tensors = None, {}
         return task
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of the columns of X, made up where it had none."""
+        if self.column_names is None:
+            return [f"x{i}" for i in range(self.n_features)]
+        return self.column_names
 
     @property
     def n_samples(self) -> int:
@@ -142,9 +159,10 @@ class Task:
         if key not in self._tensors:
             y_dtype = torch.int64 if self.kind == "classification" else dtype
             # torch.tensor copies: in a loky worker the arrays are read-only memory maps.
-            X = torch.tensor(self.X, dtype=dtype, device=device)
-            y = torch.tensor(self.y, dtype=y_dtype, device=device)
-            s = None if self.sensitive is None else torch.tensor(self.sensitive, device=device)
+            with torch.inference_mode(False):  # kept for calls in other modes
+                X = torch.tensor(self.X, dtype=dtype, device=device)
+                y = torch.tensor(self.y, dtype=y_dtype, device=device)
+                s = None if self.sensitive is None else torch.tensor(self.sensitive, device=device)
             self._tensors[key] = (X, y, s)
         return self._tensors[key]
 
@@ -251,6 +269,32 @@ class Task:
             f"groups. Got {came} instead. {way_out} Task(X, y, sensitive_features=...)."
         )
 
+    def require_columns(self, names: Sequence[str] | None, owner: str, whose: str) -> None:
+        """Raise if the columns of X are known to be others, or in another order.
+
+        Parameters
+        ----------
+        names : sequence of str or None
+            The columns that there must be; None if nobody knows.
+        owner, whose : str
+            Who needs the task, and whose columns these are, for the message.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from skmeta.datasets import Task
+        >>> task = Task(pd.DataFrame({"b": [0.0], "a": [1.0]}), [0])
+        >>> task.require_columns(None, "report", "network 0")
+        >>> task.require_columns(["a", "b"], "report", "network 0")
+        Traceback (most recent call last):
+            ...
+        ValueError: The 'task' parameter of report must have the columns of network 0, in their
+        order. Got the same ones in another order in the task: 'b', 'a' instead of 'a', 'b'. Select
+        them by name, as in frame[['a', 'b']].
+        """
+        rule = f"The 'task' parameter of {owner} must have the columns of {whose}"
+        check_same_names(self.column_names, names, rule=rule, where="the task")
+
     def __sklearn_clone__(self) -> "Task":
         return self
 
@@ -263,81 +307,3 @@ class Task:
         if self.groups is not None:
             parts.append(f"groups={self.groups.tolist()}")
         return f"Task({', '.join(parts)})"
-
-
-def _check_features(X: ArrayLike) -> NDArray[np.float32]:
-    """Copy X to a finite 2-D float32 array."""
-    try:
-        with np.errstate(over="ignore"):  # what overflows becomes infinite, and that is refused
-            return check_array(X, dtype=np.float32, copy=True, input_name="X")
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            "The 'X' parameter of Task must be a 2-D array of finite numbers. "
-            f"Got something else: {error} Encode categories and fill in missing values first; "
-            "split_tasks encodes and standardises a raw table."
-        ) from error
-
-
-def _encode_target(
-    y: ArrayLike, n_samples: int
-) -> tuple[Literal["classification", "regression"], NDArray[Any], NDArray[Any] | None]:
-    """Code labels by their rank; keep a floating-point target as float32."""
-    way_out = "Pass one label (int, str or bool) or one float target for each row of X."
-    try:
-        values = column_or_1d(y)
-    except ValueError as error:
-        raise ValueError(
-            f"The 'y' parameter of Task must be 1-D. Got shape {np.shape(y)} instead. {way_out}"
-        ) from error
-    _check_rows("y", values, n_samples, way_out)
-    if not np.issubdtype(values.dtype, np.floating):
-        _check_one_type("y", pd.Series(values))
-        classes, codes = np.unique(values, return_inverse=True)
-        return "classification", codes.astype(np.int64), classes
-    if not np.isfinite(values).all():
-        raise ValueError(f"The 'y' parameter of Task must be finite. Got infinity. {way_out}")
-    return "regression", values.astype(np.float32), None
-
-
-def _encode_groups(
-    sensitive_features: ArrayLike, n_samples: int
-) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Code the groups, or the combinations of several columns that occur, by their rank."""
-    way_out = "Name those rows a group of their own, or leave them out of X and y too."
-    if np.isscalar(sensitive_features):
-        raise ValueError(
-            "The 'sensitive_features' parameter of Task must have one value for each of the "
-            f"{n_samples} rows of X. Got {sensitive_features!r} instead. Pass the column, not its "
-            "name."
-        )
-    frame = pd.DataFrame(sensitive_features)
-    _check_rows("sensitive_features", frame, n_samples, way_out)
-    frame.columns = range(frame.shape[1])  # two columns may bear one name
-    for column in frame:
-        _check_one_type("sensitive_features", frame[column])
-    by = frame.groupby(list(frame.columns), observed=True)
-    names = by.size().index
-    if frame.shape[1] > 1:
-        joined = names.map(lambda values: ", ".join(map(str, values)))
-        names = joined if joined.is_unique else names.map(lambda values: str(values)[1:-1])
-    return by.ngroup().to_numpy(dtype=np.int64), names.to_numpy()
-
-
-def _check_one_type(name: str, column: pd.Series) -> None:
-    """Raise if a column mixes texts with something else, which have no order."""
-    kinds = sorted({type(value).__name__ for value in column.unique()})
-    if "str" in kinds and len(kinds) > 1:
-        raise ValueError(
-            f"The '{name}' parameter of Task must hold values of one type in a column. Got "
-            f"{' and '.join(kinds)}. Convert the column, for instance with astype(str)."
-        )
-
-
-def _check_rows(name: str, values: Any, n_samples: int, way_out: str) -> None:
-    """Raise unless there is one value, and none is missing, for each row of X."""
-    rule = f"The '{name}' parameter of Task must have one value for each of the {n_samples} rows"
-    if len(values) != n_samples:
-        raise ValueError(f"{rule} of X. Got {len(values)} instead. {way_out}")
-    n_missing = int(np.asarray(pd.isna(values)).sum())
-    if n_missing:
-        raise ValueError(f"{rule}, none missing. Got {n_missing} missing value(s). {way_out}")

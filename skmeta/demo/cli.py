@@ -18,7 +18,7 @@ _DESCRIPTION = """\
 Build a small zoo of classifiers, train one editor on it, and edit classifiers that it has
 never seen: other runs, and an MLPClassifier fitted by scikit-learn. Prints what the edits
 do to a measured gap on held-out rows, beside simple rivals, and writes a table, a picture
-and the edited network."""
+and the edited network, alone and behind the encoder that it needs for raw rows."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.data,
             target=arguments.target,
             sensitive=arguments.sensitive,
+            drop=arguments.drop,
             data_home=arguments.data_home,
             random_state=arguments.random_state,
         )
@@ -73,6 +74,13 @@ def _parser() -> argparse.ArgumentParser:
         "--sensitive",
         metavar="COLUMN",
         help="the groups (default: sex for adult, marital for bank, group if embedded)",
+    )
+    add(
+        "--drop",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="a column that is no feature, such as an identifier; may be given several times",
     )
     add("--data-home", type=Path, metavar="DIR", help="where the files of adult or bank are")
     add(

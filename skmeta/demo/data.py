@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 import pandas as pd
@@ -16,14 +16,11 @@ from skmeta.datasets import (
     make_biased_classification,
     split_tasks,
 )
+from skmeta.demo.columns import InputError, check_column, select_columns
 
 _DEFAULT_SENSITIVE = {"embedded": "group", "adult": "sex", "bank": "marital"}
 _FETCH = {"adult": fetch_adult, "bank": fetch_bank}
 _MAX_GROUPS = 10
-
-
-class InputError(ValueError):
-    """An argument or a file of the user is wrong."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +32,8 @@ class DemoData:
     train: Task
     reference: Task
     test: Task
+    notes: tuple[str, ...] = ()
+    """What there is to say about the columns, a sentence each."""
 
 
 def load_data(
@@ -42,6 +41,7 @@ def load_data(
     *,
     target: str | None = None,
     sensitive: str | None = None,
+    drop: Sequence[str] = (),
     data_home: Path | None = None,
     random_state: int = 0,
 ) -> DemoData:
@@ -53,6 +53,8 @@ def load_data(
         "embedded", "adult", "bank" or the path of a CSV file.
     target, sensitive : str, optional
         Columns; a file needs both, the others have a default for ``sensitive``.
+    drop : sequence of str
+        Columns that are no features.
     data_home : path, optional
         Folder with the original files of "adult" or "bank".
     random_state : int
@@ -76,11 +78,17 @@ def load_data(
         sensitive = sensitive or _DEFAULT_SENSITIVE[data]
     else:
         bunch, sensitive = _read_csv(data, target, sensitive)
+    for name in drop:
+        check_column("--drop", name, list(map(str, bunch.data.columns)), data)
+    check_column("--sensitive", sensitive, list(bunch.sensitive_features.columns), data)
+    groups = bunch.sensitive_features[sensitive]
+    features, notes = select_columns(bunch.data, bunch.target, groups, drop)
+    bunch = Bunch(**{**bunch, "data": features})
     try:
-        tasks = split_tasks(bunch, sensitive, random_state=random_state)
+        tasks = split_tasks(bunch, sensitive, impute=True, random_state=random_state)
     except (TypeError, ValueError) as error:  # unknown or mixed columns, too few rows in a cell
         raise InputError(str(error)) from error
-    return DemoData(Path(data).stem, sensitive, *tasks)
+    return DemoData(Path(data).stem, sensitive, *tasks, tuple(notes))
 
 
 def _known_bunch(data: str, data_home: Path | None) -> Bunch:
@@ -105,13 +113,7 @@ def _read_csv(data: str, target: str | None, sensitive: str | None) -> tuple[Bun
     except (OSError, ValueError) as error:  # pandas' and unicode's errors are ValueErrors
         raise InputError(f"{data} cannot be read as CSV: {error}") from error
     for option, column in (("--target", target), ("--sensitive", sensitive)):
-        if column not in frame.columns:
-            near = get_close_matches(column, list(frame.columns), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise InputError(
-                f"{option} must be a column of {data}: {', '.join(map(str, frame.columns))}. "
-                f"Got {column!r}.{hint}"
-            )
+        check_column(option, column, list(map(str, frame.columns)), data)
     if target == sensitive:
         raise InputError(f"--target and --sensitive must differ. Got {target!r} for both.")
     _check_frame(frame, target, sensitive)
@@ -127,10 +129,12 @@ def _read_csv(data: str, target: str | None, sensitive: str | None) -> tuple[Bun
 
 
 def _check_frame(frame: pd.DataFrame, target: str, sensitive: str) -> None:
-    missing = frame.columns[frame.isna().any()].tolist()
+    missing = [name for name in (target, sensitive) if frame[name].isna().any()]
     if missing:
         raise InputError(
-            f"The columns {', '.join(map(str, missing))} have missing values. Fill them in first."
+            f"The target and the groups need a value in every row. The columns "
+            f"{', '.join(missing)} have missing values. Leave these rows out, or give them a group "
+            "of their own."
         )
     n_labels, n_groups = frame[target].nunique(), frame[sensitive].nunique()
     if n_labels != 2:
@@ -142,3 +146,9 @@ def _check_frame(frame: pd.DataFrame, target: str, sensitive: str) -> None:
         )
     if frame.shape[1] < 3:
         raise InputError("The file needs a feature beside the target and the groups.")
+    pairs = frame[[target, sensitive]].drop_duplicates()
+    if len(pairs) == n_labels == n_groups:
+        raise InputError(
+            f"The columns {target!r} and {sensitive!r} say the same in other words, and the demo "
+            "needs rows of each label and group. Name another column in --sensitive."
+        )

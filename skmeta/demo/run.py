@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import joblib
 import pandas as pd
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline
 
 from skmeta.baselines import run_networks
 from skmeta.datasets import Task
@@ -76,7 +78,8 @@ def run_demo(data: DemoData, settings: Settings) -> pd.DataFrame:
     seconds = frame.groupby("method")["seconds"].mean()
     once = editor.cost_["zoo_seconds"], editor.cost_["fit_seconds"]
     cost = cost_of(*once, seconds[EDITOR], seconds[FINE_TUNE])
-    files = _write(settings.output, frame, edited)
+    model = Pipeline([("encoder", data.train.encoder), ("network", edited)])
+    files = _write(settings.output, frame, model)
     print(table.comparison(frame))
     print(table.single(single, lam))
     elapsed, used = time.perf_counter() - started[0], time.process_time() - started[1]
@@ -136,13 +139,14 @@ def _fit_editor(zoo: Population, reference: Task, settings: Settings) -> Complia
     ).fit(zoo, task=reference)
 
 
-def _write(output: Path, frame: pd.DataFrame, edited: MLPClassifier) -> dict[str, Path]:
+def _write(output: Path, frame: pd.DataFrame, model: Pipeline) -> dict[str, Path]:
     """Write all files, or none: they are moved to their places when all are complete."""
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output) as folder:
         place = Path(folder)
         frame.to_csv(place / "measurements.csv", index=False, float_format="%.6g")
-        Population([edited]).save(place / "edited_network.safetensors")
+        Population([model["network"]]).save(place / "edited_network.safetensors")
+        joblib.dump(model, place / "edited_model.joblib")
         _draw(frame, place / "front.png")
         names = sorted(path.name for path in place.iterdir())
         return {Path(name).stem: (place / name).replace(output / name) for name in names}

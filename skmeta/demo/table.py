@@ -28,12 +28,13 @@ def introduction(data: DemoData, n_networks: int, n_held_out: int) -> str:
     """Say what is going to happen."""
     assert data.test.groups is not None
     groups = ", ".join(map(printable, data.test.groups))
-    return _paragraph(
+    intro = _paragraph(
         f"Data: {printable(data.name)}; {data.train.n_samples} rows train the zoo of {n_networks} "
         f"runs, {data.reference.n_samples} the editor, and {data.test.n_samples} measure it. "
         f"Groups by {printable(data.sensitive)}: {groups}. The {n_held_out} networks in the table "
         "are runs that the editor has not seen."
     )
+    return "\n".join([intro, *map(_paragraph, data.notes)])
 
 
 def comparison(frame: pd.DataFrame) -> str:
@@ -117,7 +118,7 @@ def costs(
 def files(files: dict[str, Path], data: DemoData) -> str:
     """Say where the files are and how to load the network."""
     assert data.test.classes is not None
-    network = files["edited_network"]
+    network, model = files["edited_network"], files["edited_model"]
     listing = "\n".join(f"  {path}" for path in files.values())
     lesson = (
         "An edit reduces a measured gap on this data; it guarantees nothing about other data or "
@@ -127,11 +128,17 @@ def files(files: dict[str, Path], data: DemoData) -> str:
 Written:
 {listing}
 
-The edited MLPClassifier is an ordinary one; load it with
+The edited model takes raw rows, a frame with the columns of the table; load it with
+
+    import joblib  # as every pickle, load it only if you trust where it comes from
+    model = joblib.load({str(model)!r})
+    model.predict(frame)
+
+Its last step is an ordinary MLPClassifier; without the encoder, and from anybody, it is
 
     from skmeta import Population
     classifier = Population.load({str(network)!r})[0]
-    classifier.predict(X)  # X encoded as by skmeta.datasets.split_tasks
+    classifier.predict(model["encoder"].transform(frame))
 
 {_paragraph(lesson)}"""
 

@@ -2,7 +2,7 @@
 
 from skmeta.estimators.compliance_editor import ComplianceEditor
 from skmeta.estimators.edited_classifier import EditedClassifier
-from skmeta.estimators.saving import EstimatorFileError, load, save
+from skmeta.estimators.saving import load, save
 from skmeta.estimators.weight_space_classifier import WeightSpaceClassifier
 from skmeta.estimators.weight_space_regressor import WeightSpaceRegressor
 from skmeta.estimators.weight_statistics import WeightStatistics
@@ -10,7 +10,6 @@ from skmeta.estimators.weight_statistics import WeightStatistics
 __all__ = [
     "ComplianceEditor",
     "EditedClassifier",
-    "EstimatorFileError",
     "WeightSpaceClassifier",
     "WeightSpaceRegressor",
     "WeightStatistics",

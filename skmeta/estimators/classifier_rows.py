@@ -6,12 +6,16 @@ import warnings
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.model_selection import StratifiedKFold
 from skorch import NeuralNet
+from torch import nn
 
+from skmeta._validation import shown
 from skmeta.datasets import Task
+from skmeta.estimators.inputs import repeated
 
 # One part of the rows is the reference, the others train the networks.
 _N_PARTS = 3
@@ -22,30 +26,53 @@ def dense(X: Any) -> NDArray:
     return X.toarray() if issparse(X) else X
 
 
+def by_weight(task: Task, rows: NDArray, weights: NDArray) -> NDArray:
+    """Repeat rows as often as they weigh, cell by cell."""
+    rows = rows[np.argsort(task.cells()[rows], kind="stable")]
+    return np.sort(repeated(rows, weights[rows]))
+
+
 def rows_for(estimator: Any, X: NDArray) -> NDArray:
     """Return rows in the type that a network computes in."""
-    return X.astype(np.float32) if isinstance(estimator, NeuralNet) else X
+    if not isinstance(estimator, NeuralNet):
+        return X
+    module = getattr(estimator, "module_", estimator.module)
+    weights = module.parameters() if isinstance(module, nn.Module) else iter(())
+    dtype = next((w.dtype for w in weights), torch.float32)
+    return X.astype(str(dtype).removeprefix("torch."))
 
 
-def split(task: Task, needs_groups: bool, seed: int) -> tuple[NDArray, NDArray]:
-    """Return the rows to train on and the reference, with rows of every cell in both."""
+def split(task: Task, needs_groups: bool, by_label: bool, seed: int) -> tuple[NDArray, NDArray]:
+    """Return the rows to train on and the reference, with rows of every cell in both.
+
+    Where groups are compared whatever their labels, a group may lack a label: cells that are
+    too small to be split are then split with the largest of their group.
+    """
     if needs_groups and task.n_groups < 2:
         raise ValueError(
             "The 'sensitive_features' of EditedClassifier must have at least two groups. Got "
             f"the group {np.asarray(task.groups).tolist()} only."
         )
-    counts = np.bincount(task.cells(), minlength=task.n_classes * task.n_groups)
+    cells = task.cells()
+    if not by_label:
+        table = np.bincount(cells, minlength=task.n_classes * task.n_groups)
+        table = table.reshape(-1, task.n_groups)
+        largest = table.argmax(0) * task.n_groups + np.arange(task.n_groups)
+        cells = np.where(table.ravel()[cells] < _N_PARTS, largest[cells % task.n_groups], cells)
+    counts = np.bincount(cells, minlength=task.n_classes * task.n_groups)
+    if not by_label:  # of each group, its largest cell
+        counts = np.where(counts == 0, _N_PARTS, counts)
     if counts.min() < _N_PARTS:
         label, group = divmod(int(counts.argmin()), task.n_groups)
-        where = "" if task.groups is None else f" in group {task.groups[group]!r}"
+        where = "" if task.groups is None else f" in group {shown(task.groups[group])}"
         raise ValueError(
             f"EditedClassifier needs at least {_N_PARTS} rows of every label in every group, "
             f"for training and for reference. Got {counts.min()} of label "
-            f"{np.asarray(task.classes)[label]!r}{where}. Merge small groups in "
+            f"{shown(np.asarray(task.classes)[label])}{where}. Merge small groups in "
             "'sensitive_features', or leave their rows out."
         )
     parts = StratifiedKFold(_N_PARTS, shuffle=True, random_state=seed)
-    return next(parts.split(task.X, task.cells()))
+    return next(parts.split(task.X, cells))
 
 
 def warn_of_no_edit(requirement: str) -> None:
@@ -55,5 +82,5 @@ def warn_of_no_edit(requirement: str) -> None:
         "Pass fit(X, y, sensitive_features=...); with metadata routing enabled it also "
         "arrives through a Pipeline, GridSearchCV and cross_validate.",
         UserWarning,
-        stacklevel=3,
+        stacklevel=4,
     )

@@ -11,9 +11,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from skmeta._validation import check_in_range
+from skmeta._validation import check_device, check_in_range
 from skmeta.datasets import Task
-from skmeta.estimators.checks import cell_counts, check_device, check_lam_range
+from skmeta.estimators.checks import cell_counts, check_lam_range
 from skmeta.estimators.cost import cost_of
 from skmeta.estimators.estimator_files import load_weights
 from skmeta.estimators.file_values import encode
@@ -21,15 +21,17 @@ from skmeta.estimators.fitting import build_metanet
 from skmeta.estimators.graphs import GraphBuilder
 from skmeta.estimators.masked_graphs import with_mask
 from skmeta.estimators.reference import Reference
+from skmeta.files.checks import expect, fields_of
 from skmeta.metanets import WeightGraph
 from skmeta.population import Architecture, Population
-from skmeta.population._filecheck import expect, fields_of
-from skmeta.requirements import Cells, Objective, split_requirements
+from skmeta.requirements import Cells, GroupFairness, Joint, Objective, split_requirements
 
 _OWNER = "ComplianceEditor"
 _TASK = "task."
 _COSTS = ("zoo_seconds", "fit_seconds", "edit_seconds", "fine_tune_seconds")
-_MAX_NUMBERS = 10**7
+# What a file may ask of the machine that reads it: the requirement is computed on every cell.
+_MOST_CELLS, _MOST_CELLS_BY_LABELS = 1000, 10**4
+_MOST_THRESHOLDS, _MOST_THRESHOLDS_BY_CELLS = 300, 10**4
 
 
 def contents(editor: Any, include_task: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -51,6 +53,7 @@ def contents(editor: Any, include_task: bool) -> tuple[dict[str, Any], dict[str,
         "n_networks": editor.n_networks_,
         "cost": tuple(None if math.isnan(cost[name]) else cost[name] for name in _COSTS),
         "feature_names": tuple(reference.outline.feature_names),
+        "named": reference.outline.column_names is not None,
         "classes": reference.outline.classes,
         "groups": reference.outline.groups,
         "counts": reference.counts.to_numpy().ravel(),
@@ -81,12 +84,13 @@ def restore(editor: Any, fitted: dict[str, Any], tensors: Mapping[str, Tensor]) 
         As from :func:`contents`, but they may hold anything.
     """
     kinds: dict[str, Any] = {"lam": float, "lam_mask": float, "lam_range": tuple}
-    kinds |= {"n_networks": int, "cost": tuple, "feature_names": tuple, "classes": np.ndarray}
+    kinds |= {"n_networks": int, "cost": tuple, "feature_names": tuple, "named": bool}
+    kinds["classes"] = np.ndarray
     kinds |= {"groups": (np.ndarray, type(None)), "counts": np.ndarray, "rows": np.ndarray}
     lam, lam_mask, lam_range, n_networks, cost, *outlined = fields_of(
         fitted, "what was learned", **kinds
     )
-    feature_names, classes, groups, counts, rows = outlined
+    feature_names, named, classes, groups, counts, rows = outlined
     plan = split_requirements(editor.requirement, editor.lam, _OWNER)
     check_in_range("lam", lam, owner=_OWNER, low=0, closed="neither")
     check_in_range("lam_mask", lam_mask, owner=_OWNER, low=0)
@@ -96,11 +100,14 @@ def restore(editor: Any, fitted: dict[str, Any], tensors: Mapping[str, Tensor]) 
     editor.n_networks_ = check_in_range("n_networks", n_networks, owner=_OWNER, low=1, kind="int")
     editor.cost_ = _cost(cost)
     editor.device_ = check_device(editor.device, _OWNER)
-    editor.reference_ = _reference(feature_names, classes, groups, counts, rows)
+    editor.reference_ = _reference(feature_names, named, classes, groups, counts, rows)
     outline = editor.reference_.outline
     editor.n_inputs_, editor.n_classes_ = outline.n_features, outline.n_classes
+    n_thresholds = _n_thresholds(plan.requirement)
+    few = n_thresholds <= _MOST_THRESHOLDS
+    few = few and n_thresholds * counts.size <= _MOST_THRESHOLDS_BY_CELLS
+    expect(few, "there are too many thresholds")
     state = {name: value for name, value in tensors.items() if not name.startswith(_TASK)}
-    expect(editor.n_layers <= max(len(state), 1), "the metanetwork has too many layers")
     metanet = _blank_metanet(editor)
     expect(metanet is not None or not state, "there is a metanetwork too many")
     editor.net_ = None
@@ -116,21 +123,12 @@ def restore(editor: Any, fitted: dict[str, Any], tensors: Mapping[str, Tensor]) 
 
 
 def _check_unchanged(editor: Any) -> None:
-    """Refuse parameters that say something else than those of the fit."""
+    """Refuse a requirement that says something else than that of the fit."""
     plan, now = editor.plan_, split_requirements(editor.requirement, editor.lam, _OWNER)
-    same = encode(now[:2], "requirement", _OWNER) == encode(plan[:2], "requirement", _OWNER)
-    if same:
-        blank, metanet = _blank_metanet(editor), editor.metanet_
-        same = (blank is None) == (metanet is None)
-        if blank is not None and metanet is not None:
-            pair = (blank.state_dict(), metanet.state_dict())
-            shapes = [{name: value.shape for name, value in state.items()} for state in pair]
-            same = shapes[0] == shapes[1]
-    if not same:
+    if encode(now[:2], "requirement", _OWNER) != encode(plan[:2], "requirement", _OWNER):
         raise ValueError(
-            f"A {_OWNER} is saved with the parameters that it was fitted with. Got another "
-            "'requirement', 'features', 'metanet', 'hidden_channels' or 'n_layers' (or other "
-            "ratios in 'lam') than in fit. Set them back, or fit again."
+            f"A {_OWNER} is saved with the requirement that it was fitted with. Got another "
+            "'requirement' (or other ratios in 'lam') than in fit. Set them back, or fit again."
         )
 
 
@@ -175,6 +173,13 @@ def _blank_graph(editor: Any) -> WeightGraph:
     return builder.build(stack)
 
 
+def _n_thresholds(requirement: Any) -> int:
+    """Return how often a requirement is computed."""
+    if isinstance(requirement, Joint):
+        return sum(map(_n_thresholds, requirement.requirements))
+    return len(requirement.thresholds) if isinstance(requirement, GroupFairness) else 1
+
+
 def _cost(seconds: tuple) -> dict[str, float]:
     expect(len(seconds) == len(_COSTS), "the costs are not four")
     zoo, *others = seconds
@@ -185,6 +190,7 @@ def _cost(seconds: tuple) -> dict[str, float]:
 
 def _reference(
     feature_names: tuple,
+    named: bool,
     classes: np.ndarray,
     groups: np.ndarray | None,
     counts: np.ndarray,
@@ -197,8 +203,9 @@ def _reference(
     for what, names in (("labels", classes), ("groups", columns)):
         good = len(names) > 0 and len(set(names.tolist())) == len(names)
         expect(good, f"two {what} have one name, or there are none")
-    expect(len(classes) * len(counts) <= _MAX_NUMBERS, "there are too many labels and groups")
     expect(len(counts) == len(classes) * len(columns), "the numbers of rows are not one per cell")
+    few = len(counts) <= _MOST_CELLS and len(classes) * len(counts) <= _MOST_CELLS_BY_LABELS
+    expect(few, "there are too many labels and groups")
     for what, numbers in (("rows per cell", counts), ("reference rows", rows)):
         good = numbers.dtype.kind == "i" and bool((numbers >= 0).all())
         expect(good, f"the numbers of {what} are no numbers of rows")
@@ -209,7 +216,7 @@ def _reference(
         np.empty((0, len(feature_names)), np.float32),
         np.empty(0, np.int64),
         None if groups is None else np.empty(0, np.int64),
-        feature_names=list(feature_names),
+        column_names=list(feature_names) if named else None,
         classes=classes,
         groups=groups,
     )
@@ -237,7 +244,7 @@ def _task(outline: Task, tensors: Mapping[str, Tensor]) -> Task | None:
         X.numpy(),
         tensors["y"].numpy(),
         None if outline.groups is None else tensors["sensitive"].numpy(),
-        feature_names=outline.feature_names,
+        column_names=outline.column_names,
         classes=np.asarray(outline.classes),
         groups=outline.groups,
     )

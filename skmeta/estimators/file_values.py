@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from skmeta.files.checks import check_texts, expect
 from skmeta.population import Architecture
-from skmeta.population._filecheck import architecture, expect
+from skmeta.population._estimator_files import REGISTRY as NETWORKS
+from skmeta.population._filecheck import architecture
 from skmeta.population._table_files import DTYPES
 from skmeta.requirements import (
     DataMinimization,
@@ -51,8 +53,8 @@ def encode(value: Any, name: str, owner: str) -> Any:
     Parameters
     ----------
     value : object
-        A number, string, Architecture or requirement, or arrays, tuples, lists and dicts of
-        these.
+        A number, string, Architecture, requirement or unfitted MLPClassifier, or arrays,
+        tuples, lists and dicts of these.
     name, owner : str
         The parameter or attribute and its class, for messages.
     """
@@ -72,6 +74,11 @@ def encode(value: Any, name: str, owner: str) -> Any:
         params = value.get_params(deep=False)
         described = {key: encode(item, name, owner) for key, item in params.items()}
         return {"requirement": [type(value).__name__, described]}
+    if NETWORKS.get(type(value).__name__) is type(value):
+        network: Any = value
+        params = network.get_params(deep=False)
+        described = {key: encode(item, f"{name}__{key}", owner) for key, item in params.items()}
+        return {"network": [type(value).__name__, described]}
     if isinstance(value, np.ndarray) and value.ndim == 1:
         kind = value.dtype.kind if value.dtype.kind in _TEXT else value.dtype.name
         if kind in (*_TEXT, *DTYPES):
@@ -83,8 +90,8 @@ def encode(value: Any, name: str, owner: str) -> Any:
         )
     raise ValueError(
         f"The '{name}' of {owner} cannot be saved: it holds a {type(value).__name__}. What can "
-        "be saved are numbers, strings, architectures and the requirements of skmeta; pickle the "
-        "estimator instead."
+        "be saved are numbers, strings, architectures, MLPClassifiers and the requirements of "
+        "skmeta; pickle the estimator instead."
     )
 
 
@@ -107,14 +114,28 @@ def decode(value: Any) -> Any:
         return tuple(decode(item) for item in content)
     if kind == "list":
         return [decode(item) for item in content]
-    expect(kind in ("array", "requirement") and len(content) == 2, "a value is of no known kind")
-    return _requirement(*content) if kind == "requirement" else _array(*content)
+    builders = {"array": _array, "requirement": _requirement, "network": _network}
+    expect(kind in builders and len(content) == 2, "a value is of no known kind")
+    return builders[kind](*content)
 
 
 def _array(dtype: Any, items: Any) -> np.ndarray:
     expect(dtype in (*_TEXT, *DTYPES) and isinstance(items, list), "an array is of no known kind")
     expect(not any(isinstance(item, dict | list) for item in items), "an array is nested")
+    if dtype == "U":
+        expect(all(isinstance(item, str) for item in items), "an array of texts holds others")
+        check_texts(items)
     return np.array([decode(item) for item in items], dtype=dtype)
+
+
+def _network(name: Any, params: Any) -> Any:
+    expect(isinstance(name, str) and name in NETWORKS, "a network is unknown")
+    estimator = NETWORKS[name]()
+    good = isinstance(params, dict) and set(params) == set(estimator.get_params(deep=False))
+    expect(good, f"these are no parameters of {name}")
+    estimator.set_params(**{key: decode(item) for key, item in params.items()})
+    estimator._validate_params()
+    return estimator
 
 
 def _requirement(name: Any, params: Any) -> Any:

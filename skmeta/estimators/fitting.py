@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
 from copy import deepcopy
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 from tqdm.auto import tqdm
 
+from skmeta._random import local_draws
 from skmeta._validation import check_option
 from skmeta.estimators.masked_graphs import MaskedGraphBuilder, with_mask
 from skmeta.estimators.reference import rows_per_cell
@@ -27,14 +28,6 @@ from skmeta.requirements import Cells
 from skmeta.training import StratifiedRows
 
 _TRAINING_ROWS_PER_CELL = 192
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Run a block with torch's global generator seeded, and put its state back."""
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
-        yield
 
 
 def train_metanet(
@@ -91,9 +84,12 @@ def train_metanet(
         generator,
     )
     net = build_net(estimator, module, seed=seeds[2])
-    net.fit(np.arange(len(population)), None)
+    # A metanetwork of the user's may have dropout; those of skmeta draw nothing in training.
+    foreign = isinstance(estimator.metanet, type)
+    with local_draws(seeds[0]) if foreign else nullcontext():
+        net.fit(np.arange(len(population)), None)
     module.forget()
-    return net, metanet
+    return net, metanet.eval()
 
 
 def build_metanet(
@@ -118,7 +114,7 @@ def build_metanet(
             )
         check_option("metanet", metanet, list(METANETS), owner="ComplianceEditor")
         kind = METANETS[metanet]
-    with seeded(seed):
+    with local_draws(seed):
         return kind(
             n_inputs,
             n_outputs,

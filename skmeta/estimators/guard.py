@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skmeta._validation import check_in_range
+from skmeta._validation import check_in_range, shown
 from skmeta.baselines import run_networks
 from skmeta.datasets import Task
 from skmeta.evaluation import measure_edits
@@ -23,7 +23,7 @@ def check_guard(guard: Any, owner: str) -> dict[str, float] | None:
     if not isinstance(guard, Mapping) or not guard or not set(guard) <= set(_BOUNDS):
         raise ValueError(
             f"The 'guard' parameter of {owner} must be a dict with one or both of the keys "
-            f"{list(_BOUNDS)}, for instance {{'max_divergence': 0.02}}. Got {guard!r} instead."
+            f"{list(_BOUNDS)}, for instance {{'max_divergence': 0.02}}. Got {shown(guard)} instead."
         )
     for name, bound in guard.items():
         check_in_range(f"guard[{name!r}]", bound, owner=owner, low=0)
@@ -47,13 +47,14 @@ def roll_back(
     Returns
     -------
     Population
-        Networks within the bounds.
+        Networks within the bounds, with finite outputs on all rows.
     ndarray of bool of shape (n,)
         Which were rolled back: they are bit by bit the originals.
     """
     before, after = run_networks(original, task), run_networks(edited, task)
     frame = measure_edits(before, after, task, None)
-    within = np.ones(len(original), dtype=bool)
+    # Whatever the bounds are: of outputs that are not finite nothing is known.
+    within = after.isfinite().flatten(1).all(1).cpu().numpy()
     if "max_divergence" in guard:
         # Comparisons with nan are false: an edit without a divergence is out of bounds.
         within &= (frame["divergence"] <= guard["max_divergence"]).to_numpy()

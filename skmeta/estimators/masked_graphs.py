@@ -55,7 +55,7 @@ class MaskedGraphBuilder:
         """Return graphs with a random budget per network, log-uniform, for training."""
         share = torch.rand(len(stack), generator=generator, dtype=torch.float64)
         totals = self.mask.totals(stack)
-        least = torch.maximum(1 / totals, torch.full_like(share, _SHARES[0]))
+        least = torch.maximum((1 / totals).float(), torch.full_like(share, _SHARES[0]))
         n_kept = (totals * least ** share.to(least)).round().clamp_min(1).long()
         return self._build(stack, n_kept)
 
@@ -75,28 +75,35 @@ class MaskedGraphBuilder:
         return parts[0] if len(parts) == 1 else WeightGraph.merge(parts, stack)
 
     def _mask(self, stack: Stack, n_kept: Tensor | None) -> tuple[Parameters, Masks, Tensor]:
-        """Return edited weights, masks and the share of the candidates that stays."""
-        assert self.builder.cells is not None
-        X, weights = self.builder.X, self.builder.cells.row_weights().to(self.builder.X)
+        """Return edited weights, masks and the share of the candidates that stays.
+
+        As float64: what stays must not depend on how other networks make sums round.
+        """
+        like, stack = stack.params.weight[0], stack.to(dtype=torch.float64)
+        X, weights = self._rows()
         candidates, scores = self.mask.candidates(stack), self.mask.scores(stack, X, weights)
         if n_kept is None:
             n_kept = self._n_kept(stack, scores, candidates)
         masks = keep_largest(scores, candidates, n_kept)
-        return self._apply(stack, masks), masks, n_kept / self.mask.totals(stack)
+        params = self._apply(stack, masks).map(lambda t: t.to(like))
+        return params, tuple(m.to(like) for m in masks), n_kept.to(like) / self.mask.totals(stack)
+
+    def _rows(self) -> tuple[Tensor, Tensor]:
+        """Return the reference rows and their weights as float64."""
+        assert self.builder.cells is not None
+        return self.builder.X.double(), self.builder.cells.row_weights().double()
 
     def _apply(self, stack: Stack, masks: Masks) -> Parameters:
         if not self.mask.compensate:
             return masked(stack.params, masks)
-        assert self.builder.cells is not None
-        weights = self.builder.cells.row_weights().to(self.builder.X)
-        return reconstruct(stack, masks, self.builder.X, weights)
+        return reconstruct(stack, masks, *self._rows())
 
     def _n_kept(self, stack: Stack, scores: Masks, candidates: Masks) -> Tensor:
         """How many stay: the budget, or what minimises divergence + lam * share."""
         if self.mask.budget is not None:
             return self.mask.n_kept(stack, self.mask.budget)
         assert self.builder.cells is not None
-        cells, X = self.builder.cells, self.builder.X
+        cells, (X, _) = self.builder.cells, self._rows()
         with torch.no_grad():
             original = forward(stack, X)
             best = original.new_full((len(stack),), torch.inf)
@@ -106,7 +113,7 @@ class MaskedGraphBuilder:
                 masks = keep_largest(scores, candidates, n_kept)
                 logits = forward(stack, X, self._apply(stack, masks))
                 cost = self.builder.objective.divergence(original, logits, cells)
-                cost = cost + self.lam * n_kept / self.mask.totals(stack)
+                cost = cost + self.lam * n_kept.to(cost) / self.mask.totals(stack)
                 chosen = torch.where(cost < best, n_kept, chosen)
                 best = torch.minimum(cost, best)
         return chosen

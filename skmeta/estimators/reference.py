@@ -46,6 +46,9 @@ class Reference:
     def check(self, task: Task, *, groups: bool) -> None:
         """Raise unless a task has the features, the labels and maybe the groups of ``fit``."""
         known = self.outline
+        task.require_columns(
+            known.column_names, "transform", "the task that the editor was fitted on"
+        )
         came: dict[str, tuple[object, object]] = {
             "number of features": (task.n_features, known.n_features),
             "labels": (np.asarray(task.classes).tolist(), np.asarray(known.classes).tolist()),

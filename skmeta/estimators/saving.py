@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import safetensors
-
+from skmeta.estimators import classifier_files
 from skmeta.estimators.compliance_editor import ComplianceEditor
+from skmeta.estimators.edited_classifier import EditedClassifier
 from skmeta.estimators.estimator_files import FORMAT, read_estimator
 from skmeta.estimators.weight_space_classifier import WeightSpaceClassifier
 from skmeta.estimators.weight_space_regressor import WeightSpaceRegressor
+from skmeta.files.checks import expect, refusing
+from skmeta.files.container import read_file
 from skmeta.population import Population, storage
-from skmeta.population._filecheck import expect
 
 ESTIMATORS = {
     kind.__name__: kind for kind in (WeightSpaceRegressor, WeightSpaceClassifier, ComplianceEditor)
 }
 
 
-class EstimatorFileError(ValueError):
-    """A file that is not, or no longer, what :func:`save` wrote."""
-
-
-def save(what: Any, path: str | Path) -> None:
+def save(what: Any, path: str | Path, *, include_task: bool = False) -> None:
     """Write a population or a fitted estimator to one safetensors file with a JSON header.
 
     Parameters
     ----------
-    what : Population, WeightSpaceRegressor, WeightSpaceClassifier or ComplianceEditor
+    what : Population, reader, ComplianceEditor or EditedClassifier
         Of an estimator, its parameters and what it has learned are kept, but not ``net_``,
         which belongs to training; ``device`` becomes "cpu". An editor leaves its rows out,
-        see :meth:`ComplianceEditor.save`. Others are pickled.
+        see :meth:`ComplianceEditor.save`, and so does an ``EditedClassifier``. What is code is
+        refused by name. Others are pickled.
     path : str or Path
-        An existing file is replaced; the file appears complete or not at all.
+        An existing file is replaced and its mode kept; the file appears complete or not at
+        all. A symbolic link stays.
+    include_task : bool, default=False
+        Of a ``ComplianceEditor`` or an ``EditedClassifier``: write the rows that it looks at,
+        with labels and groups, too. **The file then holds personal data** if they do; only its
+        owner may read it.
+
+    Raises
+    ------
+    ValueError
+        If it holds what a file cannot, for instance code.
+    FileError, FileNotFoundError
+        If there can be no such file.
 
     Examples
     --------
@@ -51,12 +60,22 @@ def save(what: Any, path: str | Path) -> None:
     >>> bool((loaded.predict(rows) == model.predict(rows)).all())
     True
     """
-    if isinstance(what, Population) or ESTIMATORS.get(type(what).__name__) is type(what):
+    kind = type(what)
+    if include_task and kind not in (ComplianceEditor, EditedClassifier):
+        raise ValueError(
+            f"The 'include_task' parameter of save must be False for a {kind.__name__}, which "
+            "keeps no rows. Got True."
+        )
+    if kind is EditedClassifier:
+        classifier_files.write(what, path, include_task=include_task)
+    elif kind is ComplianceEditor:
+        what.save(path, include_task=include_task)
+    elif isinstance(what, Population) or ESTIMATORS.get(kind.__name__) is kind:
         what.save(path)
     else:
         raise TypeError(
-            f"save writes one of Population, {', '.join(ESTIMATORS)}. Got "
-            f"{type(what).__name__}: pickle it, and load only pickles that you trust."
+            f"save writes one of Population, {', '.join(ESTIMATORS)}, EditedClassifier. Got "
+            f"{kind.__name__}: pickle it, and load only pickles that you trust."
         )
 
 
@@ -75,19 +94,18 @@ def load(path: str | Path) -> Any:
 
     Raises
     ------
-    EstimatorFileError, PopulationFileError
-        If the file is damaged, or not from :func:`save`.
+    FileError
+        If the file is damaged, or not from :func:`save`; the message says what it is.
+    FileNotFoundError
+        If there is none.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            header = json.loads(str((file.metadata() or {}).get("skmeta")))
-            if header["format"] != storage.FORMAT:
-                expect(header["format"] == FORMAT, "its format is unknown")
-                return read_estimator(file, header, ESTIMATORS)
-    except Exception as error:
-        # Whatever a hostile file makes fail, it fails with one error.
-        raise EstimatorFileError(f"{path} is not an estimator file: {str(error)[:500]}.") from error
-    return Population.load(path)
+    with refusing(path, "a file that skmeta.save wrote"):
+        header, tensors = read_file(path)
+        kind = header.get("format")
+        if kind == storage.FORMAT:
+            records, sources, metadata = storage.rebuild(header, tensors)
+            return Population.from_records(records, sources=sources, metadata=metadata)
+        expect(kind == FORMAT, "its format is unknown")
+        if header.get("class") == EditedClassifier.__name__:
+            return classifier_files.read(header, tensors)
+        return read_estimator(header, tensors, ESTIMATORS)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skmeta._validation import check_in_range
+from skmeta._validation import check_in_range, shown
 
 Refit = Callable[[Mapping[str, Any]], int]
 """The ``refit`` of GridSearchCV: from ``cv_results_`` to ``best_index_``."""
@@ -136,7 +136,7 @@ def _choose(
         best = int(limited.argmin())
         raise ValueError(
             f"No candidate keeps {bound[0]}={bound[1]:g}. The best reachable mean of "
-            f"{bounded!r} is {limited[best]:.3g}, with {cv_results['params'][best]}. Allow at "
-            f"least that, or search further, for instance with a {way_out} lam."
+            f"{bounded!r} is {limited[best]:.3g}, with {shown(cv_results['params'][best])}. Allow "
+            f"at least that, or search further, for instance with a {way_out} lam."
         )
     return int(kept[np.lexsort((limited[kept], value[kept]))[0]])

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from skmeta._validation import check_in_range
 from skmeta.baselines import run_networks
+from skmeta.baselines.checks import check_task
 from skmeta.datasets import Task
+from skmeta.evaluation.fitted import check_columns_of_fit
 from skmeta.evaluation.intervals import bootstrap_interval, paired_interval, runs_of
 from skmeta.evaluation.measures import measure_edits
 from skmeta.population import Population
@@ -82,6 +84,12 @@ def compare(
     ['nothing', 'shift']
     """
     check_in_range("lam", lam, owner="compare", low=0)
+    if not isinstance(methods, Mapping) or not methods:
+        raise TypeError(
+            "The 'methods' parameter of compare must be a dict with one or more methods, such as "
+            f"{{'nothing': Nothing()}}. Got {methods!r} instead."
+        )
+    check_task(task, "compare")
     requirement = resolve_requirement(requirement, "compare")
     if requirement.needs_sensitive:
         task.require_sensitive("compare")
@@ -116,6 +124,7 @@ def _apply(name: str, method: Any, population: Population, task: Task) -> tuple[
     """Return what a method gives, networks or logits, and the seconds that it took."""
     if isinstance(method, Tensor):
         return method, float("nan")
+    check_columns_of_fit(method, task, "compare")
     start = time.process_time()
     if hasattr(method, "transform"):
         edited = method.transform(population)

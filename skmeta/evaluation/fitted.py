@@ -8,6 +8,7 @@ from sklearn.pipeline import Pipeline
 
 from skmeta.baselines.checks import check_task
 from skmeta.datasets import Task
+from skmeta.population import Population
 
 
 def editor_of(estimator: Any) -> Any:
@@ -30,10 +31,25 @@ def editor_of(estimator: Any) -> Any:
             return estimator
 
 
+def edit_networks(estimator: Any, population: Population, task: Task | None, owner: str) -> Any:
+    """Return edited networks, or the logits of a rival that changes predictions only."""
+    if hasattr(estimator, "transform"):
+        return estimator.transform(population)
+    if hasattr(estimator, "predict_logits") and task is not None:
+        return estimator.predict_logits(population, task)
+    methods = "'transform'" if task is None else "'transform' or 'predict_logits'"
+    raise TypeError(
+        f"The 'estimator' parameter of {owner} must be a fitted editor or rival with {methods}. "
+        f"Got {type(estimator).__name__}."
+    )
+
+
 def measuring_task(estimator: Any, task: Task | None, owner: str) -> Task:
     """Return the task to measure on: the given one, or that of the editor's ``fit``."""
     if task is None:
         task = getattr(editor_of(estimator), "task_", None)
+    else:
+        check_columns_of_fit(estimator, task, owner)
     if task is None:
         name = type(editor_of(estimator)).__name__
         raise ValueError(
@@ -41,6 +57,17 @@ def measuring_task(estimator: Any, task: Task | None, owner: str) -> Task:
             "Pass task=, in a search with sklearn.set_config(enable_metadata_routing=True)."
         )
     return check_task(task, owner)
+
+
+def check_columns_of_fit(estimator: Any, task: Any, owner: str) -> None:
+    """Refuse a task with other columns than the editor's own, where both have names."""
+    editor = editor_of(estimator)
+    known = getattr(editor, "task_", None)
+    if known is None:  # an editor from a file without rows still has their names
+        known = getattr(getattr(editor, "reference_", None), "outline", None)
+    if isinstance(known, Task):
+        whose = f"the task that {type(editor).__name__} was fitted on"
+        check_task(task, owner).require_columns(known.column_names, owner, whose)
 
 
 def requirement_of(estimator: Any) -> Any:

@@ -81,23 +81,26 @@ def reconstruct(stack: Stack, masks: Sequence[Tensor], X: Tensor, weights: Tenso
             forward(stack, X, params, tape=now)
             wide = mask * present.weight[i] if mask.shape[1] > 1 else mask
             h, missing = now.states[i], original.outputs[i] - now.outputs[i]
-            change = _regress(h, missing, wide.expand(-1, -1, h.shape[2]), weights)
+            there = stack._ones_mask(i)
+            change = _regress(h, missing, wide.expand(-1, -1, h.shape[2]), weights, there)
             weight[i] = weight[i] + change[..., :-1] * mask * present.weight[i]
             bias[i] = bias[i] + change[..., -1] * present.bias[i]
         return stack.params._replace(weight=tuple(weight), bias=tuple(bias))
 
 
-def _regress(h: Tensor, target: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+def _regress(h: Tensor, target: Tensor, mask: Tensor, weights: Tensor, there: Tensor) -> Tensor:
     """Regress targets ``(n, samples, out)`` on kept columns of ``[h, 1]``, ``(n, out, in + 1)``.
 
-    ``mask`` is ``(n, out, in)``, or ``(n, 1, in)`` if all neurons keep the same columns.
+    ``mask`` is ``(n, out, in)``, or ``(n, 1, in)`` if all neurons keep the same columns;
+    ``there`` has ones at true columns ``(n, in)``: how much padding there is depends on the
+    other networks of the stack.
     """
     h = torch.cat([h, torch.ones_like(h[..., :1])], 2)
     mask = torch.cat([mask, torch.ones_like(mask[..., :1])], 2).expand(len(h), -1, -1)
     weighted = h * weights[:, None]
     moment = torch.bmm(weighted.transpose(1, 2), h)
     right = torch.bmm(target.transpose(1, 2), weighted)
-    ridge = _RIDGE * moment.diagonal(dim1=1, dim2=2).mean(1)
+    ridge = _RIDGE * moment.diagonal(dim1=1, dim2=2).sum(1) / (there.sum(1) + 1)
     eye = torch.eye(h.shape[2]).to(h)
     regular = moment + ridge[:, None, None] * eye
     # A masked column becomes that of the unit matrix: its coefficient is zero.

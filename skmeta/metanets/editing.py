@@ -7,6 +7,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
+from skmeta._validation import check_in_range
 from skmeta.metanets.inputs import WeightGraph, n_node_inputs
 from skmeta.population import Parameters
 
@@ -77,6 +78,9 @@ class EditingMetanet(nn.Module):
         hidden_channels: int = 64,
     ) -> None:
         super().__init__()
+        sizes = {"n_inputs": n_inputs, "n_outputs": n_outputs, "hidden_channels": hidden_channels}
+        for name, value in sizes.items():
+            check_in_range(name, value, owner=type(self).__name__, low=1, kind="int")
         c, self.n_steps = hidden_channels, n_steps
         self.encode = mlp(n_node_inputs(n_node_features, n_steps), c, c)
         self.input_code = nn.Parameter(0.3 * torch.randn(n_inputs, c))

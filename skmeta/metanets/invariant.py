@@ -12,6 +12,7 @@ from skmeta._validation import check_in_range, check_option
 from skmeta.metanets.layout import (
     Layout,
     Masks,
+    are_sequences,
     check_features,
     check_layer,
     hide_padding,
@@ -174,6 +175,11 @@ class IOEncoding(nn.Module):
         weights, biases : list of Tensor
             With the codes at the end of the channels; codes of the inputs come first.
         """
+        if not are_sequences(weights, biases) or not len(weights) == len(biases) > 0:
+            raise TypeError(
+                "IOEncoding takes lists of weights and biases, one of each per layer. Got "
+                f"{weights!r:.200} and {biases!r:.200}."
+            )
         weights, biases, depth = list(weights), list(biases), len(weights)
         n_in, n_out = weights[0].shape[3], biases[-1].shape[2]
         most = self.inputs.shape[1], self.outputs.shape[1]

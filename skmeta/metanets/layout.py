@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -130,13 +131,19 @@ def check_layer(
     """Check what a layer of a given class is made for."""
     for name, value in channels.items():
         check_in_range(name, value, owner=owner, low=1, kind="int")
-    for size in sizes:
+    several = are_sequences(sizes, kernels or ())
+    for size in sizes if several else ():
         check_in_range("sizes", size, owner=owner, low=1, kind="int")
-    if len(sizes) < 2 or (kernels is not None and len(kernels) != len(sizes) - 1):
+    if not several or len(sizes) < 2 or (kernels is not None and len(kernels) != len(sizes) - 1):
         raise ValueError(
             f"{owner} takes widths n_0, ..., n_L of at least one layer and one kernel per "
-            f"layer. Got sizes={tuple(sizes)} and kernels={kernels}."
+            f"layer. Got sizes={sizes!r} and kernels={kernels!r}."
         )
+
+
+def are_sequences(*values: Any) -> bool:
+    """Whether values can be counted and walked through, unlike a number."""
+    return all(hasattr(value, "__len__") for value in values)
 
 
 def check_features(
@@ -147,7 +154,9 @@ def check_features(
     channels: int | None = None,
 ) -> None:
     """Refuse features that are not those of networks of a layout; its free states may vary."""
-    shapes = [tuple(x.shape) for x in weights], [tuple(x.shape) for x in biases]
+    if not are_sequences(weights, biases):
+        weights, biases = [], []
+    shapes = tuple([tuple(getattr(x, "shape", ())) for x in xs] for xs in (weights, biases))
     widths = [shape[2] if len(shape) == 3 else 0 for shape in shapes[1]]
     fits = len(shapes[0]) == len(shapes[1]) == layout.depth
     if fits:

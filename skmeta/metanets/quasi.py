@@ -95,7 +95,7 @@ class QuasiScaling(nn.Module):
         self.alpha = nn.Parameter(torch.tensor(0.01))
         self.angles = nn.ModuleDict()
         for key, stack in by_key(stacks).items():
-            stack = stack.to("cpu", torch.get_default_dtype())
+            stack = stack.to(torch.get_default_device(), torch.float32)
             self.angles[key] = _Angles(stack, hidden_channels)
 
     def factors(self, stack: Stack) -> list[Tensor]:
@@ -209,7 +209,8 @@ class _Angles(nn.Module):
         table, hidden = _statistics(stack), range(stack.depth - 1)
         self.statistics = Standardize(table)
         self.own = nn.ModuleList(
-            Standardize(_own_features(stack, i)[stack._ones_mask(i + 1) > 0]) for i in hidden
+            Standardize(_of_neurons(_own_features(stack, i), stack.state_mask(i + 1)))
+            for i in hidden
         )
         self.from_statistics = nn.ModuleList(
             nn.Linear(table.shape[1], 2 * hidden_channels) for _ in hidden
@@ -240,6 +241,11 @@ def _own_features(stack: Stack, index: int) -> Tensor:
     flat = weight.flatten(2)
     root = (flat.square().sum(2) / count).sqrt()
     return torch.stack([flat.sum(2) / count, root, stack.params.bias[index]], -1)
+
+
+def _of_neurons(features: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the features ``(B, width, c)`` of all true neurons as rows."""
+    return features.flatten(0, 1) if mask is None else features[mask > 0]
 
 
 def _scalable(stack: Stack) -> Tensor:

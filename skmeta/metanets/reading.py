@@ -82,8 +82,8 @@ class ReadingMetanet(nn.Module):
 
 def check_stacks(stacks: Sequence[Stack], owner: str) -> None:
     """Refuse all but one or more stacks."""
-    single = isinstance(stacks, Stack) or not len(stacks)
-    if single or not all(isinstance(stack, Stack) for stack in stacks):
+    several = isinstance(stacks, Sequence) and len(stacks)
+    if not several or not all(isinstance(stack, Stack) for stack in stacks):
         raise TypeError(
             f"The 'stacks' of {owner} must be one stack of networks per depth. Got "
             f"{stacks!r:.200}. Pass [stack for _, stack in population.depth_blocks()]."

@@ -10,7 +10,6 @@ from skmeta.population.rows import from_rows, to_rows
 from skmeta.population.running import run_stack
 from skmeta.population.shrinking import Shrunk, shrink
 from skmeta.population.stack import Stack
-from skmeta.population.storage import PopulationFileError
 from skmeta.population.symmetries import apply_permutations, random_permutations
 from skmeta.population.tensors import Buffers, Parameters, Record
 
@@ -25,7 +24,6 @@ __all__ = [
     "Layer",
     "Parameters",
     "Population",
-    "PopulationFileError",
     "Record",
     "Shrunk",
     "Stack",

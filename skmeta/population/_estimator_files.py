@@ -11,7 +11,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import LabelBinarizer
 from torch import Tensor
 
-from skmeta.population._filecheck import expect, fail, fields_of
+from skmeta.files.checks import check_texts, expect, fail, fields_of
 
 REGISTRY: dict[str, type] = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
 
@@ -58,6 +58,7 @@ def _params(estimator: Any) -> dict[str, Any]:
 def _describe_labels(classes: np.ndarray) -> dict[str, Any]:
     kind = "str" if classes.dtype.kind == "U" else classes.dtype.name
     values = classes.tolist()
+    check_texts(values)
     if kind not in _LABEL_DTYPES or not all(
         isinstance(v, bool | int | float | str) for v in values
     ):
@@ -84,11 +85,15 @@ def rebuild(
     for value in params.values():
         integers = isinstance(value, list) and all(type(v) is int for v in value)
         expect(integers or not isinstance(value, dict | list), "a parameter has the wrong type")
+    known = REGISTRY[kind]().get_params(deep=False)
+    expect(set(params) <= set(known), f"these are no parameters of {kind}")
     params = {n: tuple(v) if isinstance(v, list) else v for n, v in params.items()}
     estimator = REGISTRY[kind](**params)
     estimator._validate_params()
     estimator.coefs_ = [coef.numpy().copy() for coef in coefs]
     estimator.intercepts_ = [intercept.numpy().copy() for intercept in intercepts]
+    finite = all(np.isfinite(a).all() for a in (*estimator.coefs_, *estimator.intercepts_))
+    expect(finite, "an estimator has NaN or infinite numbers")
     estimator.n_layers_, estimator.n_outputs_ = len(widths), widths[-1]
     estimator.n_features_in_ = widths[0]
     estimator.out_activation_ = out_activation
@@ -111,6 +116,8 @@ def _restore_labels(estimator: Any, labels: Any) -> None:
     expect(kind in _LABEL_DTYPES, "class labels have an unknown dtype")
     scalars = all(isinstance(v, bool | int | float | str) for v in values)
     expect(scalars and len(values) > 0, "class labels are numbers or strings")
+    if kind == "str":
+        check_texts(values)
     classes = np.array(values, dtype=object if kind == "object" else None)
     if kind not in ("object", "str"):
         classes = classes.astype(kind)
@@ -124,7 +131,7 @@ def _restore_labels(estimator: Any, labels: Any) -> None:
     binary = n_outputs == 1 and len(classes) <= 2
     expect(binary or (n_outputs > 1 and len(classes) == n_outputs), "classes and outputs disagree")
     # Repeated labels: scikit-learn warns of as many classes as samples.
-    y = np.eye(n_outputs, dtype=int) if multilabel else np.repeat(classes, 3)
+    y = np.tile([[0], [1]], n_outputs) if multilabel else np.repeat(classes, 3)
     estimator._label_binarizer = LabelBinarizer().fit(y)
     expect(
         np.array_equal(estimator._label_binarizer.classes_, classes),

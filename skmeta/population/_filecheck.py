@@ -1,47 +1,17 @@
-"""Checks of what a file claims, before anything is built from it."""
+"""Architectures in files: checked before anything is built from them."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, NoReturn
+from typing import Any
 
+from skmeta.files import FileError
+from skmeta.files.checks import expect, fields_of, integers
 from skmeta.population.architecture import Architecture, Layer
 
 MAX_LAYERS = 1000
-
-
-class PopulationFileError(ValueError):
-    """A file that is not, or no longer, what :meth:`Population.save` wrote."""
-
-
-def fail(what: str) -> NoReturn:
-    """Refuse the file."""
-    raise PopulationFileError(what)
-
-
-def expect(condition: bool, what: str) -> None:
-    """Refuse the file unless the condition holds."""
-    if not condition:
-        fail(what)
-
-
-def fields_of(value: Any, what: str, **kinds: type | tuple[type, ...]) -> list[Any]:
-    """Return the values of a JSON object that has exactly the given keys and types."""
-    expect(isinstance(value, dict) and set(value) == set(kinds), f"{what} has the wrong fields")
-    for name, kind in kinds.items():
-        item = value[name]
-        # A bool is an int in Python, and an int is a good float.
-        allowed = (int, float) if kind is float else kind
-        good = isinstance(item, allowed) and (kind is bool or not isinstance(item, bool))
-        expect(good, f"{what}: '{name}' has the wrong type")
-    return [value[name] for name in kinds]
-
-
-def integers(value: Any, what: str, *, low: int, high: float = math.inf) -> list[int]:
-    """Return a list of ints in the range [low, high)."""
-    good = isinstance(value, list) and all(type(v) is int and low <= v < high for v in value)
-    expect(good, f"{what} must be a list of ints of at least {low}")
-    return value
+# States of an image may be this much larger than the image: "same" convolutions keep its size.
+_GROWTH, _SMALL = 4, 256
 
 
 def architecture(spec: Any) -> Architecture:
@@ -56,9 +26,29 @@ def architecture(spec: Any) -> Architecture:
         rest["input_shape"] = tuple(integers(spec["input_shape"], "input_shape", low=1))
     try:
         layers = tuple(_layer(layer) for layer in layers)
-        return Architecture(spec["n_inputs"], layers, spec["output"], **rest)
-    except ValueError as error:
-        raise PopulationFileError(str(error)) from error
+        found = Architecture(spec["n_inputs"], layers, spec["output"], **rest)
+    except (ValueError, TypeError) as error:
+        raise FileError(str(error).rstrip(".")) from error
+    check_images(found)
+    return found
+
+
+def check_images(spec: Architecture) -> None:
+    """Refuse convolutions whose images no bytes prove: they would take for ever to run.
+
+    Filters are in the file, paddings and strides are numbers that anybody can write down.
+    """
+    steps = [layer.convolution for layer in spec.layers if layer.convolution is not None]
+    for size, step in zip(spec.image_sizes, steps, strict=False):
+        padded = [n + 2 * p for n, p in zip(size, step.padding, strict=True)]
+        good = all(s <= n for s, n in zip(step.stride, padded, strict=True))
+        expect(good, f"a stride of {step.stride} is larger than the padded image {padded}")
+        first, largest = (math.prod(shape) for shape in (spec.image_sizes[0], padded))
+        expect(
+            largest <= _GROWTH * first + _SMALL,
+            f"a padding of {step.padding} makes {largest} pixels of {first}, and a file may hold "
+            f"{_GROWTH} times as many and {_SMALL}",
+        )
 
 
 def _layer(spec: Any) -> Layer:

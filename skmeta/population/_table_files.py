@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from skmeta.population._filecheck import expect, fields_of
+from skmeta.files.checks import expect, fields_of
 
 DTYPES = {
     name: getattr(torch, name)
@@ -18,6 +18,8 @@ DTYPES = {
 """Columns of these types are stored as tensors."""
 
 _TEXT = ("object", "str", "string")
+# A column takes some kB as an object, and a few bytes in a file.
+_MAX_COLUMNS = 1000
 
 
 def check_metadata(metadata: pd.DataFrame | None, n: int) -> pd.DataFrame:
@@ -40,6 +42,10 @@ def check_metadata(metadata: pd.DataFrame | None, n: int) -> pd.DataFrame:
 def describe(table: pd.DataFrame) -> tuple[list[dict[str, Any]], dict[int, Tensor]]:
     """Return columns as JSON types, and the numbers of columns with their tensors."""
     columns, tensors = [], {}
+    if table.shape[1] > _MAX_COLUMNS:
+        raise ValueError(
+            f"Metadata of at most {_MAX_COLUMNS} columns can be saved. Got {table.shape[1]}."
+        )
     for index, name in enumerate(table.columns):
         values, kind = table.iloc[:, index], str(table.dtypes.iloc[index])
         if not isinstance(name, str) or list(table.columns).count(name) > 1:
@@ -80,6 +86,7 @@ def _to_json(value: Any, name: str) -> Any:
 def expected(columns: list[Any]) -> dict[int, torch.dtype]:
     """Check columns and return the numbers of those that are tensors, with their dtypes."""
     found, names = {}, set()
+    expect(len(columns) <= _MAX_COLUMNS, "there are too many metadata columns")
     for index, column in enumerate(columns):
         name, kind, values = fields_of(
             column, "a metadata column", name=str, dtype=str, values=(list, type(None))

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
+
+from skmeta._validation import check_in_range, shown
 from skmeta.population.images import Convolution, check_images
 
 ACTIVATIONS = (
@@ -89,11 +92,18 @@ class Layer:
     pool: str = "none"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "skips", tuple(sorted(self.skips)))
-        if self.width < 1:
-            raise ValueError(f"The 'width' of a Layer must be at least 1. Got {self.width}.")
+        check_in_range("width", self.width, owner="Layer", low=1, kind="int")
+        check_in_range("dropout", self.dropout, owner="Layer", low=0, high=1, closed="left")
+        check_in_range("eps", self.eps, owner="Layer", low=0, high=math.inf, closed="left")
+        for source in self.skips:
+            check_in_range("skips", source, owner="Layer", low=0, kind="int")
+        # Plain ints: numpy's do not go into JSON.
+        object.__setattr__(self, "width", int(self.width))
+        object.__setattr__(self, "skips", tuple(sorted(map(int, self.skips))))
         if len(set(self.skips)) < len(self.skips):
-            raise ValueError(f"The 'skips' of a Layer must name each state once. Got {self.skips}.")
+            raise ValueError(
+                f"The 'skips' of a Layer must name each state once. Got {shown(self.skips)}."
+            )
         for name, value, options in (
             ("activation", self.activation, ACTIVATIONS),
             ("norm", self.norm, NORMS),
@@ -101,12 +111,8 @@ class Layer:
         ):
             if value not in options:
                 raise ValueError(
-                    f"The {name!r} of a Layer must be one of {options}. Got {value!r}."
+                    f"The {name!r} of a Layer must be one of {options}. Got {shown(value)}."
                 )
-        if not 0.0 <= self.dropout < 1.0:
-            raise ValueError(
-                f"The 'dropout' of a Layer must be in the range [0, 1). Got {self.dropout}."
-            )
         self._check_convolution()
 
     def _check_convolution(self) -> None:
@@ -115,7 +121,8 @@ class Layer:
             if given != {"kernel": None, "stride": 1, "padding": 0, "pool": "none"}:
                 raise ValueError(
                     "The 'stride', 'padding' and 'pool' of a Layer belong to a convolution. Got "
-                    f"{given}. Give the size of the filters as 'kernel', for instance (3, 3)."
+                    f"{shown(given)}. Give the size of the filters as 'kernel', for instance "
+                    "(3, 3)."
                 )
             return
         for name, low in (("kernel", 1), ("stride", 1), ("padding", 0)):
@@ -124,7 +131,7 @@ class Layer:
             if len(pair) != 2 or any(type(v) is not int or v < low for v in pair):
                 raise ValueError(
                     f"The '{name}' of a Layer must be an int of at least {low} or a pair of "
-                    f"them. Got {value!r}."
+                    f"them. Got {shown(value)}."
                 )
             object.__setattr__(self, name, pair)
         if self.norm != "none" or self.skips:
@@ -184,15 +191,20 @@ class Architecture:
     input_shape: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", tuple(self.layers))
-        if self.n_inputs < 1 or not self.layers:
-            raise ValueError(
-                "An Architecture needs at least one input and one layer. "
-                f"Got n_inputs={self.n_inputs} and {len(self.layers)} layers."
+        check_in_range("n_inputs", self.n_inputs, owner="Architecture", low=1, kind="int")
+        object.__setattr__(self, "n_inputs", int(self.n_inputs))
+        layers = self.layers if isinstance(self.layers, tuple | list) else ()
+        if not layers or not all(isinstance(layer, Layer) for layer in layers):
+            raise TypeError(
+                "The 'layers' of an Architecture must be one or more Layers, from the first "
+                f"hidden layer to the output. Got {self.layers!r}. Widths make an Architecture: "
+                "Architecture.mlp((3, 4, 2))."
             )
+        object.__setattr__(self, "layers", tuple(layers))
         if self.output not in OUTPUTS:
             raise ValueError(
-                f"The 'output' of an Architecture must be one of {OUTPUTS}. Got {self.output!r}."
+                f"The 'output' of an Architecture must be one of {OUTPUTS}. Got "
+                f"{shown(self.output)}."
             )
         check_images(self)
         if self.input_shape is not None:
@@ -227,6 +239,11 @@ class Architecture:
         Architecture
             Without normalisation, dropout and skip connections.
         """
+        if not isinstance(widths, Sequence | np.ndarray) or len(widths) < 2:
+            raise TypeError(
+                "The 'widths' of Architecture.mlp must be two or more ints, from the inputs to the "
+                f"outputs, for instance (3, 4, 2). Got {shown(widths)}."
+            )
         hidden = [Layer(width, activation) for width in widths[1:-1]]
         return cls(widths[0], (*hidden, Layer(widths[-1])), output)
 

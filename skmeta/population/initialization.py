@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skmeta._validation import check_generator
+from skmeta._validation import check_generator, check_option
 from skmeta.population.architecture import Architecture
 from skmeta.population.tensors import Record
 
@@ -80,6 +80,7 @@ def _initial(architecture: Architecture, seed: int, scheme: str, scale: float) -
             if layer.bias:
                 bias.uniform_(-bound, bound, generator=generator)
         else:
+            scheme = check_option("schemes", scheme, INITIALIZATIONS, owner="initial_records")
             _SCHEMES[scheme](weight, generator=generator)
         weight.mul_(scale)
     return record

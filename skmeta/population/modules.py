@@ -165,10 +165,16 @@ def to_module(record: Record) -> MLP | CNN:
         A CNN if the architecture has an ``input_shape``.
     """
     kind = MLP if record.architecture.input_shape is None else CNN
-    module = kind(record.architecture).to(record.tensors["weight"][0].dtype).eval()
-    state = module.state_dict(keep_vars=True)
-    with torch.no_grad():
-        for index, names in enumerate(tensor_names(record.architecture)):
-            for field, name in names.items():
-                state[name].copy_(record.tensors[field][index])
-    return module
+    # Without numbers of its own, which it would draw from torch's global generator.
+    with torch.device("meta"):
+        module = kind(record.architecture)
+    state = {
+        name: record.tensors[field][index].detach().to("cpu", copy=True)
+        for index, names in enumerate(tensor_names(record.architecture))
+        for field, name in names.items()
+    }
+    for name, value in module.state_dict().items():
+        if name not in state:  # how many batches a batch normalisation has seen
+            state[name] = torch.zeros(value.shape, dtype=value.dtype)
+    module.load_state_dict(state, assign=True)
+    return module.eval()

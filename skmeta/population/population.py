@@ -102,7 +102,7 @@ class Population(NetworkSequence):
         cls,
         records: Sequence[Record],
         *,
-        sources: Sequence[adapters.Source | None] | None = None,
+        sources: Sequence[adapters.Source | adapters.Trained | None] | None = None,
         metadata: pd.DataFrame | None = None,
     ) -> Population:
         """Build a population from records, the form that adapters and files read.
@@ -128,7 +128,11 @@ class Population(NetworkSequence):
 
     @classmethod
     def from_blocks(
-        cls, blocks: Sequence[Block], *, metadata: pd.DataFrame | None = None
+        cls,
+        blocks: Sequence[Block],
+        *,
+        metadata: pd.DataFrame | None = None,
+        feature_names: Sequence[str] | None = None,
     ) -> Population:
         """Build a population from stacks, padded or not.
 
@@ -138,6 +142,8 @@ class Population(NetworkSequence):
             The networks, and where each stands in the population.
         metadata : DataFrame, optional
             One row per network.
+        feature_names : sequence of str, optional
+            The columns that all of them were trained on.
 
         Returns
         -------
@@ -146,7 +152,8 @@ class Population(NetworkSequence):
         """
         exact = tuple(exact_blocks(blocks))
         n = sum(len(positions) for positions, _ in exact)
-        return cls._new(exact, (None,) * n, exact, metadata)
+        source = None if feature_names is None else adapters.trained_on(*feature_names)
+        return cls._new(exact, (source,) * n, exact, metadata)
 
     @classmethod
     def concatenate(cls, populations: Sequence[Population]) -> Population:
@@ -225,6 +232,11 @@ class Population(NetworkSequence):
         return [adapters.classes_of(source) for source in self._sources]
 
     @property
+    def feature_names(self) -> list[list[str] | None]:
+        """Names of the columns that each network was trained on, in order; None where unknown."""
+        return [adapters.feature_names_of(source) for source in self._sources]
+
+    @property
     def device(self) -> torch.device:
         """Where the tensors are."""
         return self._blocks[0][1].device if self._blocks else torch.device("cpu")
@@ -261,16 +273,13 @@ class Population(NetworkSequence):
         return self._new(blocks, self._sources, originals, self._metadata)
 
     def forward(self, X: Any) -> Tensor:
-        """Run every network on the same rows.
-
-        Under ``torch.no_grad()`` many rows run in pieces, which bounds the memory.
+        """Run every network on the same rows, without gradients in pieces to bound the memory.
 
         Parameters
         ----------
         X : Tensor or array-like of shape (n_samples, n_inputs)
-            Rows, converted to the population's dtype and device; gradients flow to them if
-            they require it. Or the images of convolutional networks, ``(n_samples,
-            channels, height, width)``.
+            Rows, or images ``(n_samples, channels, height, width)``; gradients flow to them if
+            they require it. A frame must have the columns that the networks were trained on.
 
         Returns
         -------
@@ -278,7 +287,8 @@ class Population(NetworkSequence):
             Logits of classifiers, values of regressors.
         """
         like = torch.empty(0, device=self.device, dtype=self.dtype)
-        return run_blocks(self._blocks, check_rows(X, self.architectures, like))
+        X = check_rows(X, self.architectures, self.feature_names, like)
+        return run_blocks(self._blocks, X)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return class probabilities.

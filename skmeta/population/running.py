@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skmeta._validation import may_be_codes
+from skmeta._columns import check_same_names, checked_column, frame_of, names_of
+from skmeta._validation import check_dense, may_be_codes, shown
 from skmeta.population.architecture import Architecture
 from skmeta.population.blocks import Block
 from skmeta.population.forward import forward
@@ -70,13 +71,34 @@ def run_blocks(blocks: Sequence[Block], X: Tensor) -> Tensor:
     """Run all networks on the same rows, in pieces unless gradients are wanted."""
     if not blocks:
         return X.new_zeros(0, len(X), 0)
+    if torch.is_inference_mode_enabled():
+        # What a stack computes once and keeps may be differentiated through later.
+        with torch.inference_mode(False), torch.no_grad():
+            return run_blocks(blocks, X)
     run = forward if torch.is_grad_enabled() else run_stack
     outputs = torch.cat([run(stack, X) for _, stack in blocks])
     order = np.concatenate([positions for positions, _ in blocks])
     return outputs[torch.as_tensor(np.argsort(order), device=outputs.device)]
 
 
-def check_rows(X: Any, architectures: Sequence[Architecture], like: Tensor) -> Tensor:
+def check_columns(X: Any, feature_names: Sequence[Sequence[str] | None]) -> None:
+    """Refuse a frame with other columns than networks were trained on, or in another order."""
+    came, first = names_of(X), None
+    for i, known in enumerate(feature_names):
+        rule = f"Running a Population needs the columns that network {i} was trained on"
+        check_same_names(came, known, rule=rule, where="X")
+        # Networks that were trained on different columns cannot share rows, frame or not.
+        way_out = "Select the networks of one task first."
+        check_same_names(first, known, rule=rule, where="another network", way_out=way_out)
+        first = known if first is None else first
+
+
+def check_rows(
+    X: Any,
+    architectures: Sequence[Architecture],
+    feature_names: Sequence[Sequence[str] | None],
+    like: Tensor,
+) -> Tensor:
     """Return rows as a tensor that networks can run on, with the device and type of ``like``."""
     inputs = sorted({a.n_inputs for a in architectures})
     outputs = sorted({a.n_outputs for a in architectures})
@@ -86,6 +108,8 @@ def check_rows(X: Any, architectures: Sequence[Architecture], like: Tensor) -> T
             f"outputs. Got {inputs} inputs and {outputs} outputs. Select the networks of "
             "one task first."
         )
+    check_dense("X", X, owner="Population.forward")
+    check_columns(X, feature_names)
     shape = tuple(X.shape) if isinstance(X, Tensor) else np.shape(X)
     images = {a.input_shape for a in architectures if a.input_shape is not None}
     if len(shape) == 4 and shape[1:] in images:
@@ -99,7 +123,10 @@ def check_rows(X: Any, architectures: Sequence[Architecture], like: Tensor) -> T
             f"Got shape {shape}."
         )
     if not isinstance(X, Tensor):
+        frame = frame_of(X)
         try:
+            if frame is not None:  # whose missing values numpy cannot convert
+                X = frame.to_numpy(dtype=np.float64, na_value=np.nan)
             # A copy: joblib hands out read-only memmaps.
             X = torch.from_numpy(np.array(X, dtype=np.float64))
         except (TypeError, ValueError) as error:
@@ -163,7 +190,7 @@ def accuracies(outputs: Tensor, y: Any, classes: Sequence[np.ndarray | None]) ->
     classes : sequence of ndarray or None
         The labels of each network, where they are known.
     """
-    y = np.asarray(y)
+    y = checked_column("y", y, owner="Population.score")
     if y.shape != outputs.shape[1:-1]:
         raise ValueError(
             f"y must have one label per row of X ({outputs.shape[1]}). Got shape {y.shape}."
@@ -199,11 +226,11 @@ def _codes(y: list[Any], classes: tuple[Any, ...] | None, n_classes: int) -> np.
     strange = given.difference(*allowed.values()) or given
     raise ValueError(
         "The 'y' of Population.score must hold "
-        f"{' or '.join(f'{name} {labels}' for name, labels in allowed.items())}. Got "
+        f"{' or '.join(f'{name} {shown(labels)}' for name, labels in allowed.items())}. Got "
         f"{_some(strange)} among {_some(given)}. Pass the labels that the networks were fitted on."
     )
 
 
 def _some(labels: set[Any]) -> str:
     listed = sorted(labels, key=str)
-    return f"{listed[:10]}{'...' * (len(listed) > 10)}"
+    return f"{shown(listed[:10])}{'...' * (len(listed) > 10)}"

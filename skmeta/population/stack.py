@@ -39,6 +39,15 @@ class Stack(Structure):
     buffers: Buffers
     _cache: dict = field(default_factory=dict, repr=False)
 
+    def __post_init__(self) -> None:
+        """Own no tensors of ``torch.inference_mode``, which could never be differentiated."""
+        if any(t.is_inference() for t in (*self.params.tensors(), *self.buffers.mean)):
+            with torch.inference_mode(False):
+                for name in ("params", "buffers"):
+                    kind = getattr(self, name)
+                    copies = (tuple(t.clone() for t in tensors) for tensors in kind)
+                    object.__setattr__(self, name, type(kind)(*copies))
+
     def __getstate__(self) -> dict:
         # Equal stacks pickle to equal bytes, and a slice of a large stack to its own rows only.
         distinct = {spec: number for number, spec in enumerate(dict.fromkeys(self.architectures))}
@@ -107,9 +116,9 @@ class Stack(Structure):
         Stack
             Copies of these networks, padded as they were.
         """
-        index = torch.as_tensor(rows, dtype=torch.long)
-        architectures = tuple(self.architectures[i] for i in index.tolist())
-        index = index.to(self.device)
+        numbers = torch.as_tensor(rows, dtype=torch.long, device="cpu").tolist()
+        architectures = tuple(self.architectures[i] for i in numbers)
+        index = torch.tensor(numbers, dtype=torch.long, device=self.device)
         params = self.params.map(lambda t: t.index_select(0, index))
         buffers = Buffers(*(tuple(t[index] for t in field) for field in self.buffers))
         return Stack(architectures, params, buffers)

@@ -3,25 +3,24 @@
 One safetensors file. The header holds a JSON description under the key ``skmeta``; networks
 of equal widths share tensors. Networks from scikit-learn keep their weights in their own
 dtype and come back as estimators; all others come back as modules. Nothing in a file is
-ever run, and a file is believed only after its claims were checked against each other.
+ever run, and a file is believed only after its claims were checked against each other. Equal
+populations give equal bytes.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import safetensors
 import torch
 from torch import Tensor
 
+from skmeta.files.checks import expect, fields_of, integers, refusing
+from skmeta.files.container import read_file, write_file
 from skmeta.population import _estimator_files, _filecheck, _table_files, adapters
-from skmeta.population._filecheck import PopulationFileError, expect, fields_of, integers
-from skmeta.population._writing import write_tensors
 from skmeta.population.architecture import Architecture
 from skmeta.population.stack import Stack
 from skmeta.population.tensors import Buffers, Parameters, Record
@@ -30,7 +29,8 @@ if TYPE_CHECKING:
     from skmeta.population.population import Population
 
 FORMAT = "skmeta population"
-VERSION = 1
+VERSION = 2
+_FORMATS = {"skmeta estimator": "it is a fitted estimator. Read it with skmeta.load"}
 
 # -- writing ---------------------------------------------------------------------------------
 
@@ -46,11 +46,11 @@ def save(population: Population, path: str | Path) -> None:
     path : str or Path
         An existing file is replaced.
     """
-    header, tensors = _describe(population)
-    write_tensors(path, header, tensors, "A population")
+    write_file(path, *describe(population), "A population")
 
 
-def _describe(population: Population) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def describe(population: Population) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return a population as plain JSON types and tensors, which :func:`rebuild` reads."""
     kinds = tuple(_estimator_files.REGISTRY.values())
     estimators = np.array(
         [source is not None and source.skeleton.kind in kinds for source in population._sources],
@@ -66,10 +66,23 @@ def _describe(population: Population) -> tuple[dict[str, Any], dict[str, Tensor]
         "n": len(population),
         "stacks": _describe_stacks(population, ~estimators, specs, tensors),
         "estimators": _describe_estimators(population, np.flatnonzero(estimators), tensors),
-        "architectures": [spec.to_dict() for spec in specs],
+        "architectures": [_describe_architecture(spec) for spec in specs],
         "metadata": columns,
+        "columns": _describe_names(population),
     }
     return header, tensors
+
+
+def _describe_names(population: Population) -> list[dict[str, Any]]:
+    """Return the columns that networks of our own were trained on; estimators hold theirs."""
+    groups: dict[adapters.Trained, list[int]] = {}
+    for position, source in enumerate(population._sources):
+        if isinstance(source, adapters.Trained):
+            groups.setdefault(source, []).append(position)
+    return [
+        {"names": list(source.feature_names), "positions": positions}
+        for source, positions in groups.items()
+    ]
 
 
 def _describe_stacks(
@@ -79,11 +92,14 @@ def _describe_stacks(
     tensors: dict[str, Tensor],
 ) -> list[dict[str, Any]]:
     out: list[dict[str, Any]] = []
+    blocks = []
     for positions, stack in population.blocks:
-        rows = np.flatnonzero(wanted[positions])
-        if not len(rows):
-            continue
-        stack = stack.select(torch.from_numpy(rows)).to("cpu", torch.float32)
+        # Sorted: what is saved does not depend on how the networks came together.
+        rows = np.argsort(positions)
+        rows = rows[wanted[positions[rows]]]
+        if len(rows):
+            blocks.append((positions[rows], stack.select(rows).to("cpu", torch.float32)))
+    for positions, stack in sorted(blocks, key=lambda block: block[0][0]):
         for field in _fields(stack.architectures):
             values = getattr(stack.params, field, None) or getattr(stack.buffers, field)
             for layer, value in enumerate(values):
@@ -91,7 +107,7 @@ def _describe_stacks(
         numbers = [specs.setdefault(spec, len(specs)) for spec in stack.architectures]
         out.append(
             {
-                "positions": np.asarray(positions)[rows].tolist(),
+                "positions": positions.tolist(),
                 "architectures": numbers,
                 # Diverged networks of a zoo are kept, and known to be meant.
                 "not_finite": np.flatnonzero(~_finite(stack).numpy()).tolist(),
@@ -100,7 +116,15 @@ def _describe_stacks(
     return out
 
 
-def _fields(architectures: Sequence[Architecture]) -> list[str]:
+def _describe_architecture(spec: Architecture) -> dict[str, Any]:
+    try:
+        _filecheck.check_images(spec)
+    except ValueError as error:
+        raise ValueError(f"A network cannot be saved: {error}.") from error
+    return spec.to_dict()
+
+
+def _fields(architectures: Iterable[Architecture]) -> list[str]:
     """Return which fields the networks of a stack have; the others are neutral."""
     norms = {layer.norm for spec in architectures for layer in spec.layers}
     fields = ["weight", "bias"]
@@ -147,7 +171,9 @@ def _describe_estimators(
 # -- reading ---------------------------------------------------------------------------------
 
 
-def load(path: str | Path) -> tuple[list[Record], list[adapters.Source | None], pd.DataFrame]:
+def load(
+    path: str | Path,
+) -> tuple[list[Record], list[adapters.Source | adapters.Trained | None], pd.DataFrame]:
     """Read a file that :func:`save` wrote.
 
     Parameters
@@ -166,26 +192,23 @@ def load(path: str | Path) -> tuple[list[Record], list[adapters.Source | None], 
 
     Raises
     ------
-    PopulationFileError
+    FileError
         If the file is damaged, or not from :func:`save`.
+    FileNotFoundError
+        If there is none.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            return _read(file)
-    except Exception as error:
-        # Whatever a hostile file makes fail, it fails with one error.
-        what = str(error) if isinstance(error, PopulationFileError) else repr(error)
-        raise PopulationFileError(f"{path} is not a population file: {what[:500]}.") from error
+    with refusing(path, "a population file"):
+        return rebuild(*read_file(path))
 
 
-def _read(file: Any) -> tuple[list[Record], list[adapters.Source | None], pd.DataFrame]:
-    text = (file.metadata() or {}).get("skmeta")
-    expect(text is not None, "it has no description of a population")
-    _, version, n, stacks, estimators, specs, columns = fields_of(
-        header := json.loads(str(text)),
+def rebuild(
+    header: Any, tensors: Mapping[str, Tensor]
+) -> tuple[list[Record], list[adapters.Source | adapters.Trained | None], pd.DataFrame]:
+    """Return what :func:`load` does, of what :func:`describe` returned or anybody claims."""
+    kind = header.get("format") if isinstance(header, dict) else None
+    expect(kind == FORMAT, _FORMATS.get(str(kind), "its format is unknown"))
+    _, version, n, stacks, estimators, specs, columns, names = fields_of(
+        header,
         "the header",
         format=str,
         version=int,
@@ -194,29 +217,41 @@ def _read(file: Any) -> tuple[list[Record], list[adapters.Source | None], pd.Dat
         estimators=list,
         architectures=list,
         metadata=list,
+        columns=list,
     )
-    expect(header["format"] == FORMAT, "its format is unknown")
     expect(version == VERSION, f"its version is {version}, this skmeta reads {VERSION}")
     architectures = [_filecheck.architecture(spec) for spec in specs]
     positions = _check_positions(stacks, estimators, n, len(architectures))
     members = [[architectures[i] for i in stack["architectures"]] for stack in stacks]
-    expected = _expected_tensors(members, estimators, columns, n)
-    _check_tensors(file, expected)
+    _check_tensors(tensors, _expected_tensors(members, estimators, columns, n))
 
     records: list[Any] = [None] * n
     sources: list[Any] = [None] * n
     groups = iter(positions)
     for index, (stack, specs_) in enumerate(zip(stacks, members, strict=True)):
-        found = _read_stack(file, index, specs_, stack["not_finite"])
+        found = _read_stack(tensors, index, specs_, stack["not_finite"])
         for position, record in zip(next(groups), found, strict=True):
             records[position] = record
     for index, group in enumerate(estimators):
         for position, estimator in zip(
-            next(groups), _read_estimators(file, index, group), strict=True
+            next(groups), _read_estimators(tensors, index, group), strict=True
         ):
             records[position], sources[position] = adapters.take_apart(estimator, position)
-    table = {i: file.get_tensor(f"metadata.{i}") for i in _table_files.expected(columns)}
+    _name_columns(names, records, sources)
+    table = {i: tensors[f"metadata.{i}"] for i in _table_files.expected(columns)}
     return records, sources, _table_files.rebuild(columns, table, n)
+
+
+def _name_columns(groups: list, records: list[Record], sources: list[Any]) -> None:
+    """Give networks of our own the columns that they were trained on."""
+    for group in groups:
+        names, positions = fields_of(group, "a group of columns", names=list, positions=list)
+        expect(all(isinstance(name, str) for name in names), "names of columns are no strings")
+        for position in integers(positions, "positions", low=0, high=len(sources)):
+            good = sources[position] is None
+            good = good and records[position].architecture.n_inputs == len(names)
+            expect(good, "the names of columns do not fit the weights")
+            sources[position] = adapters.trained_on(*names)
 
 
 def _check_positions(stacks: list, estimators: list, n: int, n_specs: int) -> list[list[int]]:
@@ -250,9 +285,10 @@ def _expected_tensors(
     expected: dict[str, tuple[torch.dtype, list[int]]] = {}
     for index, specs in enumerate(members):
         widths, geometry = specs[0].widths, specs[0].geometry
-        alike = all(s.widths == widths and s.geometry == geometry for s in specs)
+        distinct = {id(s): s for s in specs}.values()
+        alike = all(s.widths == widths and s.geometry == geometry for s in distinct)
         expect(alike, "networks of a stack differ in widths or convolutions")
-        for field in _fields(specs):
+        for field in _fields(distinct):
             for number, spec in enumerate(specs[0].layers):
                 shape = [len(specs), spec.width]
                 shape += [widths[number], *spec.kernel_shape] if field == "weight" else []
@@ -268,24 +304,17 @@ def _expected_tensors(
     return expected
 
 
-_CODES = {
-    torch.bool: "BOOL",
-    torch.uint8: "U8",
-    **{getattr(torch, f"int{bits}"): f"I{bits}" for bits in (8, 16, 32, 64)},
-    **{getattr(torch, f"float{bits}"): f"F{bits}" for bits in (32, 64)},
-}
-
-
-def _check_tensors(file: Any, expected: dict[str, tuple[torch.dtype, list[int]]]) -> None:
-    expect(set(file.keys()) == set(expected), "tensors are missing or too many")
+def _check_tensors(
+    tensors: Mapping[str, Tensor], expected: dict[str, tuple[torch.dtype, list[int]]]
+) -> None:
+    expect(set(tensors) == set(expected), "tensors are missing or too many")
     for name, (dtype, shape) in expected.items():
-        view = file.get_slice(name)
-        good = view.get_dtype() == _CODES[dtype] and list(view.get_shape()) == shape
+        good = tensors[name].dtype == dtype and list(tensors[name].shape) == shape
         expect(good, f"the tensor '{name}' has the wrong dtype or shape")
 
 
 def _read_stack(
-    file: Any, index: int, specs: list[Architecture], not_finite: list[int]
+    tensors: Mapping[str, Tensor], index: int, specs: list[Architecture], not_finite: list[int]
 ) -> list[Record]:
     n, depth, widths = len(specs), specs[0].depth, specs[0].widths
     neutral = {"bias": 0.0, "scale": 1.0, "shift": 0.0, "mean": 0.0, "var": 1.0}
@@ -294,9 +323,7 @@ def _read_stack(
         for field, value in neutral.items()
     }
     for field in _fields(specs):
-        values[field] = tuple(
-            file.get_tensor(f"stack.{index}.{field}.{layer}") for layer in range(depth)
-        )
+        values[field] = tuple(tensors[f"stack.{index}.{field}.{layer}"] for layer in range(depth))
     for layer in range(depth):
         layers = [spec.layers[layer] for spec in specs]
         for field, present in (
@@ -317,10 +344,10 @@ def _read_stack(
     return list(stack.records())
 
 
-def _read_estimators(file: Any, index: int, group: dict[str, Any]) -> list[Any]:
+def _read_estimators(tensors: Mapping[str, Tensor], index: int, group: dict[str, Any]) -> list[Any]:
     depth = len(group["widths"]) - 1
     coefs, intercepts = (
-        [file.get_tensor(f"estimator.{index}.{field}.{layer}") for layer in range(depth)]
+        [tensors[f"estimator.{index}.{field}.{layer}"] for layer in range(depth)]
         for field in ("coefs_", "intercepts_")
     )
     return [

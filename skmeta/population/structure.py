@@ -72,7 +72,7 @@ class Structure:
 
     @cached_property
     def _true_widths(self) -> Tensor:
-        return torch.tensor([a.widths for a in self.architectures])
+        return torch.tensor([a.widths for a in self.architectures], device="cpu")
 
     def state_mask(self, index: int) -> Tensor | None:
         """Ones at the true neurons of a state, zeros at the padding.
@@ -90,9 +90,11 @@ class Structure:
         key = ("mask", index, self.device, self.dtype)
         if key not in self._cache:
             true, width = self._true_widths[:, index], self.widths[index]
-            padded = bool((true < width).any())
-            mask = (torch.arange(width) < true[:, None]).to(self.device, self.dtype)
-            self._cache[key] = mask if padded else None
+            mask = None
+            if bool((true < width).any()):
+                places = torch.arange(width, device=self.device)
+                mask = (places < true.to(self.device)[:, None]).to(self.dtype)
+            self._cache[key] = mask
         return self._cache[key]
 
     def trainable(self) -> Parameters:

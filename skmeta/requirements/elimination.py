@@ -7,6 +7,7 @@ from torch import Tensor
 
 from skmeta.population import Stack, forward
 from skmeta.requirements.divergence import jensen_shannon
+from skmeta.requirements.rounding import settled
 
 _RIDGE = 1e-3
 _SHARE_PER_ROUND = 0.1
@@ -18,6 +19,9 @@ def backward_elimination(stack: Stack, X: Tensor, weights: Tensor) -> Tensor:
     An input is left out by replacing it with its ridge regression on the inputs that are
     still there; the one whose absence moves the predictions least goes first. With many
     inputs a tenth goes at a time.
+
+    In float32 what is told apart would depend on the other networks of the stack: ranks want
+    float64, as do all scores of :func:`~skmeta.requirements.masks.keep_largest`.
 
     Parameters
     ----------
@@ -50,13 +54,13 @@ def backward_elimination(stack: Stack, X: Tensor, weights: Tensor) -> Tensor:
         n, n_inputs = len(stack), X.shape[1]
         kept, ranks = X.new_ones(n, n_inputs), X.new_zeros(n, n_inputs)
         while (n_left := int(kept[0].sum())) > 1:
-            costs = torch.full_like(kept, torch.inf)
+            costs = torch.zeros_like(kept)
             for j in range(n_inputs):
                 without = kept.clone()
                 without[:, j] = 0
                 divergence = jensen_shannon(original, forward(stack, _impute(X, without, weights)))
                 costs[:, j] = divergence @ weights
-            costs.masked_fill_(kept == 0, torch.inf)
+            costs = settled(costs).masked_fill_(kept == 0, torch.inf)
             n_gone = max(int(_SHARE_PER_ROUND * n_left), 1)
             gone = costs.argsort(dim=1, stable=True)[:, :n_gone]
             first = n_inputs - n_left

@@ -11,10 +11,11 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from skmeta._validation import check_in_range
+from skmeta._validation import check_in_range, check_option
 from skmeta.gradients import Recording, saliency
 from skmeta.population import Parameters, Stack
 from skmeta.requirements.elimination import backward_elimination
+from skmeta.requirements.rounding import settled
 
 Masks = tuple[Tensor, ...]
 """Zeros and ones per layer that broadcast against the weights ``(n, out, in)``."""
@@ -79,7 +80,7 @@ class MaskRequirement(BaseEstimator, ABC):
         Parameters
         ----------
         stack : Stack
-            Original networks.
+            Original networks, as float64: scores decide, and rounding must not.
         X : Tensor of shape (n_samples, n_inputs)
             Rows to look at.
         weights : Tensor of shape (n_samples,)
@@ -99,10 +100,10 @@ class MaskRequirement(BaseEstimator, ABC):
         owner : str
             Who asks, for messages.
         """
-        budget = self.budget
+        budget, name = self.budget, f"{type(self).__name__} in {owner}"
+        check_option("compensate", self.compensate, [False, True], owner=name)
         if budget is None:
             return
-        name = f"{type(self).__name__} in {owner}"
         if isinstance(budget, Integral) and not isinstance(budget, bool):
             check_in_range("budget", budget, owner=name, low=1, kind="int")
         else:
@@ -141,7 +142,7 @@ class MaskRequirement(BaseEstimator, ABC):
         totals = self.totals(stack)
         if isinstance(budget, Integral):
             return totals.clamp_max(int(budget))
-        return (totals * budget).round().clamp_min(1).long()
+        return (totals.float() * budget).round().clamp_min(1).long()
 
     def measure_weights(self, stack: Stack) -> Tensor:
         """Share of the candidates that each network uses.
@@ -156,7 +157,7 @@ class MaskRequirement(BaseEstimator, ABC):
         Tensor of shape (n,)
             From 0 to 1.
         """
-        return _counts(self.used(stack)) / self.totals(stack)
+        return _counts(self.used(stack)).float() / self.totals(stack)
 
 
 class DataMinimization(MaskRequirement):
@@ -197,6 +198,17 @@ class DataMinimization(MaskRequirement):
         first, *rest = stack.params.weight
         ones = first.new_ones(len(stack), 1, first.shape[2])
         return ones, *(w.new_zeros(len(stack), 1, 1) for w in rest)
+
+    def n_kept(self, stack: Stack, budget: int | float) -> Tensor:
+        """How many inputs a budget leaves to each network, ``(n,)``."""
+        n_inputs = stack.params.weight[0].shape[2]
+        # Networks of one task have the same inputs: such a budget is a slip.
+        if isinstance(budget, Integral) and budget > n_inputs:
+            raise ValueError(
+                "The 'budget' parameter of DataMinimization must be at most the number of inputs "
+                f"of the networks, {n_inputs}. Got {budget}. Pass fewer, or a share such as 0.5."
+            )
+        return super().n_kept(stack, budget)
 
     def used(self, stack: Stack) -> Masks:
         """Ones at the inputs with an outgoing weight that is not zero."""
@@ -257,7 +269,8 @@ def keep_largest(scores: Sequence[Tensor], candidates: Masks, n_kept: Tensor) ->
     Parameters
     ----------
     scores : sequence of Tensor of the shapes of ``candidates``
-        Not nan. Of equal scores the first stays.
+        Not nan. Of equal scores the first stays; equal are all that rounding may tell apart,
+        see :func:`~skmeta.requirements.rounding.settled`.
     candidates : Masks
         Ones at what can be kept.
     n_kept : Tensor of int of shape (n,)
@@ -279,7 +292,7 @@ def keep_largest(scores: Sequence[Tensor], candidates: Masks, n_kept: Tensor) ->
     wide = [c.expand_as(s) for c, s in zip(candidates, scores, strict=True)]
     flat = torch.cat([s.flatten(1) for s in scores], 1)
     present = torch.cat([c.flatten(1) for c in wide], 1) > 0
-    flat = flat.masked_fill(~present, -torch.inf)
+    flat = settled(flat.masked_fill(~present, 0.0)).masked_fill(~present, -torch.inf)
     order = flat.argsort(dim=1, descending=True, stable=True)
     rank = torch.empty_like(order).scatter_(
         1, order, torch.arange(flat.shape[1], device=flat.device).expand_as(order)

@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from skmeta._validation import shown
 from skmeta.population import Buffers, Stack, forward
 from skmeta.population.forward import Tape, update_buffers
 from skmeta.training.backprop import Backprop
@@ -315,7 +316,7 @@ def train_stack(
     if n_epochs < 1 or any(not 1 <= epoch <= n_epochs for epoch in checkpoints):
         raise ValueError(
             "The 'n_epochs' parameter of train_stack must be at least 1 and 'checkpoints' among "
-            f"the epochs 1 to n_epochs. Got {n_epochs} and {list(checkpoints)} instead."
+            f"the epochs 1 to n_epochs. Got {n_epochs} and {shown(list(checkpoints))} instead."
         )
     if patience is not None and evaluate is None:
         raise ValueError(

@@ -5,9 +5,14 @@ Each rule is that of ``torch.optim``, applied to a ``(n, n_parameters)`` tensor 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
+
+from skmeta._validation import check_option
 
 
 class SGD:
@@ -151,14 +156,16 @@ class Adam:
         flat.addcmul_(self.update, lr)
 
 
-RULES = ("adam", "adamw", "sgd", "rmsprop")
+_RULES: dict[str, Callable[[Tensor], SGD | RMSprop | Adam]] = {
+    "adam": Adam,
+    "adamw": partial(Adam, decoupled=True),
+    "sgd": SGD,
+    "rmsprop": RMSprop,
+}
+RULES = tuple(_RULES)
 """Names of the update rules."""
 
 
 def make_rule(name: str, weight_decay: Tensor) -> SGD | RMSprop | Adam:
     """Return a fresh rule by name."""
-    if name == "sgd":
-        return SGD(weight_decay)
-    if name == "rmsprop":
-        return RMSprop(weight_decay)
-    return Adam(weight_decay, decoupled=name == "adamw")
+    return _RULES[check_option("rule", name, RULES, owner="StackTrainer")](weight_decay)

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skmeta._validation import check_in_range
+
 _STEPS_AT_ONCE = 16
 
 
@@ -27,6 +29,8 @@ class ShuffledRows:
     """
 
     def __init__(self, n_rows: int, batch_size: int) -> None:
+        for name, value in (("n_rows", n_rows), ("batch_size", batch_size)):
+            check_in_range(name, value, owner="ShuffledRows", low=1, kind="int")
         self.n_rows, self.batch_size = n_rows, min(batch_size, n_rows)
 
     def epoch(self, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:

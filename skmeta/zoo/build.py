@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+import os
 import time
 import warnings
 from collections.abc import Iterable, Sequence
@@ -15,14 +15,15 @@ import numpy as np
 import pandas as pd
 import torch
 from joblib import Parallel, delayed
+from joblib.parallel import get_active_backend
 from sklearn.model_selection import train_test_split
 from tqdm.auto import tqdm
 
-from skmeta._validation import check_in_range, check_rng
+from skmeta._validation import check_device, check_in_range, check_rng
 from skmeta.datasets import Task
+from skmeta.files import FileError
 from skmeta.population import Population, Stack, run_stack
 from skmeta.population.initialization import initial_records
-from skmeta.population.storage import PopulationFileError
 from skmeta.training import (
     CrossEntropy,
     ShuffledRows,
@@ -30,13 +31,19 @@ from skmeta.training import (
     single_thread,
     train_stack,
 )
+from skmeta.zoo.checks import (
+    VALIDATION_SHARE,
+    check_trainable,
+    warn_of_constants,
+    warn_of_few_rows,
+)
 from skmeta.zoo.cnn_space import CNNSearchSpace
 from skmeta.zoo.grouping import plan_groups
 from skmeta.zoo.search_space import MLPSearchSpace, Run
 
 SearchSpace = MLPSearchSpace | CNNSearchSpace
 
-_VALIDATION_SHARE = 0.1
+_MOST_CHECKPOINTS = 3
 _CACHE_VERSION = 1  # raise it when the same arguments begin to give another zoo
 
 
@@ -47,7 +54,7 @@ def make_zoo(
     search_space: SearchSpace | None = None,
     like: Any = None,
     epochs: int = 10,
-    n_checkpoints: int = 3,
+    n_checkpoints: int | None = None,
     n_jobs: int | None = None,
     cache_dir: str | Path | None = None,
     device: str | torch.device = "cpu",
@@ -75,12 +82,12 @@ def make_zoo(
         takes); only training hyper-parameters are sampled.
     epochs : int, default=10
         Passes over the training rows.
-    n_checkpoints : int, default=3
+    n_checkpoints : int, optional
         Networks kept of each run, at equally spaced epochs from the first to the last;
-        one keeps the last.
+        one keeps the last. The default is three, or as many as there are epochs.
     n_jobs : int or None
-        Groups trained at once, by joblib; ``joblib.parallel_config`` decides where. The
-        zoo does not depend on it.
+        Groups trained at once, by joblib; ``joblib.parallel_config`` decides where: processes,
+        threads, Dask, Ray or Spark. The zoo does not depend on it.
     cache_dir : path, optional
         Finished groups of networks are kept there; a call with equal arguments continues
         an interrupted one and returns the same networks to the bit. A damaged file is
@@ -101,6 +108,11 @@ def make_zoo(
         (a run that became non-finite is kept at its last finite epoch) and ``seconds``
         (CPU time of the whole run, as its share of the group it was trained in).
 
+    Warns
+    -----
+    ZooWarning
+        If runs have fewer training rows than a batch, or if most networks are constant.
+
     References
     ----------
     .. [1] "Metanetworks as regulatory operators: learning to edit for requirement
@@ -118,13 +130,15 @@ def make_zoo(
     """
     check_in_range("n_networks", n_networks, owner="make_zoo", low=1, kind="int")
     check_in_range("epochs", epochs, owner="make_zoo", low=1, kind="int")
+    n_checkpoints = min(_MOST_CHECKPOINTS, epochs) if n_checkpoints is None else n_checkpoints
     check_in_range("n_checkpoints", n_checkpoints, owner="make_zoo", low=1, high=epochs, kind="int")
-    if task.classes is None:
-        raise ValueError("make_zoo needs a classification task. Got a task with a float y.")
+    device = check_device(device, "make_zoo")
+    task = check_trainable(task)
     runs = _sample_runs(_search_space(search_space, like), task, n_networks, random_state)
     rows = train_test_split(
-        np.arange(task.n_samples), test_size=_VALIDATION_SHARE, stratify=task.y, random_state=0
+        np.arange(task.n_samples), test_size=VALIDATION_SHARE, stratify=task.y, random_state=0
     )
+    warn_of_few_rows([(run.n_rows(len(rows[0])), run.batch_size) for run in runs])
     kept = _kept_epochs(epochs, n_checkpoints)
     groups = plan_groups(runs)
     cache = None
@@ -136,13 +150,17 @@ def make_zoo(
         )
         for number, group in enumerate(groups)
     )
-    finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
+    # Multiprocessing, Ray and Spark have no generators; what they return comes at the end.
+    lazy = get_active_backend()[0].supports_return_generator
+    finished = Parallel(n_jobs, return_as="generator_unordered" if lazy else "list")(jobs)
     parts: dict[int, Population] = {}
     with tqdm(total=n_networks, disable=not progress, unit="network", desc="zoo") as bar:
         for number, part in finished:
             parts[number] = part
             bar.update(len(groups[number]))
-    return _assemble([parts[number] for number in range(len(groups))])
+    zoo = _assemble([parts[number] for number in range(len(groups))], task)
+    warn_of_constants(zoo[(zoo.metadata["epoch"] == epochs).to_numpy()], task.X[rows[1]])
+    return zoo
 
 
 def _sample_runs(space: SearchSpace, task: Task, n_networks: int, random_state: Any) -> list[Run]:
@@ -173,8 +191,13 @@ def _kept_epochs(epochs: int, n_checkpoints: int) -> list[int]:
 
 
 def _search_space(search_space: SearchSpace | None, like: Any) -> SearchSpace:
+    if not isinstance(search_space, SearchSpace | None):
+        raise TypeError(
+            "The 'search_space' parameter of make_zoo must be an MLPSearchSpace, a "
+            f"CNNSearchSpace or None. Got {search_space!r}. The defaults are MLPSearchSpace()."
+        )
     if like is None:
-        return search_space or MLPSearchSpace()
+        return MLPSearchSpace() if search_space is None else search_space
     if search_space is not None:
         raise ValueError(
             "make_zoo takes either 'search_space' or 'like'. Got both; to vary training "
@@ -201,7 +224,7 @@ def _train_group(
     X, y, _ = task.tensors(device)
     train, validation = (torch.as_tensor(part, device=X.device) for part in rows)
     initial, training = zip(*(run.seeds for run in runs), strict=True)
-    train = train[: math.ceil(runs[0].fraction * len(train))]
+    train = train[: runs[0].n_rows(len(train))]
     records = initial_records(
         [r.architecture for r in runs],
         seeds=initial,
@@ -259,11 +282,14 @@ def _metadata(
     return frame
 
 
-def _assemble(parts: Iterable[Population]) -> Population:
-    """Join the groups, ordered by run and epoch."""
+def _assemble(parts: Iterable[Population], task: Task) -> Population:
+    """Join the groups, ordered by run and epoch, as networks that know their columns."""
     joined = Population.concatenate(list(parts))
     order = joined.metadata.sort_values(["run", "epoch"]).index
-    return joined[order.to_numpy()]
+    zoo = joined[order.to_numpy()]
+    return Population.from_blocks(
+        zoo.blocks, metadata=zoo.metadata, feature_names=task.column_names
+    )
 
 
 class _Cache:
@@ -287,7 +313,13 @@ class _Cache:
         digest.update(json.dumps([spec, rest], sort_keys=True).encode())
         self.folder = folder / f"zoo-{digest.hexdigest()[:16]}"
         self.n_kept = len(kept)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise ValueError(
+                "The 'cache_dir' parameter of make_zoo must be a folder, or a path where one can "
+                f"be made. Got {str(folder)!r}, where there is a file."
+            ) from error
 
     def _path(self, number: int) -> Path:
         return self.folder / f"group-{number:04d}.safetensors"
@@ -295,21 +327,25 @@ class _Cache:
     def load(self, number: int, positions: Sequence[int]) -> Population | None:
         """Return a finished group, or None if it is missing, damaged or another one."""
         path = self._path(number)
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
         try:
             part = Population.load(path)
             if part.metadata["run"].tolist() == [*positions] * self.n_kept:
                 return part
-            problem = "it holds other runs"
-        except (PopulationFileError, KeyError) as error:
+            problem = "it holds other runs."
+        except KeyError:
+            problem = "it holds no runs."
+        except (FileError, OSError) as error:
             problem = str(error)
         warnings.warn(
             f"make_zoo trains a group of networks again, because its file {path} in 'cache_dir' "
-            f"is damaged: {problem}",
+            f"is damaged: {problem} Remove it if you read this again.",
             stacklevel=2,
         )
         return None
 
     def save(self, number: int, part: Population) -> None:
-        part.save(self._path(number))
+        path = self._path(number)
+        if path.is_file() or not path.exists():  # what else is there, load has warned of
+            part.save(path)

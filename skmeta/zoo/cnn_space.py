@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skmeta._validation import check_in_range, check_option
 from skmeta.population import ACTIVATIONS, INITIALIZATIONS, Architecture
 from skmeta.training import RULES
+from skmeta.zoo.checks import check_bounds, check_choices
 from skmeta.zoo.search_space import Run, log_uniform
 
 _NAMED = {
@@ -90,39 +90,15 @@ class CNNSearchSpace:
     fractions: tuple[float, ...] = (0.1, 0.25, 0.5, 1.0)
 
     def __post_init__(self) -> None:
-        owner = "CNNSearchSpace"
-        for name in ("channels", "dropout", "batch_sizes", "fractions", *_NAMED):
-            self._check_values(name)
-        for name, options in _NAMED.items():
-            for value in getattr(self, name):
-                check_option(name, value, options, owner=owner)
-        for value in self.batch_sizes:
-            check_in_range("batch_sizes", value, owner=owner, low=1, kind="int")
-        for value in self.dropout:
-            check_in_range("dropout", value, owner=owner, low=0.0, high=1.0, closed="left")
-        for value in self.fractions:
-            check_in_range("fractions", value, owner=owner, low=0.0, high=1.0, closed="right")
-        for name in ("learning_rate", "weight_decay", "init_scale"):
-            self._check_bounds(name)
+        check_choices(
+            self,
+            named=_NAMED,
+            least={"channels": 1, "batch_sizes": 1},
+            shares={"dropout": "left", "fractions": "right"},
+        )
+        check_bounds(self, "learning_rate", "weight_decay", "init_scale")
         # It knows which images fit which channels.
         Architecture.cnn(self.input_shape, self.channels, 1, stride=2)
-
-    def _check_values(self, name: str) -> None:
-        values = getattr(self, name)
-        if not isinstance(values, tuple | list) or not values:
-            raise ValueError(
-                f"The '{name}' of CNNSearchSpace must be a tuple of one or more values. Got "
-                f"{values!r}."
-            )
-
-    def _check_bounds(self, name: str) -> None:
-        bounds = getattr(self, name)
-        pair = isinstance(bounds, tuple | list) and len(bounds) == 2
-        if not (pair and 0 < bounds[0] <= bounds[1] < np.inf):
-            raise ValueError(
-                f"The '{name}' of CNNSearchSpace must be two positive numbers in ascending "
-                f"order, (low, high). Got {bounds!r}."
-            )
 
     def sample(self, n_inputs: int, n_outputs: int, rng: np.random.Generator) -> Run:
         """Draw one run.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skmeta.population import Architecture, Layer
+from skmeta.population import ACTIVATIONS, NORMS, Architecture, Layer
+from skmeta.zoo.checks import check_bounds, check_choices
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,21 @@ class Run:
     initialization: str = "uniform"
     init_scale: float = 1.0
     fraction: float = 1.0
+
+    def n_rows(self, n_training: int) -> int:
+        """Return how many of the training rows the run sees.
+
+        Parameters
+        ----------
+        n_training : int
+            Number of training rows that there are.
+
+        Returns
+        -------
+        int
+            The run's ``fraction`` of them, rounded up.
+        """
+        return math.ceil(self.fraction * n_training)
 
     @property
     def seeds(self) -> tuple[int, int]:
@@ -126,6 +143,20 @@ class MLPSearchSpace:
     learning_rate: tuple[float, float] = (1e-3, 1e-1)
     weight_decay: tuple[float, float] = (1e-6, 1e-2)
     architecture: Architecture | None = None
+
+    def __post_init__(self) -> None:
+        check_choices(
+            self,
+            named={"norms": NORMS, "activations": ACTIVATIONS},
+            least={"n_hidden_layers": 0, "hidden_widths": 1, "n_skips": 0, "batch_sizes": 1},
+            shares={"dropout": "left"},
+        )
+        check_bounds(self, "learning_rate", "weight_decay")
+        if not isinstance(self.architecture, Architecture | None):
+            raise TypeError(
+                "The 'architecture' of MLPSearchSpace must be an Architecture or None. Got "
+                f"{self.architecture!r}. Widths make one: Architecture.mlp((14, 64, 2))."
+            )
 
     def sample(self, n_inputs: int, n_outputs: int, rng: np.random.Generator) -> Run:
         """Draw one run.

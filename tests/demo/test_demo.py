@@ -4,6 +4,7 @@ import re
 import sys
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,7 +21,9 @@ TINY = ["--n-networks", "8", "--n-held-out", "4", "--epochs", "3", "--max-epochs
 @pytest.fixture(scope="module")
 def table_file(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("data") / "people.csv"
-    make_biased_classification(2000, random_state=0).frame.to_csv(path, index=False)
+    job = [None if i % 9 == 0 else "ab"[i % 2] for i in range(2000)]
+    frame = make_biased_classification(2000, random_state=0).frame.assign(job=job)
+    frame.to_csv(path, index=False)
     return path
 
 
@@ -39,9 +42,14 @@ def finished(tmp_path_factory, table_file) -> tuple[Path, str]:
     return folder, out.getvalue()
 
 
-def test_it_writes_three_files_and_nothing_else(finished):
+def test_it_writes_four_files_and_nothing_else(finished):
     names = sorted(path.name for path in finished[0].iterdir())
-    assert names == ["edited_network.safetensors", "front.png", "measurements.csv"]
+    assert names == [
+        "edited_model.joblib",
+        "edited_network.safetensors",
+        "front.png",
+        "measurements.csv",
+    ]
 
 
 def test_the_edited_network_loads_back_as_what_it_was(finished, table_file):
@@ -53,6 +61,17 @@ def test_the_edited_network_loads_back_as_what_it_was(finished, table_file):
     accuracy = np.mean(labels == test.classes[test.y])
     printed = float(re.search(r"\n  accuracy +\d\.\d+ +(\d\.\d+)", finished[1]).group(1))
     assert accuracy == pytest.approx(printed, abs=6e-4)
+
+
+def test_the_edited_model_predicts_raw_rows(finished, table_file):
+    model = joblib.load(finished[0] / "edited_model.joblib")
+    frame = pd.read_csv(table_file)
+    [network] = Population.load(finished[0] / "edited_network.safetensors")
+    labels = model.predict(frame)
+    assert np.array_equal(labels, network.predict(model["encoder"].transform(frame)))
+    assert np.mean(labels == frame["decision"]) > 0.65
+    assert "edited_model.joblib" in finished[1] and "only if you trust" in finished[1]
+    assert "most frequent value of a category: 'job' (223 rows)" in " ".join(finished[1].split())
 
 
 def test_the_picture_is_a_png(finished):

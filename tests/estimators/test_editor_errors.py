@@ -72,7 +72,7 @@ def bad_fits(tasks, zoo):
         ),
         "float labels": (
             zoo,
-            {"task": Task(X, y.astype(float), sensitive_features=s)},
+            {"task": Task(X, y + s / 2, sensitive_features=s)},
             {},
             ValueError,
             "astype",

@@ -15,8 +15,9 @@ from skorch.callbacks import EarlyStopping
 
 import skmeta
 from skmeta import WeightSpaceClassifier, WeightSpaceRegressor
-from skmeta.estimators import EstimatorFileError
-from skmeta.population import PopulationFileError, to_rows
+from skmeta.files import FileError
+from skmeta.files.container import seal
+from skmeta.population import to_rows
 
 from .reading_zoo import ARCHITECTURES, reading_zoo
 
@@ -94,7 +95,7 @@ def test_population(zoo, tmp_path):
 
 def test_what_cannot_be_saved(model, zoo, tmp_path):
     path = tmp_path / "file"
-    with pytest.raises(TypeError, match="ComplianceEditor. Got LinearRegression: pickle it"):
+    with pytest.raises(TypeError, match="EditedClassifier. Got LinearRegression: pickle it"):
         skmeta.save(LinearRegression(), path)
     with pytest.raises(NotFittedError):
         WeightSpaceRegressor().save(path)
@@ -122,46 +123,46 @@ def put(*keys, value):
 
 
 HOSTILE = {
-    "format": (put("format", value="pickle"), EstimatorFileError, "format is unknown"),
+    "format": (put("format", value="pickle"), FileError, "format is unknown"),
     "a population": (
         put("format", value="skmeta population"),
-        PopulationFileError,
+        FileError,
         "the header has the wrong fields",
     ),
-    "version": (put("version", value=9), EstimatorFileError, "its version is 9"),
-    "class": (put("class", value="os.system"), EstimatorFileError, "class is unknown"),
+    "version": (put("version", value=9), FileError, "its version is 9"),
+    "class": (put("class", value="os.system"), FileError, "class is unknown"),
     "another class": (
         put("class", value="WeightSpaceClassifier"),
-        EstimatorFileError,
+        FileError,
         "no parameters of WeightSpaceClassifier",
     ),
-    "parameter": (put("params", "lr", value=-1.0), EstimatorFileError, "'lr' parameter"),
-    "metanet": (put("params", "metanet", value="eval"), EstimatorFileError, "'metanet' parameter"),
-    "net": (put("params", "net", value="code"), EstimatorFileError, "asks for code"),
+    "parameter": (put("params", "lr", value=-1.0), FileError, "'lr' parameter"),
+    "metanet": (put("params", "metanet", value="eval"), FileError, "'metanet' parameter"),
+    "net": (put("params", "net", value="code"), FileError, "asks for code"),
     "huge": (
         put("params", "hidden_channels", value=10**7),
-        EstimatorFileError,
+        FileError,
         "too many channels",
     ),
-    "endless": (put("params", "n_layers", value=10**9), EstimatorFileError, "too many layers"),
-    "attribute": (put("fitted", "metanet_", value=1), EstimatorFileError, "wrong fields"),
-    "missing": (lambda h: h["fitted"].pop("scale_"), EstimatorFileError, "'scale_' is missing"),
-    "type": (put("fitted", "scale_", value="1"), EstimatorFileError, "'scale_' is missing or"),
-    "infinite": (put("fitted", "scale_", value=float("inf")), EstimatorFileError, "NaN or"),
-    "list": (put("fitted", "scale_", value=[1]), EstimatorFileError, "no known kind"),
+    "endless": (put("params", "n_layers", value=10**9), FileError, "too many layers"),
+    "attribute": (put("fitted", "metanet_", value=1), FileError, "wrong fields"),
+    "missing": (lambda h: h["fitted"].pop("scale_"), FileError, "'scale_' is missing"),
+    "type": (put("fitted", "scale_", value="1"), FileError, "'scale_' is missing or"),
+    "infinite": (put("fitted", "scale_", value=float("inf")), FileError, "NaN or"),
+    "list": (put("fitted", "scale_", value=[1]), FileError, "no known kind"),
     "array": (
         put("fitted", "feature_names_in_", value={"array": ["V9", ["a"]]}),
-        EstimatorFileError,
+        FileError,
         "no known kind",
     ),
     "no architectures": (
         put("fitted", "templates_", value={"tuple": []}),
-        EstimatorFileError,
+        FileError,
         "no templates",
     ),
     "strange architectures": (
         put("fitted", "templates_", value={"tuple": [{"architecture": {}}]}),
-        EstimatorFileError,
+        FileError,
         "wrong fields",
     ),
 }
@@ -175,7 +176,7 @@ def test_hostile_headers(model, tmp_path, change, error, words):
         header = json.loads(file.metadata()["skmeta"])
     change(header)
     tensors = safetensors.torch.load_file(path)
-    safetensors.torch.save_file(tensors, path, {"skmeta": json.dumps(header)})
+    path.write_bytes(seal(safetensors.torch.save(tensors, {"skmeta": json.dumps(header)})))
     with pytest.raises(error, match=words):
         skmeta.load(path)
 
@@ -197,8 +198,8 @@ def test_hostile_weights(model, tmp_path, change, words):
         header = file.metadata()
     tensors = safetensors.torch.load_file(path)
     change(tensors)
-    safetensors.torch.save_file(tensors, path, header)
-    with pytest.raises(EstimatorFileError, match=words):
+    path.write_bytes(seal(safetensors.torch.save(tensors, header)))
+    with pytest.raises(FileError, match=words):
         skmeta.load(path)
 
 
@@ -206,5 +207,5 @@ def test_no_file_and_any_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="no file"):
         skmeta.load(tmp_path / "nothing")
     (tmp_path / "text").write_text("hello")
-    with pytest.raises(EstimatorFileError, match="text is not an estimator file"):
+    with pytest.raises(FileError, match="text is not a file that skmeta.save wrote: it is text"):
         skmeta.load(tmp_path / "text")

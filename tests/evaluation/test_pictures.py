@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+import pandas as pd
 import pytest
 from fairlearn.metrics import (
     MetricFrame,
@@ -113,8 +114,7 @@ def masked(population, lost):
 def test_inputs_in_use(ax):
     before = Population.initialize(Architecture.mlp((3, 4, 2)), 4, random_state=0)
     after = masked(before, [[0], [0], [0, 2], [0]])
-    task = Task(np.zeros((2, 3)), [0, 1])
-    task.feature_names = ["age", "sex", "pay"]
+    task = Task(pd.DataFrame(np.zeros((2, 3)), columns=["age", "sex", "pay"]), [0, 1])
     display = EditDisplay.from_networks(before, after, task, ax=ax)
     assert display.inputs["before"].tolist() == [1, 1, 1]
     assert display.inputs["after"].tolist() == [0, 1, 0.75]

@@ -8,7 +8,8 @@ import skorch
 import torch
 from torch import nn
 
-from skmeta.population import Population, PopulationFileError, UnsupportedNetworkError
+from skmeta.files import FileError
+from skmeta.population import Population, UnsupportedNetworkError
 from skmeta.population._filecheck import architecture as checked
 
 from .cnns import ARCHITECTURES, IMAGES, ROWS, SHAPE, population, sequential
@@ -171,8 +172,8 @@ def test_hostile_descriptions(change, words):
     ]
     spec["layers"] = layers
     assert checked(spec) == ARCHITECTURES[0]
-    with pytest.raises(PopulationFileError, match=words):
+    with pytest.raises(FileError, match=words):
         checked({**spec, **change})
     for kernel in ([3], [3, 3.0], "33", [0, 3]):
-        with pytest.raises(PopulationFileError):
+        with pytest.raises(FileError):
             checked({**spec, "layers": [{**layers[0], "kernel": kernel}, *layers[1:]]})

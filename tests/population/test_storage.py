@@ -2,9 +2,7 @@
 
 import json
 import os
-import random
 import struct
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -12,7 +10,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from skmeta.population import Population, PopulationFileError
+from skmeta.files import FileError
+from skmeta.files.container import seal
+from skmeta.population import Population
 
 from . import networks as make
 from .cases import mixed_population
@@ -142,7 +142,7 @@ def test_a_failing_write_leaves_the_old_file(tmp_path, monkeypatch):
     def fail(descriptor):
         raise OSError("disk full")
 
-    monkeypatch.setattr("skmeta.population._writing.os.fsync", fail)
+    monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         Population([torch.nn.Linear(3, 3)]).save(path)
     assert os.listdir(tmp_path) == ["file"] and path.read_bytes() == before
@@ -158,7 +158,8 @@ def rewrite(path, change, tensors=None):
         values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     header = change(header) or header
     text = header if isinstance(header, str) else json.dumps(header)
-    safetensors.torch.save_file((tensors or (lambda v: v))(values), path, {"skmeta": text})
+    data = safetensors.torch.save((tensors or (lambda v: v))(values), {"skmeta": text})
+    path.write_bytes(seal(data))
 
 
 def put(*keys, value):
@@ -184,7 +185,7 @@ FIRST_LAYER = ("architectures", 0, "layers", 0)
 STATE = ("estimators", 0, "states", 0)
 HOSTILE = {
     "format": (put("format", value="x"), None, "its format is unknown"),
-    "version": (put("version", value=2), None, "its version is 2, this skmeta reads 1"),
+    "version": (put("version", value=9), None, "its version is 9, this skmeta reads 2"),
     "fewer": (put("n", value=3), None, "positions must be a list of ints"),
     "more": (put("n", value=10**18), None, "the number of networks disagrees"),
     "negative": (put("stacks", 0, "positions", 0, value=-1), None, "positions must be a list"),
@@ -194,14 +195,14 @@ HOSTILE = {
     "huge": (put(*FIRST_LAYER, "width", value=10**15), None, "wrong dtype or shape"),
     "float width": (put(*FIRST_LAYER, "width", value=8.0), None, "'width' has the wrong type"),
     "bool width": (put(*FIRST_LAYER, "width", value=True), None, "'width' has the wrong type"),
-    "zero width": (put(*FIRST_LAYER, "width", value=0), None, "must be at least 1"),
+    "zero width": (put(*FIRST_LAYER, "width", value=0), None, "'width' parameter of Layer"),
     "activation": (put(*FIRST_LAYER, "activation", value="os"), None, "'activation' of a Layer"),
     "skip": (put(*FIRST_LAYER, "skips", value=[7]), None, "cannot add a skip connection"),
     "eps": (put(*FIRST_LAYER, "eps", value=float("nan")), None, "an eps is not"),
-    "dropout": (put(*FIRST_LAYER, "dropout", value=2), None, "'dropout' of a Layer"),
+    "dropout": (put(*FIRST_LAYER, "dropout", value=2), None, "'dropout' parameter of Layer"),
     "layers": (put("architectures", 0, "layers", value=[{}] * 1001), None, "too many layers"),
     "class": (put("estimators", 0, "class", value="os.system"), None, "class is unknown"),
-    "parameter": (put(*STATE, "params", "command", value="rm"), None, "TypeError"),
+    "parameter": (put(*STATE, "params", "command", value="rm"), None, "no parameters of MLP"),
     "bad parameter": (put(*STATE, "params", "alpha", value="x"), None, "'alpha' parameter of"),
     "classes": (put(*STATE, "classes", "values", value=[0, 1, 2]), None, "outputs disagree"),
     "unsorted": (put(*STATE, "classes", "values", value=[1, 0]), None, "not sorted and unique"),
@@ -210,21 +211,21 @@ HOSTILE = {
     "estimator widths": (put("estimators", 0, "widths", value=[5]), None, "has no layers"),
     "column": (put("metadata", 0, "dtype", value="object"), None, "a metadata column has no"),
     "column length": (put("metadata", 5, "values", value=["x"]), None, "has the wrong length"),
-    "json": (lambda header: "{", None, "JSONDecodeError"),
-    "list": (lambda header: "[]", None, "the header has the wrong fields"),
-    "nesting": (lambda header: "[" * 100_000, None, "RecursionError"),
-    "big number": (lambda header: "1" * 10_000, None, "ValueError"),
-    "missing tensor": (put("version", value=1), without(W), "missing or too many"),
+    "json": (lambda header: "{", None, "description is not JSON"),
+    "list": (lambda header: "[]", None, "it has no description"),
+    "nesting": (lambda header: "[" * 100_000, None, "nested too deeply"),
+    "big number": (lambda header: "1" * 10_000, None, "description is not JSON"),
+    "missing tensor": (put("version", value=2), without(W), "missing or too many"),
     "escaping name": (
-        put("version", value=1),
+        put("version", value=2),
         lambda tensors: {**tensors, "../../etc/passwd": torch.zeros(1)},
         "missing or too many",
     ),
-    "dtype": (put("version", value=1), replaced(W, torch.Tensor.double), "wrong dtype or shape"),
-    "shape": (put("version", value=1), replaced(W, lambda t: t[..., :1]), "wrong dtype or shape"),
-    "nan": (put("version", value=1), replaced(W, lambda t: t * np.nan), "a weight is NaN or inf"),
+    "dtype": (put("version", value=2), replaced(W, torch.Tensor.double), "wrong dtype or shape"),
+    "shape": (put("version", value=2), replaced(W, lambda t: t[..., :1]), "wrong dtype or shape"),
+    "nan": (put("version", value=2), replaced(W, lambda t: t * np.nan), "a weight is NaN or inf"),
     "nan estimator": (
-        put("version", value=1),
+        put("version", value=2),
         replaced("estimator.0.coefs_.0", lambda t: t * np.inf),
         "NaN or infinite numbers",
     ),
@@ -244,7 +245,7 @@ def test_hostile_files(saved, tmp_path, name):
     path = tmp_path / "file"
     path.write_bytes(saved)
     rewrite(path, change, tensors)
-    with pytest.raises(PopulationFileError, match=words):
+    with pytest.raises(FileError, match=words):
         Population.load(path)
     assert os.listdir(tmp_path) == ["file"]
 
@@ -253,7 +254,7 @@ def test_parameters_that_a_network_lacks(tmp_path):
     path = tmp_path / "file"
     Population([torch.nn.Linear(2, 2, bias=False)]).save(path)
     rewrite(path, lambda header: None, replaced("stack.0.bias.0", lambda t: t + 1))
-    with pytest.raises(PopulationFileError, match="a bias should not be there"):
+    with pytest.raises(FileError, match="a bias should not be there"):
         Population.load(path)
 
 
@@ -261,7 +262,7 @@ def test_a_negative_variance(tmp_path):
     path = tmp_path / "file"
     mixed_population(1)[6:7].save(path)
     rewrite(path, lambda header: None, replaced("stack.0.var.0", lambda t: -t))
-    with pytest.raises(PopulationFileError, match="a variance is negative"):
+    with pytest.raises(FileError, match="a variance is negative"):
         Population.load(path)
 
 
@@ -282,84 +283,5 @@ def test_a_negative_variance(tmp_path):
 def test_other_files(tmp_path, data):
     path = tmp_path / "file"
     path.write_bytes(data)
-    with pytest.raises(PopulationFileError, match="is not a population file"):
+    with pytest.raises(FileError, match="is not a population file"):
         Population.load(path)
-
-
-# -- fuzzing ---------------------------------------------------------------------------------
-
-
-def mutate(data: bytes, rng: random.Random) -> bytes:
-    """Damage a file: bytes anywhere or in the header, cuts, insertions, edits of the JSON."""
-    size = struct.unpack("<Q", data[:8])[0]
-    kind = rng.choice(["anywhere", "header", "cut", "insert", "delete", "json", "json", "tensor"])
-    if kind in ("anywhere", "header"):
-        out = bytearray(data)
-        stop = len(data) if kind == "anywhere" else 8 + size
-        for _ in range(rng.randint(1, 8)):
-            out[rng.randrange(stop)] = rng.randrange(256)
-        return bytes(out)
-    at = rng.randrange(len(data))
-    if kind == "cut":
-        return data[:at]
-    if kind == "insert":
-        return data[:at] + rng.randbytes(rng.randint(1, 50)) + data[at:]
-    if kind == "delete":
-        return data[:at] + data[at + rng.randint(1, 50) :]
-    outer = json.loads(data[8 : 8 + size])
-    if kind == "json":
-        inner = json.loads(outer["__metadata__"]["skmeta"])
-        for _ in range(rng.randint(1, 3)):
-            mutate_json(inner, rng)
-        outer["__metadata__"]["skmeta"] = json.dumps(inner)
-    else:
-        mutate_json(outer[rng.choice([key for key in outer if key != "__metadata__"])], rng)
-    text = json.dumps(outer).encode()
-    return struct.pack("<Q", len(text)) + text + data[8 + size :]
-
-
-def mutate_json(value, rng: random.Random) -> None:
-    """Change one thing somewhere in nested lists and dicts."""
-    while True:
-        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
-        if not keys:
-            return
-        key = rng.choice(keys)
-        if isinstance(value[key], dict | list) and rng.random() < 0.85:
-            value = value[key]
-            continue
-        action = rng.choice(["replace", "replace", "remove", "nudge"])
-        if action == "remove":
-            del value[key]
-        elif action == "nudge" and type(value[key]) in (int, float):
-            value[key] += rng.choice([-1, 1, 0.5, 2**31, 2**62])
-        else:
-            junk = [None, True, -1, 0, 1, 2, 1e308, float("nan"), "", "relu", "../x", [], {}, [0]]
-            value[key] = rng.choice([*junk, 2**63, 10**30, "9" * 50, [[[]]], list("ab")])
-        return
-
-
-def fuzz(data: bytes, path, n: int, seed: int = 0) -> dict[str, int]:
-    """Load damaged copies of a file; anything but a population or our error is raised."""
-    counts = {"loaded": 0, "refused": 0}
-    for i in range(n):
-        path.write_bytes(mutate(data, random.Random(f"{seed} {i}")))
-        try:
-            population = Population.load(path)
-        except PopulationFileError:
-            counts["refused"] += 1
-        else:
-            counts["loaded"] += 1
-            assert len(population.to_networks()) == len(population) == len(population.metadata)
-    return counts
-
-
-def test_damaged_files_load_or_raise_our_error(population, tmp_path):
-    n = int(os.environ.get("SKMETA_FUZZ", 500))
-    population[[0, 3, 5, 9, 12, 13]].save(tmp_path / "original")
-    data = (tmp_path / "original").read_bytes()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        counts = fuzz(data, tmp_path / "file", n)
-    print(f"{n} damaged files: {counts}")
-    assert sum(counts.values()) == n and min(counts.values()) > 0

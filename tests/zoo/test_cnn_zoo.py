@@ -156,7 +156,7 @@ def test_initial_weights(scheme):
         ({"learning_rate": (1e-2, 1e-3)}, "'learning_rate' of CNNSearchSpace .* ascending"),
         ({"weight_decay": (0.0, 0.0)}, "'weight_decay' of CNNSearchSpace .* positive"),
         ({"init_scale": 1.0}, r"'init_scale' of CNNSearchSpace .* \(low, high\). Got 1.0"),
-        ({"channels": (0,)}, "'width' of a Layer"),
+        ({"channels": (0,)}, "'channels' parameter of CNNSearchSpace"),
     ],
 )
 def test_spaces_that_are_refused(options, words):

@@ -9,8 +9,10 @@ import pandas as pd
 import torch
 
 from skmeta._validation import check_option
+from skmeta.baselines.checks import check_columns, check_task
 from skmeta.datasets import Task
 from skmeta.evaluation.displays._drawing import COLORS, axes_or_new, literal, tidy
+from skmeta.evaluation.fitted import check_columns_of_fit, edit_networks
 from skmeta.population import Population
 
 
@@ -63,7 +65,8 @@ class EditDisplay:
         original, edited : Population or sequence of networks
             The same networks in the same order.
         task : Task, optional
-            Names the inputs; without it they are x0, x1, ...
+            Names the inputs; without it they have the names that the networks know,
+            or are x0, x1, ...
         ax : matplotlib Axes, optional
             Draw here; the default is a new figure.
 
@@ -100,7 +103,8 @@ class EditDisplay:
         networks : Population or sequence of networks
             Networks to edit.
         task : Task, optional
-            Names the inputs; without it they are x0, x1, ...
+            Names the inputs; without it they have the names that the networks know,
+            or are x0, x1, ...
         ax : matplotlib Axes, optional
             Draw here; the default is a new figure.
 
@@ -110,7 +114,10 @@ class EditDisplay:
             Drawn.
         """
         population = Population(networks)
-        return cls.from_networks(population, estimator.transform(population), task, ax=ax)
+        if task is not None:
+            check_columns_of_fit(estimator, task, "EditDisplay")
+        edited = edit_networks(estimator, population, None, "EditDisplay")
+        return cls.from_networks(population, edited, task, ax=ax)
 
     def plot(self, ax: Any = None, *, kind: str = "auto") -> EditDisplay:
         """Draw the changes.
@@ -198,13 +205,20 @@ def _flat_layer(record: Any, layer: int) -> torch.Tensor:
 def _uses_of_inputs(before: Population, after: Population, task: Task | None) -> pd.DataFrame:
     sizes = {architecture.n_inputs for architecture in before.architectures}
     n_inputs = max(sizes)
+    if task is not None:
+        check_task(task, "EditDisplay")
     if len(sizes) > 1 or (task is not None and task.n_features != n_inputs):
         raise ValueError(
             "EditDisplay needs networks with as many inputs as the task has features. Got "
             f"networks with {sorted(sizes)} inputs"
             + (f" and {task.n_features} features." if task is not None else ".")
         )
-    names = [f"x{i}" for i in range(n_inputs)] if task is None else task.feature_names
+    if task is not None:
+        check_columns(before, task, "EditDisplay")
+        names = task.feature_names
+    else:
+        unknown = [f"x{i}" for i in range(n_inputs)]
+        names = next((known for known in before.feature_names if known is not None), unknown)
     shares = {"before": _share_in_use(before), "after": _share_in_use(after)}
     return pd.DataFrame({"input": names, **shares})
 

@@ -22,15 +22,17 @@ import skmeta.population.adapters.sklearn_mlp as sklearn_mlp
 import skmeta.population.adapters.sklearn_pipeline as sklearn_pipeline
 import skmeta.population.adapters.skorch_net as skorch_net
 import skmeta.population.adapters.torch_modules as torch_modules
+from skmeta._validation import shown
 from skmeta.population.adapters._common import UnsupportedNetworkError
 from skmeta.population.adapters._hollow import Known
-from skmeta.population.adapters.keeping import Source
+from skmeta.population.adapters.keeping import Source, Trained, trained_on
 from skmeta.population.blocks import blocks_from_records
 from skmeta.population.modules import to_module
 from skmeta.population.tensors import Record
 
 __all__ = [
     "Source",
+    "Trained",
     "UnsupportedNetworkError",
     "as_network_list",
     "check_input_shape",
@@ -38,6 +40,7 @@ __all__ = [
     "feature_names_of",
     "take_all_apart",
     "take_apart",
+    "trained_on",
     "write",
 ]
 
@@ -121,7 +124,7 @@ def check_input_shape(input_shape: Any) -> tuple[int, int, int] | None:
     if not good:
         raise ValueError(
             "The 'input_shape' of a Population must be three positive ints: (channels, height, "
-            f"width). Got {input_shape!r}."
+            f"width). Got {shown(input_shape)}."
         )
     channels, height, width = map(int, values)
     return channels, height, width
@@ -238,7 +241,7 @@ def _adapter(network: Any) -> Any:
     raise UnsupportedNetworkError(f"{next(hints, '')}{SUPPORTED}")
 
 
-def write(source: Source | None, old: Record, new: Record) -> Any:
+def write(source: Source | Trained | None, old: Record, new: Record) -> Any:
     """Return a network of the source's kind whose weights are those of ``new``.
 
     Parameters
@@ -257,7 +260,7 @@ def write(source: Source | None, old: Record, new: Record) -> Any:
     return to_module(new) if source is None else source.network(old, new)
 
 
-def classes_of(source: Source | None) -> np.ndarray | None:
+def classes_of(source: Source | Trained | None) -> np.ndarray | None:
     """Return the class labels of a source in the order of its outputs.
 
     Parameters
@@ -273,17 +276,18 @@ def classes_of(source: Source | None) -> np.ndarray | None:
     return None if source is None else source.skeleton.classes
 
 
-def feature_names_of(source: Source | None) -> list[str] | None:
-    """Return the names of the columns that a source was fitted on.
+def feature_names_of(source: Source | Trained | None) -> list[str] | None:
+    """Return the names of the columns that a source was trained on.
 
     Parameters
     ----------
-    source : Source or None
+    source : Source, Trained or None
         What a network was read from.
 
     Returns
     -------
     list of str or None
-        None if it saw no names.
+        None if unknown.
     """
-    return None if source is None else source.skeleton.feature_names
+    names = None if source is None else source.skeleton.feature_names
+    return None if names is None else list(names)

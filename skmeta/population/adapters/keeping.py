@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skmeta._plain import from_plain, to_plain
 from skmeta.population.adapters._common import InputScaling
+from skmeta.population.modules import to_module
 from skmeta.population.tensors import Record
 
 Weights = dict[str, Tensor]
@@ -30,11 +32,6 @@ class Skeleton(ABC):
     """What the network does to its inputs before its first layer; the record has it folded in."""
 
     @property
-    def feature_names(self) -> list[str] | None:
-        """Names of the columns that the network was fitted on; None if it saw none."""
-        return None
-
-    @property
     @abstractmethod
     def kind(self) -> type:
         """The class of the network."""
@@ -43,6 +40,11 @@ class Skeleton(ABC):
     @abstractmethod
     def classes(self) -> np.ndarray | None:
         """Class labels in the order of the outputs; None where they are unknown."""
+
+    @property
+    def feature_names(self) -> list[str] | None:
+        """Names of the columns that it was trained on; None where they are unknown."""
+        return None
 
     @abstractmethod
     def record(self, weights: Weights) -> Record:
@@ -138,6 +140,61 @@ class Source:
         own = {name: from_plain(value) for name, value in state["own"].items()}
         for name, value in {**state, "own": own}.items():
             object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The source of a network that was trained here: its record is all of it, but for names.
+
+    Attributes
+    ----------
+    feature_names : tuple of str
+        The columns that it was trained on.
+    """
+
+    feature_names: tuple[str, ...]
+    kind = nn.Module
+    classes = None
+
+    @property
+    def skeleton(self) -> Trained:
+        """Itself: there is nothing else to know."""
+        return self
+
+    def network(self, old: Record, new: Record) -> nn.Module:
+        """Return a module with the weights of ``new``.
+
+        Parameters
+        ----------
+        old, new : Record
+            The network as it was trained and as it is now.
+
+        Returns
+        -------
+        MLP or CNN
+            In evaluation mode.
+        """
+        return to_module(new)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return trained_on, self.feature_names
+
+
+@lru_cache
+def trained_on(*feature_names: str) -> Trained:
+    """Return the one source for these columns: of equal ones pickle would write each.
+
+    Parameters
+    ----------
+    *feature_names : str
+        The columns, in order.
+
+    Returns
+    -------
+    Trained
+        The same object for the same names.
+    """
+    return Trained(feature_names)
 
 
 def _implied(skeleton: Skeleton, record: Record) -> Weights:
