@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import StratifiedKFold
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length, has_fit_parameter
 from skorch import NeuralNet, NeuralNetBinaryClassifier
@@ -54,7 +55,9 @@ def new_network(given: Any) -> Any:
     if given is None:
         return MLPClassifier()
     estimator, reason = given, "which is no classifier that can be cloned"
-    if isinstance(estimator, BaseEstimator) and is_classifier(estimator):
+    if isinstance(estimator, Pipeline):  # its zoo would be trained on rows not scaled
+        reason = "whose scalers its zoo would not have"
+    elif isinstance(estimator, BaseEstimator) and is_classifier(estimator):
         estimator = clone(estimator)
         try:
             Population([estimator])
