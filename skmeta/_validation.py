@@ -219,8 +219,8 @@ def check_unchanged(
             owner = type(estimator).__name__
             raise ValueError(
                 f"The '{levels[0]}' parameter of {owner} was changed after fit, and {method} goes "
-                f"by what was learned with it. Got {now.get(path)!r} for {path!r}, which was "
-                f"{before.get(path)!r} in fit. Set them back, or fit again."
+                f"by what was learned with it. Got {shown(now.get(path))} for {path!r}, which was "
+                f"{shown(before.get(path))} in fit. Set them back, or fit again."
             )
 
 

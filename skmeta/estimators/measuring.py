@@ -11,7 +11,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from skmeta._modes import in_own_modes
-from skmeta._validation import check_in_range, check_unchanged
+from skmeta._validation import check_in_range, check_unchanged, shown
 from skmeta.baselines import run_networks
 from skmeta.baselines.checks import check_classifiers, check_population, check_task
 from skmeta.datasets import Task
@@ -94,7 +94,7 @@ class MeasuredEdits(ABC):
         """A mask alone has its lam from fit: there are no points on a front to move along."""
         if self.plan_.requirement is None:
             raise ValueError(
-                f"The {what} is for requirements on predictions. Got {value!r} for "
+                f"The {what} is for requirements on predictions. Got {shown(value)} for "
                 f"{self.plan_.mask!r}. Move along its front by budgets: "
                 "set_params(requirement__budget=...) holds for the next transform."
             )

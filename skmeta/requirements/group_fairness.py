@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from torch import Tensor
 
-from skmeta._validation import check_in_range
+from skmeta._validation import check_in_range, shown
 from skmeta.requirements.base import Cells, Requirement
 from skmeta.requirements.rates import (
     THRESHOLDS,
@@ -52,7 +52,7 @@ class GroupFairness(Requirement):
         if isinstance(self.thresholds, str) or not isinstance(self.thresholds, Collection):
             raise TypeError(
                 f"The 'thresholds' parameter of {name} must be a sequence of numbers between 0 and "
-                f"1. Got {self.thresholds!r} instead. One threshold is (0.5,), the default."
+                f"1. Got {shown(self.thresholds)} instead. One threshold is (0.5,), the default."
             )
         if not len(self.thresholds):
             raise ValueError(

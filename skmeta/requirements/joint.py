@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from skmeta._validation import check_in_range
+from skmeta._validation import check_in_range, shown
 from skmeta.requirements.base import Cells, Requirement
 
 
@@ -48,7 +48,7 @@ class Joint(Requirement):
         if not isinstance(weights, Sequence) or len(weights) != len(parts):
             raise TypeError(
                 f"The 'weights' parameter of {name} must be one number for each of the "
-                f"{len(parts)} requirements. Got {weights!r}."
+                f"{len(parts)} requirements. Got {shown(weights)}."
             )
         for part, weight in zip(parts, weights, strict=True):
             check_in_range("weights", weight, owner=name, low=0, closed="neither")
