@@ -32,6 +32,11 @@ class Skeleton(ABC):
     """What the network does to its inputs before its first layer; the record has it folded in."""
 
     @property
+    def feature_names(self) -> list[str] | None:
+        """Names of the columns that the network was fitted on; None if it saw none."""
+        return None
+
+    @property
     @abstractmethod
     def kind(self) -> type:
         """The class of the network."""
