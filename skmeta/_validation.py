@@ -159,6 +159,80 @@ def check_generator(random_state: Any) -> torch.Generator:
     return torch.Generator().manual_seed(int(seed))
 
 
+def params_now(estimator: Any) -> dict[str, Any]:
+    """Return the parameters of an estimator and of those within it, one by one.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.pipeline import make_pipeline
+    >>> params_now(make_pipeline(Ridge(alpha=2.0)))["steps__0__1__alpha"]
+    2.0
+    """
+    found: dict[str, Any] = {}
+
+    def walk(name: str, value: Any) -> None:
+        if hasattr(value, "get_params") and not isinstance(value, type):
+            parts, value = value.get_params(deep=False), type(value)
+        elif isinstance(value, dict):
+            parts, value = value, dict
+        elif isinstance(value, list | tuple):
+            parts, value = dict(enumerate(value)), len(value)
+        else:
+            parts = {}
+        found[name] = value
+        for part, inner in parts.items():
+            walk(f"{name}__{part}", inner)
+
+    for name, value in estimator.get_params(deep=False).items():
+        walk(name, value)
+    return found
+
+
+def check_unchanged(
+    estimator: Any,
+    method: str,
+    names: Iterable[str] | None = None,
+    *,
+    obeyed: Iterable[str] = (),
+) -> None:
+    """Raise if a parameter says something else than in ``fit``, where ``method`` needs that.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its ``fit`` has kept :func:`params_now` in the attribute ``_params_of_fit``.
+    method : str
+        What was called, for the message.
+    names : iterable of str, optional
+        Parameters that were used in ``fit``; the default is all.
+    obeyed : iterable of str
+        Of these, those that ``method`` reads anew, on any level.
+    """
+    before, now = estimator._params_of_fit, params_now(estimator)
+    wanted, free = (None if names is None else set(names)), set(obeyed)
+    for path in dict.fromkeys([*before, *now]):
+        levels = path.split("__")
+        if free & set(levels) or (wanted is not None and levels[0] not in wanted):
+            continue
+        if not _same(before.get(path), now.get(path)):
+            owner = type(estimator).__name__
+            raise ValueError(
+                f"The '{levels[0]}' parameter of {owner} was changed after fit, and {method} goes "
+                f"by what was learned with it. Got {shown(now.get(path))} for {path!r}, which was "
+                f"{shown(before.get(path))} in fit. Set them back, or fit again."
+            )
+
+
+def _same(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    try:
+        return bool(np.all(a == b)) and np.shape(a) == np.shape(b)
+    except (TypeError, ValueError):  # kinds that do not compare
+        return False
+
+
 def check_device(device: Any, owner: str) -> torch.device:
     """Return the device if tensors can live there."""
     try:

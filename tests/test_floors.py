@@ -20,7 +20,9 @@ FLOORS = [  # from the ground up
     "evaluation",
     "estimators",
 ]
-GROUND = {"_columns", "_plain", "_random", "_text", "_validation", "__version__"}  # below all
+GROUND = {  # below every floor
+    *("_columns", "_modes", "_plain", "_random", "_text", "_validation", "__version__"),
+}
 ROOF = {"", "__init__", "__main__", "demo"}  # above every floor; "" is the package itself
 MAX_LINES = 400
 

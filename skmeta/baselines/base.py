@@ -11,9 +11,16 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
-from skmeta._validation import check_in_range
-from skmeta.baselines.checks import check_classifiers, check_not_empty, check_task
+from skmeta._validation import check_in_range, check_unchanged, params_now
+from skmeta.baselines.checks import (
+    check_classifiers,
+    check_finite_logits,
+    check_not_empty,
+    check_task,
+    finite_weights,
+)
 from skmeta.datasets import Task
 from skmeta.population import Population, run_stack
 from skmeta.requirements import Objective, Requirement, resolve_requirement
@@ -88,6 +95,7 @@ class Baseline(StablePickle, BaseEstimator, ABC):
 
     task_: Task
 
+    @in_own_modes
     def fit(self, networks: Any, y: Any = None, *, task: Task | None = None) -> Self:
         """Keep the reference task and check the parameters.
 
@@ -115,7 +123,13 @@ class Baseline(StablePickle, BaseEstimator, ABC):
             )
         self.task_ = task
         self._fit(networks, task)
+        self._params_of_fit = params_now(self)
         return self
+
+    def _check_fitted(self, method: str) -> None:
+        """Raise unless fit was called with the present parameters: it is as quick as a change."""
+        check_is_fitted(self)
+        check_unchanged(self, method)
 
     def _fit(self, networks: Any, task: Task) -> None:
         """Check the parameters and learn what there is to learn from the networks."""
@@ -171,13 +185,32 @@ class Baseline(StablePickle, BaseEstimator, ABC):
         """
 
 
-class WeightEditor(Baseline):
+class KeepsNetworks:
+    """What hands back networks does so whatever output was asked of its pipeline."""
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Do nothing: networks stay networks.
+
+        Parameters
+        ----------
+        transform : str or None
+            Ignored; a Pipeline asks every step for "pandas", say.
+
+        Returns
+        -------
+        self
+        """
+        return self
+
+
+class WeightEditor(KeepsNetworks, Baseline):
     """A rival that hands back networks."""
 
     @abstractmethod
     def _edit(self, population: Population) -> Population:
         """Edit a population."""
 
+    @in_own_modes
     def transform(self, networks: Any) -> Any:
         """Edit networks.
 
@@ -191,10 +224,18 @@ class WeightEditor(Baseline):
         Population or list of networks
             Edited copies, of the kind that came in.
         """
-        check_is_fitted(self)
-        edited = self._edit(Population(networks))
+        self._check_fitted("transform")
+        population = Population(networks)
+        edited = self._edit(population)
+        bad = np.flatnonzero(finite_weights(population) & ~finite_weights(edited))
+        if len(bad):
+            raise ValueError(
+                f"{type(self).__name__} made weights of network {bad[0]} (and of {len(bad) - 1} "
+                "more) that are not finite. Lower its 'lr' or 'sigma', or leave the network out."
+            )
         return edited if isinstance(networks, Population) else edited.to_networks()
 
+    @in_own_modes
     def predict_logits(self, networks: Any, task: Task) -> Tensor:
         """Predict the rows of a task with the networks that ``transform`` gives.
 
@@ -229,6 +270,7 @@ class PostProcessor(Baseline):
     def _apply(self, settings: Any, logits: Tensor, task: Task) -> Tensor:
         """Change the logits on the rows of a task."""
 
+    @in_own_modes
     def predict_logits(self, networks: Any, task: Task) -> Tensor:
         """Choose the settings of each network on the reference rows and predict a task.
 
@@ -244,11 +286,13 @@ class PostProcessor(Baseline):
         Tensor of shape (n, n_samples, n_classes)
             Logits.
         """
-        check_is_fitted(self)
+        self._check_fitted("predict_logits")
         self._check_columns(task)
         if self.needs_sensitive_at_prediction:
             self._check_groups(task)
         population = Population(networks)
         with torch.no_grad():
-            settings = self._choose(run_networks(population, self.task_))
+            reference = run_networks(population, self.task_)
+            check_finite_logits(reference, type(self).__name__)
+            settings = self._choose(reference)
             return self._apply(settings, run_networks(population, task), task)

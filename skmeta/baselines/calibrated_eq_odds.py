@@ -11,6 +11,7 @@ from skmeta._validation import check_generator, check_option, check_rng
 from skmeta.baselines.base import PostProcessor
 from skmeta.baselines.group_search import membership
 from skmeta.datasets import Task
+from skmeta.requirements import Cells
 
 
 class CalibratedEqOdds(PostProcessor):
@@ -67,6 +68,7 @@ class CalibratedEqOdds(PostProcessor):
     def _fit(self, networks: Any, task: Task) -> None:
         check_option("cost", self.cost, ["fnr", "fpr", "weighted"], owner="CalibratedEqOdds")
         check_option("mixing", self.mixing, ["drawn", "mean"], owner="CalibratedEqOdds")
+        Cells.of(task).require_all("CalibratedEqOdds")
         self._seed = int(check_rng(self.random_state).integers(2**31))
 
     def _choose(self, reference: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,11 +76,6 @@ class CalibratedEqOdds(PostProcessor):
         groups = membership(self.task_, reference)
         _, labels, _ = self.task_.tensors(reference.device)
         counts = torch.stack([groups[labels == y].sum(0) for y in (0, 1)])  # (label, group)
-        if not counts.all():
-            raise ValueError(
-                "CalibratedEqOdds needs both labels in every group of the task in fit. Got "
-                f"{counts.long().tolist()} rows per label and group. Merge or leave out groups."
-            )
         score = reference.softmax(-1)[..., 1]
         means = [
             score[:, labels == y] @ groups[labels == y] / count for y, count in enumerate(counts)

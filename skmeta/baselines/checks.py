@@ -15,15 +15,33 @@ from skmeta.population import Architecture, Population
 def check_population(networks: Any, owner: str) -> Population:
     """Return networks as a Population that is not empty and has finite weights."""
     population = check_not_empty(networks, owner)
-    for positions, stack in population.blocks:
-        finite = [t.isfinite().flatten(1).all(1) for t in stack.params.tensors()]
-        bad = np.asarray(positions)[~torch.stack(finite).all(0).cpu().numpy()]
-        if len(bad):
-            raise ValueError(
-                f"{owner} needs networks with finite weights. Network {bad[0]} (and "
-                f"{len(bad) - 1} more of its shape) has NaN or infinite weights. Leave it out."
-            )
+    bad = np.flatnonzero(~finite_weights(population))
+    if len(bad):
+        raise ValueError(
+            f"{owner} needs networks with finite weights. Network {bad[0]} (and "
+            f"{len(bad) - 1} more) has NaN or infinite weights. Leave it out."
+        )
     return population
+
+
+def finite_weights(population: Population) -> np.ndarray:
+    """Return which networks have finite weights only, ``(n,)``."""
+    finite = np.empty(len(population), dtype=bool)
+    for positions, stack in population.blocks:
+        tensors = [t.isfinite().flatten(1).all(1) for t in stack.params.tensors()]
+        finite[positions] = torch.stack(tensors).all(0).cpu().numpy()
+    return finite
+
+
+def check_finite_logits(logits: torch.Tensor, owner: str) -> None:
+    """Refuse networks whose logits ``(n, n_samples, n_classes)`` are not finite."""
+    bad = (~logits.isfinite().flatten(1).all(1)).nonzero().flatten().tolist()
+    if bad:
+        raise ValueError(
+            f"{owner} needs networks with finite outputs on the rows of the task. Those of network "
+            f"{bad[0]} (and of {len(bad) - 1} more) are not finite: its weights are extreme. Leave "
+            "it out."
+        )
 
 
 def check_not_empty(networks: Any, owner: str) -> Population:

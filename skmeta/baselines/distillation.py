@@ -9,7 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skmeta.baselines.checks import check_columns
+from skmeta._modes import in_own_modes
+from skmeta._validation import check_in_range
+from skmeta.baselines.base import check_fit_together
+from skmeta.baselines.checks import check_columns, check_population
 from skmeta.baselines.finetune import dict_of_rows, seeds_of
 from skmeta.datasets import Task
 from skmeta.population import Population, Stack, run_stack
@@ -18,6 +21,7 @@ from skmeta.requirements import jensen_shannon
 from skmeta.training import ShuffledRows, StackTrainer
 
 
+@in_own_modes
 def distill(
     start: Population,
     original: Population,
@@ -78,6 +82,12 @@ def distill(
     >>> distill(pruned, networks, task, n_steps=5, random_state=0)
     Population of 2 networks, 3 inputs, 2 outputs, 50 parameters each
     """
+    owner = "distill"
+    start, original = check_population(start, owner), check_population(original, owner)
+    check_fit_together(start, task, owner)
+    check_in_range("n_steps", n_steps, owner=owner, low=0, kind="int")
+    check_in_range("lr", lr, owner=owner, low=0, closed="neither")
+    check_in_range("batch_size", batch_size, owner=owner, low=1, kind="int")
     if len(start) != len(original):
         raise ValueError(
             "The 'original' parameter of distill must hold one network for each of 'start'. Got "

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skmeta._validation import check_generator, check_in_range
+from skmeta._validation import check_generator, check_in_range, check_option
 from skmeta.baselines.base import check_fit_together
 from skmeta.baselines.masking import MaskEditor, sample_rows
 from skmeta.datasets import Task
@@ -96,6 +96,7 @@ class PermutationSelection(MaskEditor):
 
     def _fit(self, networks: Any, task: Task) -> None:
         owner = "PermutationSelection"
+        check_option("shared", self.shared, [False, True], owner="PermutationSelection")
         check_in_range("n_repeats", self.n_repeats, owner=owner, low=1, kind="int")
         check_in_range("n_epochs", self.n_epochs, owner=owner, low=0, kind="int")
         super()._fit(networks, task)

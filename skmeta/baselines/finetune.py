@@ -8,6 +8,7 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
+from skmeta._modes import in_own_modes
 from skmeta._plain import as_array
 from skmeta._validation import check_in_range, check_rng
 from skmeta.baselines.base import WeightEditor, check_fit_together
@@ -99,6 +100,7 @@ class FineTune(WeightEditor):
         )
 
 
+@in_own_modes
 def fine_tune(
     start: Population,
     task: Task,
@@ -143,6 +145,18 @@ def fine_tune(
     Population
         The fine-tuned networks.
     """
+    owner = "fine_tune"
+    check_fit_together(start, task, owner)
+    if not isinstance(objective, Objective):
+        raise TypeError(
+            f"The 'objective' parameter of {owner} must be an Objective, such as "
+            f"Objective(EqualizedOdds()). Got {objective!r}."
+        )
+    for value in lam.flatten().tolist() if isinstance(lam, Tensor) else [lam]:
+        check_in_range("lam", value, owner=owner, low=0)
+    check_in_range("n_steps", n_steps, owner=owner, low=0, kind="int")
+    check_in_range("n_per_cell", n_per_cell, owner=owner, low=1, kind="int")
+    check_in_range("lr", lr, owner=owner, low=0, closed="neither")
     if objective.requirement is not None and objective.requirement.needs_sensitive:
         task.require_sensitive("fine_tune")
     check_columns(start, task, "fine_tune")

@@ -8,7 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from skmeta._validation import check_in_range, check_rng
+from skmeta._validation import check_in_range, check_option, check_rng
 from skmeta.baselines.code_model import fit_codes, predicted_codes
 from skmeta.baselines.group_search import GroupSearch, membership
 from skmeta.datasets import Task
@@ -74,6 +74,7 @@ class GroupShift(GroupSearch):
 
     def _fit(self, networks: Any, task: Task) -> None:
         self._objective()
+        check_option("predicted", self.predicted, [False, True], owner="GroupShift")
         check_in_range("n_per_cell", self.n_per_cell, owner="GroupShift", low=1, kind="int")
         self._seed = int(check_rng(self.random_state).integers(2**31))
         self.group_model_ = None

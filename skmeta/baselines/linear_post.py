@@ -11,7 +11,7 @@ from scipy.optimize import linprog
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import Tensor
 
-from skmeta._validation import check_in_range, check_rng
+from skmeta._validation import check_in_range, check_option, check_rng
 from skmeta.baselines.code_model import fit_codes, predicted_codes
 from skmeta.baselines.group_search import membership
 from skmeta.baselines.labels import LabelPostProcessor
@@ -107,15 +107,18 @@ class LinearPost(LabelPostProcessor):
 
     def _fit(self, networks: Any, task: Task) -> None:
         self._check_scores()
+        check_option("aware", self.aware, [False, True], owner="LinearPost")
         check_in_range("tolerance", self.tolerance, owner="LinearPost", low=0, high=1)
         check_in_range("n_per_cell", self.n_per_cell, owner="LinearPost", low=1, kind="int")
-        self._kind = type(resolve_requirement(self.requirement, "LinearPost"))
+        requirement = resolve_requirement(self.requirement, "LinearPost")
+        self._kind = type(requirement)
         if self._kind not in (EqualizedOdds, EqualOpportunity, DemographicParity):
             raise ValueError(
                 "The 'requirement' parameter of LinearPost must be 'equalized_odds', "
                 f"'equal_opportunity' or 'demographic_parity'. Got {self.requirement!r} instead. "
                 "Use AdditiveCorrection or FineTune for others."
             )
+        requirement.check_cells(Cells.of(task))
         rng = check_rng(self.random_state)
         self._rows = torch.as_tensor(task.stratified_sample(self.n_per_cell, rng))
         self._noise_seed = int(rng.integers(2**31))

@@ -48,8 +48,8 @@ class Nothing(WeightEditor):
             del self.task_
         return self
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
+    def _check_fitted(self, method: str) -> None:
+        """There is nothing to fit."""
 
     def _edit(self, population: Population) -> Population:
         return population

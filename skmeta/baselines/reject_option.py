@@ -72,7 +72,10 @@ class RejectOption(PostProcessor):
 
     def _fit(self, networks: Any, task: Task) -> None:
         self._objective()
-        thetas = np.asarray(THETAS if self.thetas is None else self.thetas, dtype=float)
+        try:
+            thetas = np.asarray(THETAS if self.thetas is None else self.thetas, dtype=float)
+        except (TypeError, ValueError):
+            thetas = np.empty(0)
         if thetas.ndim != 1 or not len(thetas) or not ((thetas >= 0) & (thetas <= 0.5)).all():
             raise ValueError(
                 "The 'thetas' parameter of RejectOption must be numbers in the range [0, 0.5]. "

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from skmeta._validation import check_in_range, check_rng
 from skmeta.baselines.base import WeightEditor, run_networks
+from skmeta.baselines.checks import check_finite_logits
 from skmeta.datasets import Task
 from skmeta.population import Population
 from skmeta.requirements import Cells
@@ -77,6 +78,7 @@ class Swap(WeightEditor):
         rng = check_rng(self.random_state)
         population = Population(networks)
         logits, cells = run_networks(population, task), Cells.of(task)
+        check_finite_logits(logits, "Swap")
         rows = torch.as_tensor(task.stratified_sample(self.n_per_cell, rng))
         originals = rng.permutation(len(population))[: self.n_originals]
         weights = cells.take(rows).row_weights().to(logits)
@@ -84,7 +86,7 @@ class Swap(WeightEditor):
         divergence = _mean_divergence(probabilities, probabilities[originals], weights)
         measure = requirement.measure(logits, cells)
         self.objective_ = (divergence + self.lam * measure).double().cpu().numpy()
-        self.network_ = population[[int(np.nanargmin(self.objective_))]]
+        self.network_ = population[[int(np.argmin(self.objective_))]]
 
     def _edit(self, population: Population) -> Population:
         return self.network_[[0] * len(population)]

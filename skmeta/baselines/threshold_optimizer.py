@@ -14,6 +14,7 @@ from torch import Tensor
 from skmeta._validation import check_in_range, check_rng
 from skmeta.baselines.labels import LabelPostProcessor
 from skmeta.datasets import Task
+from skmeta.requirements import Cells
 
 
 class ThresholdOptimizer(LabelPostProcessor):
@@ -63,6 +64,7 @@ class ThresholdOptimizer(LabelPostProcessor):
     def _fit(self, networks: Any, task: Task) -> None:
         self._check_scores()
         check_in_range("grid_size", self.grid_size, owner="ThresholdOptimizer", low=1, kind="int")
+        Cells.of(task).require_all("ThresholdOptimizer")
         self._seed = int(check_rng(self.random_state).integers(2**31))
 
     def _choose(self, reference: Tensor) -> list[postprocessing.ThresholdOptimizer]:

@@ -159,9 +159,10 @@ class Task:
         if key not in self._tensors:
             y_dtype = torch.int64 if self.kind == "classification" else dtype
             # torch.tensor copies: in a loky worker the arrays are read-only memory maps.
-            X = torch.tensor(self.X, dtype=dtype, device=device)
-            y = torch.tensor(self.y, dtype=y_dtype, device=device)
-            s = None if self.sensitive is None else torch.tensor(self.sensitive, device=device)
+            with torch.inference_mode(False):  # kept for calls in other modes
+                X = torch.tensor(self.X, dtype=dtype, device=device)
+                y = torch.tensor(self.y, dtype=y_dtype, device=device)
+                s = None if self.sensitive is None else torch.tensor(self.sensitive, device=device)
             self._tensors[key] = (X, y, s)
         return self._tensors[key]
 

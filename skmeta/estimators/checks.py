@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from skorch.callbacks import Callback
+from torch import Tensor
 
 from skmeta._validation import check_in_range, shown
 from skmeta.datasets import Task
-from skmeta.population import Parameters
+from skmeta.population import Parameters, Population, run_stack
 
 MIN_CELL_ROWS = 50
 """Of fewer rows a rate can have a standard error above .07."""
@@ -24,11 +26,27 @@ def check_training_params(estimator: Any) -> None:
     for name in ("hidden_channels", "n_layers", "max_epochs", "batch_size"):
         check_in_range(name, getattr(estimator, name), owner=owner, low=1, kind="int")
     check_in_range("lr", estimator.lr, owner=owner, low=0, closed="neither")
-    if estimator.callbacks is not None and not isinstance(estimator.callbacks, list):
+    check_verbose(estimator.verbose, owner)
+    callbacks = estimator.callbacks
+    good = isinstance(callbacks, list | None) and all(map(_is_callback, callbacks or []))
+    if not good:
         raise TypeError(
-            f"The 'callbacks' parameter of {owner} must be a list of skorch callbacks. Got "
-            f"{estimator.callbacks!r} instead."
+            f"The 'callbacks' parameter of {owner} must be a list of skorch callbacks, such as "
+            f"[EarlyStopping()] or [('name', EarlyStopping())]. Got {callbacks!r} instead."
         )
+
+
+def check_verbose(verbose: Any, owner: str) -> None:
+    """Raise unless it is a level, or True or False."""
+    level = int(verbose) if isinstance(verbose, bool | np.bool_) else verbose
+    check_in_range("verbose", level, owner=owner, low=0, kind="int")
+
+
+def _is_callback(value: Any) -> bool:
+    """Whether it is what skorch takes: a callback or its class, maybe with a name."""
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):
+        value = value[1]
+    return isinstance(value, Callback) or (isinstance(value, type) and issubclass(value, Callback))
 
 
 def check_lam_range(lam_range: Any, lam: float, owner: str) -> tuple[float, float]:
@@ -83,6 +101,18 @@ def check_finite_edits(params: Parameters, positions: np.ndarray) -> None:
         )
 
 
+def check_finite_on(X: Tensor, edited: Population) -> None:
+    """Refuse edited networks whose outputs on the reference rows are not numbers."""
+    for positions, stack in edited.depth_blocks():
+        bad = np.asarray(positions)[~run_stack(stack, X).isfinite().flatten(1).all(1).cpu().numpy()]
+        if len(bad):
+            raise ValueError(
+                f"The outputs of network {bad[0]} (and of {len(bad) - 1} more) are not finite on "
+                "the reference rows, after the edit or already before it: its weights are "
+                "extreme. Leave it out, or set a 'guard', which rolls such an edit back."
+            )
+
+
 def cell_counts(task: Task) -> pd.DataFrame:
     """Return the number of rows of every label (index) in every group (columns)."""
     counts = np.bincount(task.cells(), minlength=task.n_classes * task.n_groups)
@@ -109,5 +139,5 @@ def warn_of_small_cells(task: Task, owner: str) -> None:
             "of these rows: look at the intervals of report on other rows, pass more rows, or "
             "merge small groups.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,  # of the call of fit, which is decorated
         )

@@ -1,4 +1,4 @@
-"""What an :class:`EditedClassifier` does with the rows of a table."""
+"""What an :class:`EditedClassifier` does with its network and the rows of a table."""
 
 from __future__ import annotations
 
@@ -6,13 +6,24 @@ import warnings
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.sparse import issparse
+from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import StratifiedKFold
-from skorch import NeuralNet
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import check_consistent_length, has_fit_parameter
+from skorch import NeuralNet, NeuralNetBinaryClassifier
+from torch import nn
 
+from skmeta._random import local_draws
 from skmeta._validation import shown
 from skmeta.datasets import Task
+from skmeta.estimators.inputs import repeated
+from skmeta.population import Population, UnsupportedNetworkError
 
 # One part of the rows is the reference, the others train the networks.
 _N_PARTS = 3
@@ -23,19 +34,97 @@ def dense(X: Any) -> NDArray:
     return X.toarray() if issparse(X) else X
 
 
+def by_weight(task: Task, rows: NDArray, weights: NDArray) -> NDArray:
+    """Repeat rows as often as they weigh, cell by cell."""
+    rows = rows[np.argsort(task.cells()[rows], kind="stable")]
+    return np.sort(repeated(rows, weights[rows]))
+
+
 def rows_for(estimator: Any, X: NDArray) -> NDArray:
     """Return rows in the type that a network computes in."""
-    return X.astype(np.float32) if isinstance(estimator, NeuralNet) else X
+    if not isinstance(estimator, NeuralNet):
+        return X
+    module = getattr(estimator, "module_", estimator.module)
+    weights = module.parameters() if isinstance(module, nn.Module) else iter(())
+    dtype = next((w.dtype for w in weights), torch.float32)
+    return X.astype(str(dtype).removeprefix("torch."))
 
 
-def split(task: Task, needs_groups: bool, seed: int) -> tuple[NDArray, NDArray]:
-    """Return the rows to train on and the reference, with rows of every cell in both."""
+def new_network(given: Any) -> Any:
+    """Return an untrained network of a kind that can be edited."""
+    if given is None:
+        return MLPClassifier()
+    estimator, reason = given, "which is no classifier that can be cloned"
+    if isinstance(estimator, Pipeline):  # its zoo would be trained on rows not scaled
+        reason = "whose scalers its zoo would not have"
+    elif isinstance(estimator, BaseEstimator) and is_classifier(estimator):
+        estimator = clone(estimator)
+        try:
+            Population([estimator])
+        except NotFittedError:  # it is of a kind that can be read once it is trained
+            return estimator
+        except UnsupportedNetworkError:
+            reason = "whose weights a Population cannot read"
+    raise TypeError(
+        "The 'estimator' parameter of EditedClassifier must be an MLPClassifier or a skorch "
+        f"classifier. Got {type(given).__name__}, {reason}. Scalers and encoders "
+        "go into steps before an EditedClassifier."
+    )
+
+
+def weighing(
+    X: NDArray, y: NDArray, sensitive_features: Any, weights: NDArray | None
+) -> tuple[NDArray, NDArray, Any, NDArray | None]:
+    """Leave out rows that weigh nothing."""
+    if weights is None or weights.all():
+        return X, y, sensitive_features, weights
+    there = np.flatnonzero(weights)
+    if sensitive_features is not None:
+        check_consistent_length(X, sensitive_features)
+        sensitive_features = _safe_indexing(sensitive_features, there)
+    return X[there], y[there], sensitive_features, weights[there]
+
+
+def train_network(
+    estimator: Any, X: NDArray, y: NDArray, classes: NDArray, weights: NDArray | None, seed: int
+) -> Any:
+    """Fit a network; one that takes no weights gets rows as often as they weigh."""
+    if estimator.get_params().get("random_state", 0) is None:
+        estimator.set_params(random_state=seed)
+    if isinstance(estimator, NeuralNet):
+        y = np.searchsorted(classes, y)
+    if isinstance(estimator, NeuralNetBinaryClassifier):
+        y = y.astype(np.float32)  # what its loss computes with
+    X, options = rows_for(estimator, X), {}
+    if weights is not None and has_fit_parameter(estimator, "sample_weight"):
+        options["sample_weight"] = weights
+    elif weights is not None:
+        rows = repeated(np.arange(len(X)), weights)
+        X, y = X[rows], y[rows]
+    with local_draws(seed):  # skorch draws from torch's global generator
+        return estimator.fit(X, y, **options)
+
+
+def split(task: Task, needs_groups: bool, by_label: bool, seed: int) -> tuple[NDArray, NDArray]:
+    """Return the rows to train on and the reference, with rows of every cell in both.
+
+    Where groups are compared whatever their labels, a group may lack a label: cells that are
+    too small to be split are then split with the largest of their group.
+    """
     if needs_groups and task.n_groups < 2:
         raise ValueError(
             "The 'sensitive_features' of EditedClassifier must have at least two groups. Got "
             f"the group {np.asarray(task.groups).tolist()} only."
         )
-    counts = np.bincount(task.cells(), minlength=task.n_classes * task.n_groups)
+    cells = task.cells()
+    if not by_label:
+        table = np.bincount(cells, minlength=task.n_classes * task.n_groups)
+        table = table.reshape(-1, task.n_groups)
+        largest = table.argmax(0) * task.n_groups + np.arange(task.n_groups)
+        cells = np.where(table.ravel()[cells] < _N_PARTS, largest[cells % task.n_groups], cells)
+    counts = np.bincount(cells, minlength=task.n_classes * task.n_groups)
+    if not by_label:  # of each group, its largest cell
+        counts = np.where(counts == 0, _N_PARTS, counts)
     if counts.min() < _N_PARTS:
         label, group = divmod(int(counts.argmin()), task.n_groups)
         where = "" if task.groups is None else f" in group {shown(task.groups[group])}"
@@ -46,7 +135,7 @@ def split(task: Task, needs_groups: bool, seed: int) -> tuple[NDArray, NDArray]:
             "'sensitive_features', or leave their rows out."
         )
     parts = StratifiedKFold(_N_PARTS, shuffle=True, random_state=seed)
-    return next(parts.split(task.X, task.cells()))
+    return next(parts.split(task.X, cells))
 
 
 def warn_of_no_edit(requirement: str) -> None:
@@ -56,5 +145,5 @@ def warn_of_no_edit(requirement: str) -> None:
         "Pass fit(X, y, sensitive_features=...); with metadata routing enabled it also "
         "arrives through a Pipeline, GridSearchCV and cross_validate.",
         UserWarning,
-        stacklevel=3,
+        stacklevel=4,
     )

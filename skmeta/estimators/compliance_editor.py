@@ -10,14 +10,25 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.metadata_routing import UNUSED
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
-from skmeta._validation import check_device, check_in_range, check_option, check_rng, shown
+from skmeta._validation import (
+    check_device,
+    check_in_range,
+    check_option,
+    check_rng,
+    check_unchanged,
+    params_now,
+)
 from skmeta.baselines import fine_tune
+from skmeta.baselines.base import KeepsNetworks
 from skmeta.baselines.checks import check_classifiers, check_population, check_task
 from skmeta.datasets import Task
 from skmeta.estimators.checks import (
+    check_finite_on,
     check_finite_training,
     check_lam_range,
     check_training_params,
@@ -30,12 +41,12 @@ from skmeta.estimators.fitting import train_metanet
 from skmeta.estimators.graphs import FEATURES, GraphBuilder, make_builder
 from skmeta.estimators.guard import check_guard, roll_back
 from skmeta.estimators.masked_graphs import with_mask
-from skmeta.estimators.measuring import MeasuredEdits
+from skmeta.estimators.measuring import PARAMS_OF_FIT, MeasuredEdits
 from skmeta.estimators.passes import edit_population
 from skmeta.estimators.reference import Reference, reference_rows
 from skmeta.population import Population
 from skmeta.population.running import check_no_images
-from skmeta.requirements import Objective, split_requirements
+from skmeta.requirements import Cells, Objective, split_requirements
 from skmeta.training import keep_freed_memory
 from skmeta.zoo.checks import warn_of_few_networks
 
@@ -43,7 +54,7 @@ from skmeta.zoo.checks import warn_of_few_networks
 _REFINE_LR = 3e-3
 
 
-class ComplianceEditor(StablePickle, MeasuredEdits, TransformerMixin, BaseEstimator):
+class ComplianceEditor(StablePickle, KeepsNetworks, MeasuredEdits, TransformerMixin, BaseEstimator):
     """Learn to edit classifiers so that a measured gap shrinks, in one forward pass.
 
     A metanetwork is trained on a population of networks to minimise ``divergence(original,
@@ -188,6 +199,7 @@ class ComplianceEditor(StablePickle, MeasuredEdits, TransformerMixin, BaseEstima
         self.verbose = verbose
         self.random_state = random_state
 
+    @in_own_modes
     def fit(self, networks: Any, y: Any = None, *, task: Task | None = None) -> ComplianceEditor:
         """Train the metanetwork.
 
@@ -207,6 +219,7 @@ class ComplianceEditor(StablePickle, MeasuredEdits, TransformerMixin, BaseEstima
         """
         started, owner = time.process_time(), "ComplianceEditor"
         self._check_params()
+        self._params_of_fit = params_now(self)
         population, task = check_population(networks, owner), check_task(task, owner)
         self.plan_ = split_requirements(self.requirement, self.lam, owner)
         requirement, mask = self.plan_.requirement, self.plan_.mask
@@ -214,8 +227,9 @@ class ComplianceEditor(StablePickle, MeasuredEdits, TransformerMixin, BaseEstima
         self.lam_range_ = self._range_of_lam()
         check_no_images(population.architectures, owner)
         check_classifiers(population, task, owner)
-        if self.plan_.needs_sensitive:
+        if requirement is not None and requirement.needs_sensitive:
             task.require_sensitive(owner)
+            requirement.check_cells(Cells.of(task))
         self.device_ = check_device(self.device, owner)
         population = population.to(self.device_, torch.float32)
         seeds = check_rng(self.random_state).integers(2**62, size=4).tolist()
@@ -265,6 +279,7 @@ class ComplianceEditor(StablePickle, MeasuredEdits, TransformerMixin, BaseEstima
         self._refuse_lam_of_mask("'lam_range' parameter of ComplianceEditor", self.lam_range)
         return check_lam_range(self.lam_range, self.plan_.lam, "ComplianceEditor")
 
+    @in_own_modes
     def transform(
         self, networks: Any, *, lam: float | None = None, task: Task | None = None
     ) -> Any:
@@ -310,9 +325,11 @@ class ComplianceEditor(StablePickle, MeasuredEdits, TransformerMixin, BaseEstima
                 original=original,
                 random_state=0,
             )
+        rolled_back = np.zeros(len(original), dtype=bool)
         if guard := check_guard(self.guard, "ComplianceEditor"):
-            return roll_back(original, edited, task, guard)
-        return edited, np.zeros(len(original), dtype=bool)
+            edited, rolled_back = roll_back(original, edited, task, guard)
+        check_finite_on(builder.X, edited)
+        return edited, rolled_back
 
     def _edit(self, population: Population, lam: float, builder: GraphBuilder) -> Population:
         return edit_population(population, with_mask(builder, self.plan_), self.metanet_, lam)
@@ -356,6 +373,8 @@ class ComplianceEditor(StablePickle, MeasuredEdits, TransformerMixin, BaseEstima
         >>> loaded.transform(zoo[:2], task=reference)
         Population of 2 networks, 10 inputs, 2 outputs...
         """
+        check_is_fitted(self)
+        check_unchanged(self, "save", PARAMS_OF_FIT, obeyed=["budget"])
         write_estimator(self, path, private=include_task, include_task=include_task)
 
     def _contents(self, *, include_task: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -363,29 +382,4 @@ class ComplianceEditor(StablePickle, MeasuredEdits, TransformerMixin, BaseEstima
 
     def _restore(self, fitted: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         restore(self, fitted, tensors)
-
-    def _check_lam(self, lam: float | None) -> float:
-        """Return lam if the editor was fitted for it."""
-        if lam is not None and lam != self.plan_.lam:
-            self._refuse_lam_of_mask("'lam' of an edit", lam)
-        lam = (
-            split_requirements(self.requirement, self.lam, "transform").lam if lam is None else lam
-        )
-        check_in_range("lam", lam, owner="transform", low=0, closed="neither")
-        low, high = self.lam_range_
-        slack = 1 + 1e-9
-        if not low / slack <= lam <= high * slack:
-            raise ValueError(
-                "The 'lam' of an edit must be in the range that the editor was fitted for, "
-                f"[{low:g}, {high:g}]. Got {lam:g}. Fit with lam_range=(low, high) to cover it."
-            )
-        return float(lam)
-
-    def _refuse_lam_of_mask(self, what: str, value: Any) -> None:
-        """A mask alone has its lam from fit: there are no points on a front to move along."""
-        if self.plan_.requirement is None:
-            raise ValueError(
-                f"The {what} is for requirements on predictions. Got {shown(value)} for "
-                f"{self.plan_.mask!r}, whose lam is fixed in fit. Move along its front "
-                "by budgets: set_params(requirement__budget=...) holds for the next transform."
-            )
+        self._params_of_fit = params_now(self)

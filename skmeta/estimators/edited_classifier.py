@@ -3,34 +3,48 @@
 from __future__ import annotations
 
 from copy import copy
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
-from sklearn.exceptions import NotFittedError
-from sklearn.neural_network import MLPClassifier
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
-from skorch import NeuralNet, NeuralNetBinaryClassifier
+from sklearn.utils.validation import (
+    check_is_fitted,
+    validate_data,
+)
 
 from skmeta._columns import checked_column
+from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
 from skmeta._random import local_draws
-from skmeta._validation import check_in_range, check_rng
+from skmeta._validation import check_in_range, check_rng, check_unchanged, params_now, shown
 from skmeta.datasets import Task
-from skmeta.estimators.checks import check_lam_range
-from skmeta.estimators.classifier_rows import dense, rows_for, split, warn_of_no_edit
+from skmeta.estimators.checks import check_lam_range, check_verbose
+from skmeta.estimators.classifier_rows import (
+    by_weight,
+    dense,
+    new_network,
+    rows_for,
+    split,
+    train_network,
+    warn_of_no_edit,
+    weighing,
+)
 from skmeta.estimators.compliance_editor import ComplianceEditor
 from skmeta.estimators.guard import check_guard
-from skmeta.population import Population, UnsupportedNetworkError
+from skmeta.estimators.inputs import check_weights
 from skmeta.requirements import split_requirements
 from skmeta.requirements.resolve import Plan
 from skmeta.zoo import make_zoo
 
 _FLOATS = [np.float64, np.float32]
+
+FOLLOWED = ("lam", "guard", "budget", "n_jobs", "verbose")
+"""Parameters that may change after fit: reedit follows them, or they change no number."""
 
 
 class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
@@ -164,7 +178,10 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         self.verbose = verbose
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any, *, sensitive_features: Any = None) -> EditedClassifier:
+    @in_own_modes
+    def fit(
+        self, X: Any, y: Any, *, sensitive_features: Any = None, sample_weight: Any = None
+    ) -> EditedClassifier:
         """Train a network, a zoo around it and an editor, and edit the network.
 
         Parameters
@@ -177,6 +194,11 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
             The groups, with at least three rows of every label in each; several columns
             make intersectional groups. Without them a requirement on groups edits nothing,
             with a warning.
+        sample_weight : array-like of shape (n_samples,), optional
+            A row of weight k counts as k rows, in training and where edits are measured; one
+            of weight 0 is not there. What takes no weights, the zoo and the reference rows
+            of the editor, repeats rows: whole weights exactly, others rounded to tenths of the
+            mean weight.
 
         Returns
         -------
@@ -184,11 +206,14 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
             Itself.
         """
         requirement = self._check_params().requirement
-        estimator = self._new_estimator()
+        self._params_of_fit = params_now(self)
+        estimator = new_network(self.estimator)
         y = None if y is None else checked_column("y", y, owner="EditedClassifier.fit")
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_FLOATS)
         check_classification_targets(y)
         X = dense(X)
+        weights = check_weights(sample_weight, len(X), "EditedClassifier")
+        X, y, sensitive_features, weights = weighing(X, y, sensitive_features, weights)
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(
@@ -200,11 +225,17 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         needs_groups = requirement is not None and requirement.needs_sensitive
         if needs_groups and sensitive_features is None:
             warn_of_no_edit(type(requirement).__name__)
-            self.estimator_ = self._train(estimator, X, y, seeds[0])
+            self.estimator_ = train_network(estimator, X, y, self.classes_, weights, seeds[0])
             self.edited_estimator_, self.editor_, self.lam_ = self.estimator_, None, None
             return self
-        train, reference = split(task, needs_groups, seeds[1])
-        self.estimator_ = self._train(estimator, X[train], y[train], seeds[0])
+        by_label = requirement is None or not needs_groups or requirement.needs_labels
+        train, reference = split(task, needs_groups, by_label, seeds[1])
+        in_training = None if weights is None else weights[train]
+        self.estimator_ = train_network(
+            estimator, X[train], y[train], self.classes_, in_training, seeds[0]
+        )
+        if weights is not None:
+            train, reference = (by_weight(task, rows, weights) for rows in (train, reference))
         self.editor_ = self._fit_editor(task, train, reference, seeds[2:])
         return self.reedit()
 
@@ -214,39 +245,16 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         for name in ("n_networks", "zoo_epochs", "max_epochs"):
             check_in_range(name, getattr(self, name), owner=owner, low=1, kind="int")
         check_guard(self.guard, owner)
+        check_verbose(self.verbose, owner)
+        if self.n_jobs is not None and (not isinstance(self.n_jobs, Integral) or not self.n_jobs):
+            raise TypeError(
+                f"The 'n_jobs' parameter of {owner} must be None or a whole number other than 0, "
+                f"-1 for all cores. Got {shown(self.n_jobs)} instead."
+            )
         plan = split_requirements(self.requirement, self.lam, owner)
         if self.lam_range is not None:
             check_lam_range(self.lam_range, plan.lam, owner)
         return plan
-
-    def _new_estimator(self) -> Any:
-        """Return an untrained network of a kind that can be edited."""
-        if self.estimator is None:
-            return MLPClassifier()
-        estimator, reason = self.estimator, "which is no classifier that can be cloned"
-        if isinstance(estimator, BaseEstimator) and is_classifier(estimator):
-            estimator = clone(estimator)
-            try:
-                Population([estimator])
-            except NotFittedError:  # it is of a kind that can be read once it is trained
-                return estimator
-            except UnsupportedNetworkError:
-                reason = "whose weights a Population cannot read"
-        raise TypeError(
-            "The 'estimator' parameter of EditedClassifier must be an MLPClassifier or a skorch "
-            f"classifier. Got {type(self.estimator).__name__}, {reason}. Scalers and encoders "
-            "go into steps before an EditedClassifier."
-        )
-
-    def _train(self, estimator: Any, X: NDArray, y: NDArray, seed: int) -> Any:
-        if estimator.get_params().get("random_state", 0) is None:
-            estimator.set_params(random_state=seed)
-        if isinstance(estimator, NeuralNet):
-            y = np.searchsorted(self.classes_, y)
-        if isinstance(estimator, NeuralNetBinaryClassifier):
-            y = y.astype(np.float32)  # what its loss computes with
-        with local_draws(seed):  # skorch draws from torch's global generator
-            return estimator.fit(rows_for(estimator, X), y)
 
     def _task(self, X: NDArray, y: NDArray, sensitive_features: Any) -> Task:
         names = getattr(self, "feature_names_in_", None)
@@ -281,18 +289,23 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         return editor.fit(zoo, task=task.subset(reference))
 
     def reedit(self) -> EditedClassifier:
-        """Edit the network again, for the present ``lam``, with the editor as it is.
+        """Edit the network again with the editor as it is, by the present parameters.
 
-        ``set_params(lam=...)`` alone changes no prediction. Other values than that of
-        ``fit`` need a ``lam_range`` there.
+        ``set_params`` alone changes no prediction. This follows ``lam``, for which other
+        values than that of ``fit`` need a ``lam_range`` there, ``guard`` and the budget of a
+        mask; a change of any other parameter needs another fit and is refused.
 
         Returns
         -------
         EditedClassifier
             Itself.
         """
+        fitted = self._fitted_editor("reedit")
+        check_guard(self.guard, "EditedClassifier")
+        check_unchanged(self, "reedit", obeyed=FOLLOWED)
         # A copy: an edit that is refused leaves everything as it was.
-        editor = copy(self._fitted_editor("reedit")).set_params(lam=self.lam)
+        present = {name: getattr(self, name) for name in ("requirement", "lam", "guard")}
+        editor = copy(fitted).set_params(**present)
         (self.edited_estimator_,) = editor.transform([self.estimator_])
         self.editor_, self.lam_ = editor, self.lam
         return self

@@ -180,7 +180,7 @@ class GraphBuilder:
         """Mean over the rows of each cell, ``(n, n_samples, width) -> (n, n_cells, width)``."""
         assert self.cells is not None
         one_hot = torch.nn.functional.one_hot(self.cells.codes, self.cells.frequencies.numel())
-        share = (one_hot / one_hot.sum(0)).to(h)
+        share = (one_hot / one_hot.sum(0).clamp_min(1)).to(h)  # 0 for a cell without rows
         return share.T @ h
 
     def _cell_nodes(self, stack: Stack, states: list[Tensor]) -> list[Tensor]:

@@ -47,13 +47,14 @@ def roll_back(
     Returns
     -------
     Population
-        Networks within the bounds.
+        Networks within the bounds, with finite outputs on all rows.
     ndarray of bool of shape (n,)
         Which were rolled back: they are bit by bit the originals.
     """
     before, after = run_networks(original, task), run_networks(edited, task)
     frame = measure_edits(before, after, task, None)
-    within = np.ones(len(original), dtype=bool)
+    # Whatever the bounds are: of outputs that are not finite nothing is known.
+    within = after.isfinite().flatten(1).all(1).cpu().numpy()
     if "max_divergence" in guard:
         # Comparisons with nan are false: an edit without a divergence is out of bounds.
         within &= (frame["divergence"] <= guard["max_divergence"]).to_numpy()

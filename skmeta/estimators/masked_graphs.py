@@ -55,7 +55,7 @@ class MaskedGraphBuilder:
         """Return graphs with a random budget per network, log-uniform, for training."""
         share = torch.rand(len(stack), generator=generator, dtype=torch.float64)
         totals = self.mask.totals(stack)
-        least = torch.maximum(1 / totals, torch.full_like(share, _SHARES[0]))
+        least = torch.maximum((1 / totals).float(), torch.full_like(share, _SHARES[0]))
         n_kept = (totals * least ** share.to(least)).round().clamp_min(1).long()
         return self._build(stack, n_kept)
 
@@ -86,7 +86,7 @@ class MaskedGraphBuilder:
             n_kept = self._n_kept(stack, scores, candidates)
         masks = keep_largest(scores, candidates, n_kept)
         params = self._apply(stack, masks).map(lambda t: t.to(like))
-        return params, tuple(m.to(like) for m in masks), n_kept / self.mask.totals(stack)
+        return params, tuple(m.to(like) for m in masks), n_kept.to(like) / self.mask.totals(stack)
 
     def _rows(self) -> tuple[Tensor, Tensor]:
         """Return the reference rows and their weights as float64."""
@@ -113,7 +113,7 @@ class MaskedGraphBuilder:
                 masks = keep_largest(scores, candidates, n_kept)
                 logits = forward(stack, X, self._apply(stack, masks))
                 cost = self.builder.objective.divergence(original, logits, cells)
-                cost = cost + self.lam * n_kept / self.mask.totals(stack)
+                cost = cost + self.lam * n_kept.to(cost) / self.mask.totals(stack)
                 chosen = torch.where(cost < best, n_kept, chosen)
                 best = torch.minimum(cost, best)
         return chosen

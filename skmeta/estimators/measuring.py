@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from skmeta._validation import check_in_range
+from skmeta._modes import in_own_modes
+from skmeta._validation import check_in_range, check_unchanged, shown
 from skmeta.baselines import run_networks
 from skmeta.baselines.checks import check_classifiers, check_population, check_task
 from skmeta.datasets import Task
@@ -20,18 +21,24 @@ from skmeta.estimators.reporting import edit_report
 from skmeta.evaluation import measure_edits
 from skmeta.population import Population
 from skmeta.population.running import check_no_images
-from skmeta.requirements import Objective
+from skmeta.requirements import Joint, Objective, split_requirements
 from skmeta.requirements.base import Cells
 from skmeta.requirements.resolve import Plan
+
+PARAMS_OF_FIT = ("requirement", "lam_range", "features", "metanet", "hidden_channels", "n_layers")
+"""Parameters of an editor that say what the metanetwork has learned."""
 
 
 class MeasuredEdits(ABC):
     """``score``, ``report`` and ``card`` of an editor that has ``_transform``."""
 
+    requirement: Any
+    lam: Any
     features: str
     guard: dict | None
     refine_steps: int
     plan_: Plan
+    lam_range_: tuple[float, float]
     reference_: Reference
     task_: Task | None
     device_: torch.device
@@ -44,11 +51,53 @@ class MeasuredEdits(ABC):
 
     def _ready(self, networks: Any) -> Population:
         """Return checked networks as float32 on the device of the editor."""
-        check_is_fitted(self)
+        self._take_params("transform")
         population = check_population(networks, "ComplianceEditor")
         check_no_images(population.architectures, "ComplianceEditor")
         check_classifiers(population, self.reference_.outline, "ComplianceEditor")
         return population.to(self.device_, torch.float32)
+
+    def _take_params(self, method: str) -> None:
+        """Go by the present lam and budgets; refuse what would need another fit."""
+        check_is_fitted(self)
+        owner = "ComplianceEditor"
+        check_unchanged(self, method, PARAMS_OF_FIT, obeyed=["budget"])
+        check_in_range("refine_steps", self.refine_steps, owner=owner, low=0, kind="int")
+        plan = split_requirements(self.requirement, self.lam, owner)
+        if isinstance(plan.requirement, Joint):
+            weights = getattr(self.plan_.requirement, "weights", ())
+            if not np.allclose(plan.requirement.weights, weights):
+                raise ValueError(
+                    f"The 'lam' parameter of {owner} may change after fit, but not the ratios in "
+                    f"it: {weights} to the largest. Got {plan.requirement.weights}. Fit again."
+                )
+        self.plan_ = plan
+
+    def _check_lam(self, lam: float | None) -> float:
+        """Return lam if the editor was fitted for it."""
+        if lam is not None and lam != self.plan_.lam:
+            self._refuse_lam_of_mask("'lam' of an edit", lam)
+        lam = (
+            split_requirements(self.requirement, self.lam, "transform").lam if lam is None else lam
+        )
+        check_in_range("lam", lam, owner="transform", low=0, closed="neither")
+        low, high = self.lam_range_
+        slack = 1 + 1e-9
+        if not low / slack <= lam <= high * slack:
+            raise ValueError(
+                "The 'lam' of an edit must be in the range that the editor was fitted for, "
+                f"[{low:g}, {high:g}]. Got {lam:g}. Fit with lam_range=(low, high) to cover it."
+            )
+        return float(lam)
+
+    def _refuse_lam_of_mask(self, what: str, value: Any) -> None:
+        """A mask alone has its lam from fit: there are no points on a front to move along."""
+        if self.plan_.requirement is None:
+            raise ValueError(
+                f"The {what} is for requirements on predictions. Got {shown(value)} for "
+                f"{self.plan_.mask!r}. Move along its front by budgets: "
+                "set_params(requirement__budget=...) holds for the next transform."
+            )
 
     @property
     def _needs_rows(self) -> bool:
@@ -105,6 +154,7 @@ class MeasuredEdits(ABC):
         own = self.task_ is not None or not self._needs_rows
         return self._transform(population, lam, None if own else task)
 
+    @in_own_modes
     def score(self, networks: Any, y: Any = None, *, task: Task | None = None) -> float:
         """Return minus the mean objective after an edit, with the exact measure.
 
@@ -136,6 +186,7 @@ class MeasuredEdits(ABC):
             value += plan.lam_mask * float(share.mean())
         return -value
 
+    @in_own_modes
     def report(
         self,
         networks: Any,
@@ -191,5 +242,5 @@ class MeasuredEdits(ABC):
             Markdown. With a ``lam_range`` it has results at its ends, between them and at
             ``lam``. It contains the number of rows of each label and group.
         """
-        check_is_fitted(self)
+        self._take_params("card")
         return model_card(self, networks, task)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -131,11 +132,41 @@ class RankingLoss(nn.Module):
     .. [1] Burges et al., "Learning to rank using gradient descent", 2005.
     """
 
-    def forward(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Compare scores with targets, both ``(n, 1)``; a batch without a pair has loss 0."""
+    def forward(self, scores: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Compare scores with targets, both ``(n, 1)``; a batch without a pair has loss 0.
+
+        With weights ``(n,)`` a pair counts as often as the product of both.
+        """
         ordered = targets > targets.T
         losses = nn.functional.softplus(scores.T - scores).where(ordered, 0.0)
-        return losses.sum() / ordered.sum().clamp_min(1)
+        if weights is None:
+            return losses.sum() / ordered.sum().clamp_min(1)
+        pairs = torch.outer(weights, weights) * ordered
+        return (losses * pairs).sum() / pairs.sum().clamp_min(1e-12)
+
+
+class Weighted(nn.Module):
+    """A loss in which every network counts as often as it weighs.
+
+    Over all batches that is the loss of a population with repeated networks.
+
+    Parameters
+    ----------
+    criterion : Module class
+        Of the loss.
+    """
+
+    def __init__(self, criterion: type[nn.Module]) -> None:
+        super().__init__()
+        of_pairs = criterion is RankingLoss
+        self.criterion = criterion() if of_pairs else criterion(reduction="none")
+
+    def forward(self, outputs: Tensor, weighted: Sequence[Tensor]) -> Tensor:
+        """Compare outputs with targets, which come with weights ``(n,)`` of mean 1."""
+        targets, weights = weighted
+        if isinstance(self.criterion, RankingLoss):
+            return self.criterion(outputs, targets, weights)
+        return (self.criterion(outputs, targets).flatten() * weights).mean()
 
 
 def train_reader(
@@ -145,6 +176,7 @@ def train_reader(
     n_outputs: int,
     criterion: type[nn.Module],
     seeds: Sequence[int],
+    weights: np.ndarray | None = None,
 ) -> tuple[NeuralNet, nn.Module]:
     """Train a metanetwork.
 
@@ -162,6 +194,8 @@ def train_reader(
         The loss.
     seeds : sequence of int
         Three seeds: of the metanetwork, of augmentation, of the batches.
+    weights : ndarray of shape (n,), optional
+        Weights of the networks in the loss; their mean is 1.
 
     Returns
     -------
@@ -170,10 +204,12 @@ def train_reader(
     """
     metanet = build_reader(estimator, population, n_outputs, seeds[0]).to(estimator.device_)
     population = population.to(estimator.device_)
+    y = targets if weights is None else (targets, weights.astype(np.float32))
     module = Reading(metanet, population, estimator.augment, seeds[1])
     callbacks = [] if estimator.augment == "none" else [("refresh", Refresh())]
-    net = build_net(estimator, module, seed=seeds[2], criterion=criterion, callbacks=callbacks)
-    net.fit(np.arange(len(population)), targets)
+    loss: Any = criterion if weights is None else partial(Weighted, criterion)
+    net = build_net(estimator, module, seed=seeds[2], criterion=loss, callbacks=callbacks)
+    net.fit(np.arange(len(population)), y)
     module.forget()
     check_finite_training(metanet)
     return net, metanet.eval()

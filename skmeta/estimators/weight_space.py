@@ -12,11 +12,18 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
-from skmeta._validation import check_device, check_option, check_rng
+from skmeta._validation import (
+    check_device,
+    check_option,
+    check_rng,
+    check_unchanged,
+    params_now,
+)
 from skmeta.estimators.checks import check_finite_outputs, check_training_params
 from skmeta.estimators.estimator_files import load_weights, write_estimator
-from skmeta.estimators.inputs import check_targets, read_networks
+from skmeta.estimators.inputs import check_targets, check_weights, read_networks
 from skmeta.estimators.reading import (
     AUGMENTATIONS,
     build_reader,
@@ -26,6 +33,9 @@ from skmeta.estimators.reading import (
 )
 from skmeta.files.checks import expect
 from skmeta.population import Architecture, Population, Record
+
+# Predictions go by them; the others hold for the next fit, and hidden_channels bounds the memory.
+_PARAMS_OF_FIT = ("metanet", "quasi", "loss", "n_layers", "architecture")
 
 # Of the templates in a file: to build a metanetwork for them takes time.
 _MOST_LAYERS = 2000
@@ -104,6 +114,9 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
             expect(good, f"'{name}' is missing or of the wrong type")
         for name, value in fitted.items():
             setattr(self, name, value)
+        self._params_of_fit = params_now(self)
+        # What a file claims must not need much more memory than the file.
+        expect(self.n_layers <= len(tensors), "the metanetwork has too many layers")
         widest = max((max(t.shape, default=0) for t in tensors.values() if t.numel()), default=0)
         expect(self.hidden_channels <= widest, "the metanetwork has too many channels")
         specs = self.templates_
@@ -123,28 +136,39 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
         check_option("augment", self.augment, AUGMENTATIONS, owner=owner)
         self.device_ = check_device(self.device, owner)
 
-    def _read(self, networks: Any, y: Any, *, numeric: bool) -> tuple[Population, np.ndarray]:
-        """Return training networks and their targets."""
+    def _read(
+        self, networks: Any, y: Any, sample_weight: Any, *, numeric: bool
+    ) -> tuple[Population, np.ndarray, np.ndarray | None]:
+        """Return training networks, their targets and weights, which have the mean 1."""
         self._check_params()
         population = read_networks(self, networks, fitting=True)
         y = check_targets(self, population, y, numeric=numeric)
-        return population.to(dtype=torch.float32), y
+        weights = check_weights(sample_weight, len(population), type(self).__name__)
+        if weights is not None:
+            there = np.flatnonzero(weights)
+            population, y, weights = population[there], y[there], weights[there]
+            weights = weights / weights.mean()
+        return population.to(dtype=torch.float32), y, weights
 
     def _train(
         self,
         population: Population,
         targets: np.ndarray,
         criterion: type[nn.Module],
+        weights: np.ndarray | None,
     ) -> None:
         seeds = check_rng(self.random_state).integers(2**62, size=3).tolist()
+        self._params_of_fit = params_now(self)
         self.templates_ = tuple(dict.fromkeys(map(template, population.architectures)))
         self.net_, self.metanet_ = train_reader(
-            self, population, targets, self._n_outputs, criterion, seeds
+            self, population, targets, self._n_outputs, criterion, seeds, weights
         )
 
+    @in_own_modes
     def _outputs(self, networks: Any) -> np.ndarray:
         """Return what the metanetwork says, ``(n, n_outputs)``."""
         check_is_fitted(self)
+        check_unchanged(self, "predict", _PARAMS_OF_FIT)
         population = read_networks(self, networks, fitting=False)
         population = population.to(self.device_)
         outputs = read_population(self.metanet_, population, self.hidden_channels)

@@ -10,6 +10,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from torch import nn
 
+from skmeta._modes import in_own_modes
 from skmeta.datasets import Task
 from skmeta.estimators.weight_space import WeightSpaceEstimator
 
@@ -92,7 +93,15 @@ class WeightSpaceClassifier(ClassifierMixin, WeightSpaceEstimator):
     def _n_outputs(self) -> int:
         return len(self.classes_)
 
-    def fit(self, networks: Any, y: Any, *, task: Task | None = None) -> WeightSpaceClassifier:
+    @in_own_modes
+    def fit(
+        self,
+        networks: Any,
+        y: Any,
+        *,
+        task: Task | None = None,
+        sample_weight: Any = None,
+    ) -> WeightSpaceClassifier:
         """Train the metanetwork.
 
         Parameters
@@ -103,16 +112,19 @@ class WeightSpaceClassifier(ClassifierMixin, WeightSpaceEstimator):
             A label for each network.
         task : None
             Ignored: only weights are read.
+        sample_weight : array-like of shape (n,), optional
+            Weights of the networks in the loss: one of weight 2 counts as two, one of weight 0
+            is not there.
 
         Returns
         -------
         WeightSpaceClassifier
             Itself.
         """
-        population, y = self._read(networks, y, numeric=False)
+        population, y, weights = self._read(networks, y, sample_weight, numeric=False)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
-        self._train(population, codes, nn.CrossEntropyLoss)
+        self._train(population, codes, nn.CrossEntropyLoss, weights)
         return self
 
     def predict_proba(self, networks: Any) -> np.ndarray:

@@ -9,6 +9,7 @@ from scipy.special import expit
 from sklearn.base import RegressorMixin
 from torch import nn
 
+from skmeta._modes import in_own_modes
 from skmeta._validation import check_option
 from skmeta.datasets import Task
 from skmeta.estimators.reading import RankingLoss
@@ -157,7 +158,15 @@ class WeightSpaceRegressor(RegressorMixin, WeightSpaceEstimator):
         super()._check_params()
         check_option("loss", self.loss, list(_LOSSES), owner="WeightSpaceRegressor")
 
-    def fit(self, networks: Any, y: Any, *, task: Task | None = None) -> WeightSpaceRegressor:
+    @in_own_modes
+    def fit(
+        self,
+        networks: Any,
+        y: Any,
+        *,
+        task: Task | None = None,
+        sample_weight: Any = None,
+    ) -> WeightSpaceRegressor:
         """Train the metanetwork.
 
         Parameters
@@ -168,29 +177,36 @@ class WeightSpaceRegressor(RegressorMixin, WeightSpaceEstimator):
             A number for each network.
         task : None
             Ignored: only weights are read.
+        sample_weight : array-like of shape (n,), optional
+            Weights of the networks in the loss: one of weight 2 counts as two, one of weight 0
+            is not there.
 
         Returns
         -------
         WeightSpaceRegressor
             Itself.
         """
-        population, y = self._read(networks, y, numeric=True)
+        population, y, weights = self._read(networks, y, sample_weight, numeric=True)
         y = y.astype(np.float64)
         self.offset_, self.scale_ = 0.0, 1.0
         if self.loss == "mse":
-            self.offset_, self.scale_ = float(y.mean()), float(y.std()) or 1.0
+            mean = np.average(y, weights=weights)
+            deviation = np.sqrt(np.average((y - mean) ** 2, weights=weights))
+            self.offset_, self.scale_ = float(mean), float(deviation) or 1.0
         elif self.loss == "bce" and not (y.min() >= 0 and y.max() <= 1):
             raise ValueError(
                 "The 'loss' parameter of WeightSpaceRegressor may be 'bce' for targets between 0 "
                 f"and 1 only. Got targets from {y.min():g} to {y.max():g}. Use loss='mse'."
             )
         targets = ((y - self.offset_) / self.scale_).astype(np.float32)
-        self._train(population, targets[:, None], _LOSSES[self.loss])
+        self._train(population, targets[:, None], _LOSSES[self.loss], weights)
         if self.loss == "ranking":
             outputs = self._outputs(population)[:, 0]
-            centred = outputs - outputs.mean()
-            self.scale_ = float(centred @ y / (centred @ centred or 1.0))
-            self.offset_ = float(y.mean() - self.scale_ * outputs.mean())
+            mean = np.average(outputs, weights=weights)
+            centred = outputs - mean
+            weighted = centred if weights is None else centred * weights
+            self.scale_ = float(weighted @ y / (weighted @ centred or 1.0))
+            self.offset_ = float(np.average(y, weights=weights) - self.scale_ * mean)
         return self
 
     def predict(self, networks: Any) -> np.ndarray:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from skmeta._validation import check_in_range
 from skmeta.baselines import run_networks
+from skmeta.baselines.checks import check_task
 from skmeta.datasets import Task
 from skmeta.evaluation.fitted import check_columns_of_fit
 from skmeta.evaluation.intervals import bootstrap_interval, paired_interval, runs_of
@@ -83,6 +84,12 @@ def compare(
     ['nothing', 'shift']
     """
     check_in_range("lam", lam, owner="compare", low=0)
+    if not isinstance(methods, Mapping) or not methods:
+        raise TypeError(
+            "The 'methods' parameter of compare must be a dict with one or more methods, such as "
+            f"{{'nothing': Nothing()}}. Got {methods!r} instead."
+        )
+    check_task(task, "compare")
     requirement = resolve_requirement(requirement, "compare")
     if requirement.needs_sensitive:
         task.require_sensitive("compare")

@@ -8,6 +8,7 @@ from sklearn.pipeline import Pipeline
 
 from skmeta.baselines.checks import check_task
 from skmeta.datasets import Task
+from skmeta.population import Population
 
 
 def editor_of(estimator: Any) -> Any:
@@ -28,6 +29,19 @@ def editor_of(estimator: Any) -> Any:
             estimator = estimator.best_estimator_
         else:
             return estimator
+
+
+def edit_networks(estimator: Any, population: Population, task: Task | None, owner: str) -> Any:
+    """Return edited networks, or the logits of a rival that changes predictions only."""
+    if hasattr(estimator, "transform"):
+        return estimator.transform(population)
+    if hasattr(estimator, "predict_logits") and task is not None:
+        return estimator.predict_logits(population, task)
+    methods = "'transform'" if task is None else "'transform' or 'predict_logits'"
+    raise TypeError(
+        f"The 'estimator' parameter of {owner} must be a fitted editor or rival with {methods}. "
+        f"Got {type(estimator).__name__}."
+    )
 
 
 def measuring_task(estimator: Any, task: Task | None, owner: str) -> Task:

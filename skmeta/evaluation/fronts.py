@@ -66,6 +66,12 @@ def hypervolume(points: ArrayLike, reference: ArrayLike) -> float:
             "hypervolume has two axes: 'points' must have shape (n, 2) and 'reference' (2,). Got "
             f"{points.shape} and {reference.shape}."
         )
+    if not np.isfinite(reference).all() or np.isneginf(points).any():
+        raise ValueError(
+            "The 'reference' of hypervolume must be finite, and no point may be minus infinity: "
+            f"the area would not be finite. Got {reference.tolist()} as the reference. Pass the "
+            "worst that is of interest on both axes."
+        )
     inside = points[(points < reference).all(1)]
     x, y = inside[inside[:, 0].argsort()].T
     # From each point to the next, the lowest so far dominates all above it.

@@ -12,7 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from skmeta._validation import check_in_range, check_rng
+from skmeta.baselines.checks import check_task
 from skmeta.datasets import Task
+from skmeta.evaluation.measures import paired_logits
 from skmeta.population import Population
 from skmeta.requirements import Cells, jensen_shannon, resolve_requirement
 from skmeta.requirements.rates import hard_predictions
@@ -78,9 +80,13 @@ def bootstrap_interval(
         raise ValueError(
             f"The 'values' of {owner} must be 1-D and not empty. Got shape {values.shape}."
         )
-    _, codes = np.unique(np.arange(len(values)) if groups is None else groups, return_inverse=True)
-    if len(codes) != len(values):
-        raise ValueError(f"The 'groups' of {owner} must be {len(values)} too. Got {len(codes)}.")
+    of_groups = np.arange(len(values)) if groups is None else np.asarray(groups)
+    if of_groups.shape != values.shape:
+        raise ValueError(
+            f"The 'groups' of {owner} must be one for each of the {len(values)} values. Got "
+            f"{groups!r}."
+        )
+    _, codes = np.unique(of_groups, return_inverse=True)
     sums, sizes = np.bincount(codes, values), np.bincount(codes)
     # How often each group is drawn is all that a mean needs to know of a resample.
     draws = _draws(check_rng(random_state), len(sums), n_bootstrap)
@@ -155,7 +161,7 @@ def network_intervals(
     Parameters
     ----------
     original_logits, edited_logits : Tensor of shape (n, n_samples, n_classes)
-        Predictions of the rows before and after.
+        Predictions of the rows before and after; or networks, which are run on them.
     task : Task
         The rows, with labels.
     requirement : str, Requirement or None, default="equalized_odds"
@@ -189,6 +195,7 @@ def network_intervals(
     owner = "network_intervals"
     check_in_range("n_bootstrap", n_bootstrap, owner=owner, low=1, kind="int")
     check_in_range("level", level, owner=owner, low=0, high=1, closed="neither")
+    check_task(task, owner)
     if requirement is not None:
         requirement = resolve_requirement(requirement, owner)
         if requirement.needs_sensitive:
@@ -198,10 +205,17 @@ def network_intervals(
             f"The 'requirement' of {owner} must be a function of rates per cell, with a method "
             f"of_rates. Got {requirement!r} instead. Use bootstrap_interval over networks."
         )
+    pair = {"original_logits": original_logits, "edited_logits": edited_logits}
+    original_logits, edited_logits = paired_logits(pair, task, owner)
     cells, rng = Cells.of(task), check_rng(random_state)
+    if requirement is not None:
+        requirement.check_cells(cells)
     # One set of draws for all networks: how often each row of a cell occurs, over its size.
-    sizes = np.bincount(task.cells())
-    draws = [torch.from_numpy(_draws(rng, int(size), n_bootstrap) / size).float() for size in sizes]
+    sizes = np.bincount(task.cells(), minlength=cells.frequencies.numel())
+    draws = [
+        torch.from_numpy(_draws(rng, int(size), n_bootstrap) / max(size, 1)).float()
+        for size in sizes
+    ]
     members = [torch.from_numpy(np.flatnonzero(task.cells() == c)) for c in range(len(sizes))]
     frames = []
     for before, after in zip(
@@ -214,6 +228,8 @@ def network_intervals(
 
 def _draws(rng: np.random.Generator, n: int, n_bootstrap: int) -> NDArray[np.int64]:
     """How often each of n things occurs in each resample, ``(n_bootstrap, n)``."""
+    if n == 0:  # a cell without rows
+        return np.empty((n_bootstrap, 0), dtype=np.int64)
     return rng.multinomial(n, np.full(n, 1 / n), size=n_bootstrap)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ import torch
 from torch import Tensor
 
 from skmeta.baselines import run_networks
+from skmeta.baselines.checks import check_task
 from skmeta.datasets import Task
 from skmeta.population import Population
 from skmeta.requirements import Cells, MaskRequirement, jensen_shannon, resolve_requirement
+from skmeta.requirements.rates import hard_predictions
 
 
 def measure_edits(
@@ -41,7 +44,8 @@ def measure_edits(
         ``measure_over_thresholds``, averaged over the thresholds .3 to .7 (two classes
         only), and ``measure_soft``, of the scores in place of decisions, if the requirement
         has them: what moves scores just past .5 shines in the first only; ``accuracy``; and
-        the change of each against the original, as ``measure_change``.
+        the change of each against the original, as ``measure_change``. NaN for a network
+        whose logits are not finite.
 
     Raises
     ------
@@ -62,16 +66,12 @@ def measure_edits(
        divergence  measure  measure_change
     0        0.03      0.0            -1.0
     """
+    check_task(task, "measure_edits")
     if requirement is not None:
         requirement = resolve_requirement(requirement, "measure_edits")
         if requirement.needs_sensitive:
             task.require_sensitive("measure_edits")
-    logits = [_logits(name, x, task) for name, x in (("original", original), ("edited", edited))]
-    if len(logits[0]) != len(logits[1]):
-        raise ValueError(
-            "The 'original' and 'edited' of measure_edits must be the same networks. Got "
-            f"{len(logits[0])} and {len(logits[1])} of them."
-        )
+    logits = paired_logits({"original": original, "edited": edited}, task, "measure_edits")
     with torch.no_grad():
         before, after = (
             _measures(networks, outputs, task, requirement)
@@ -83,12 +83,24 @@ def measure_edits(
     return pd.DataFrame({name: values.cpu().numpy() for name, values in columns.items()})
 
 
-def _logits(name: str, networks: Any, task: Task) -> Tensor:
+def paired_logits(pair: Mapping[str, Any], task: Task, owner: str) -> list[Tensor]:
+    """Return the logits of the same networks before and after, given by parameter's name."""
+    logits = [_logits(name, networks, task, owner) for name, networks in pair.items()]
+    if len(logits[0]) != len(logits[1]):
+        names = " and ".join(repr(name) for name in pair)
+        raise ValueError(
+            f"The {names} of {owner} must be the same networks. Got {len(logits[0])} and "
+            f"{len(logits[1])} of them."
+        )
+    return logits
+
+
+def _logits(name: str, networks: Any, task: Task, owner: str) -> Tensor:
     if not isinstance(networks, Tensor):
         return run_networks(networks, task)
     if networks.ndim != 3 or networks.shape[1:] != (task.n_samples, task.n_classes):
         raise ValueError(
-            f"The '{name}' of measure_edits must be networks or have shape (n, {task.n_samples}, "
+            f"The '{name}' of {owner} must be networks or have shape (n, {task.n_samples}, "
             f"{task.n_classes}), one row per row of the task. Got {tuple(networks.shape)}."
         )
     return networks
@@ -106,7 +118,8 @@ def _measures(networks: Any, logits: Tensor, task: Task, requirement: Any) -> di
         if hasattr(requirement, "measure_soft"):
             values["measure_soft"] = requirement.measure_soft(logits, cells)
     _, labels, _ = task.tensors(logits.device)
-    values["accuracy"] = (logits.argmax(-1) == labels).to(logits).mean(1)
+    correct = hard_predictions(logits).take_along_dim(labels[None, :, None], 2)
+    values["accuracy"] = correct[..., 0].mean(1)
     return values
 
 
@@ -117,7 +130,7 @@ def _measure_weights(networks: Any, requirement: MaskRequirement) -> Tensor:
             "measure_edits, or methods with transform to compare."
         )
     population = Population(networks)
-    shares = torch.empty(len(population))
+    shares = torch.empty(len(population), dtype=torch.float32)
     for positions, stack in population.blocks:
         shares[torch.as_tensor(np.asarray(positions))] = requirement.measure_weights(stack).cpu()
     return shares

@@ -10,9 +10,18 @@ from sklearn.utils.metadata_routing import UNUSED
 
 from skmeta._validation import check_option
 from skmeta.datasets import Task
-from skmeta.evaluation.fitted import measuring_task, requirement_of
+from skmeta.evaluation.fitted import edit_networks, measuring_task, requirement_of
 from skmeta.evaluation.measures import measure_edits
 from skmeta.population import Population
+
+_NAMES = (
+    "neg_divergence",
+    "neg_measure",
+    "neg_measure_over_thresholds",
+    "neg_measure_soft",
+    "accuracy",
+    "accuracy_change",
+)
 
 
 class EditScorer(BaseEstimator):
@@ -75,6 +84,9 @@ class EditScorer(BaseEstimator):
     def __init__(
         self, names: str | Sequence[str] | None = None, *, requirement: Any = None
     ) -> None:
+        # Searches turn an error of score into nan: a name that no score has is refused here.
+        for name in _as_list(names):
+            check_option("names", name, _NAMES, owner="EditScorer")
         self.names = names
         self.requirement = requirement
 
@@ -101,10 +113,7 @@ class EditScorer(BaseEstimator):
         """
         task = measuring_task(estimator, task, "EditScorer")
         population = Population(networks)
-        if hasattr(estimator, "transform"):
-            edited = estimator.transform(population)
-        else:
-            edited = estimator.predict_logits(population, task)
+        edited = edit_networks(estimator, population, task, "EditScorer")
         wanted = requirement_of(estimator) if self.requirement is None else self.requirement
         frame = measure_edits(population, edited, task, wanted)
         scores = {}
@@ -116,11 +125,23 @@ class EditScorer(BaseEstimator):
         if self.names is None:
             return scores
         owner = f"EditScorer for the requirement {wanted!r}"
-        names = [self.names] if isinstance(self.names, str) else self.names
+        names = _as_list(self.names)
         chosen = {check_option("names", name, scores, owner=owner): scores[name] for name in names}
         return chosen[self.names] if isinstance(self.names, str) else chosen
 
     __call__ = score
+
+
+def _as_list(names: Any) -> list[str]:
+    """Return the names of scores; none for all."""
+    if names is None or isinstance(names, str):
+        return [] if names is None else [names]
+    if not isinstance(names, Sequence) or not len(names):
+        raise TypeError(
+            "The 'names' parameter of EditScorer must be a name, a list of one or more of them, or "
+            f"None for all. Got {names!r} instead. Names are {', '.join(_NAMES)}."
+        )
+    return list(names)
 
 
 divergence_scorer = EditScorer("neg_divergence")

@@ -93,13 +93,19 @@ class Recording(Tape):
         few._jacobians = [[delta[:, ::every] for delta in deltas] for deltas in self._jacobians]
         return few
 
+    @property
+    def _first(self) -> int:
+        """Logits count by their differences only, values one by one."""
+        return int(all(a.output == "logits" for a in self.stack.architectures))
+
     @cached_property
     def _jacobians(self) -> list[list[Tensor]]:
-        """Deltas of ``logit_k - logit_0`` for k = 1, 2, ..., layer by layer."""
+        """Deltas of each output, layer by layer; of logits, of ``logit_k - logit_0`` for k > 0."""
         found = []
-        for k in range(1, self.logits.shape[-1]):
+        for k in range(self._first, self.logits.shape[-1]):
             cotangent = torch.zeros_like(self.logits)
-            cotangent[..., k], cotangent[..., 0] = 1.0, -1.0
+            cotangent[..., 0] = -float(self._first)
+            cotangent[..., k] = 1.0
             found.append(
                 list(
                     torch.autograd.grad(
@@ -115,8 +121,8 @@ class Recording(Tape):
         Parameters
         ----------
         cotangent : Tensor of shape (n, n_samples, n_classes)
-            Gradient at the logits. It must sum to zero over the classes, as that of any
-            function of the probabilities does.
+            Gradient at the outputs. At logits it must sum to zero over the classes, as that of
+            any function of the probabilities does.
 
         Returns
         -------
@@ -125,7 +131,7 @@ class Recording(Tape):
         """
         parts = [
             [delta * cotangent[..., k, None] for delta in deltas]
-            for k, deltas in enumerate(self._jacobians, start=1)
+            for k, deltas in enumerate(self._jacobians, start=self._first)
         ]
         return parts[0] if len(parts) == 1 else [sum(p[1:], p[0]) for p in zip(*parts, strict=True)]
 

@@ -96,7 +96,7 @@ class NFN(ReadingMetanet):
         widths = [hidden_channels] * n_layers
         self.trunks = nn.ModuleDict()
         for key, stack in by_key(stacks).items():
-            stack = stack.to(torch.get_default_device(), torch.get_default_dtype())
+            stack = stack.to(torch.get_default_device(), torch.float32)
             self.trunks[key] = _Trunk(
                 stack, symmetry, self.group, encoding, normalised, widths, head_channels
             )

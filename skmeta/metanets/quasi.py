@@ -95,7 +95,7 @@ class QuasiScaling(nn.Module):
         self.alpha = nn.Parameter(torch.tensor(0.01))
         self.angles = nn.ModuleDict()
         for key, stack in by_key(stacks).items():
-            stack = stack.to(torch.get_default_device(), torch.get_default_dtype())
+            stack = stack.to(torch.get_default_device(), torch.float32)
             self.angles[key] = _Angles(stack, hidden_channels)
 
     def factors(self, stack: Stack) -> list[Tensor]:

@@ -90,7 +90,7 @@ class StackChannels(nn.Module):
         for name, values in zip(masks, self._raw(stack), strict=True):
             moments = [_moments(x, m, relative) for x, m in zip(values, masks[name], strict=True)]
             for moment, tensors in zip(("mean", "spread"), zip(*moments, strict=True), strict=True):
-                table = torch.stack(tensors).to(torch.get_default_dtype())  # (L, channels)
+                table = torch.stack(tensors).to(torch.float32)  # (L, channels)
                 self.register_buffer(f"{name}_{moment}", table)
 
     def forward(self, stack: Stack) -> tuple[list[Tensor], list[Tensor]]:

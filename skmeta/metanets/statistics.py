@@ -206,7 +206,7 @@ class StatNN(ReadingMetanet):
 
 def _moments(table: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of the columns over the networks that have them."""
-    table = table.to(torch.get_default_dtype())
+    table = table.to(torch.float32)
     there = table.isfinite()
     count = there.sum(0).clamp_min(1)
     mean = table.where(there, 0.0).sum(0) / count

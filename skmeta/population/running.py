@@ -71,6 +71,10 @@ def run_blocks(blocks: Sequence[Block], X: Tensor) -> Tensor:
     """Run all networks on the same rows, in pieces unless gradients are wanted."""
     if not blocks:
         return X.new_zeros(0, len(X), 0)
+    if torch.is_inference_mode_enabled():
+        # What a stack computes once and keeps may be differentiated through later.
+        with torch.inference_mode(False), torch.no_grad():
+            return run_blocks(blocks, X)
     run = forward if torch.is_grad_enabled() else run_stack
     outputs = torch.cat([run(stack, X) for _, stack in blocks])
     order = np.concatenate([positions for positions, _ in blocks])

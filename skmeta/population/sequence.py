@@ -11,6 +11,7 @@ import pandas as pd
 
 from skmeta._plain import frame_from_plain, frame_to_plain, plain_array
 from skmeta.population import adapters, symmetries
+from skmeta.population._namespace import NAMESPACE
 from skmeta.population._table_files import check_metadata
 from skmeta.population.architecture import Architecture, summarise
 from skmeta.population.blocks import (
@@ -111,6 +112,9 @@ class NetworkSequence(Sequence):
     def __setstate__(self, state: dict[str, Any]) -> None:
         metadata = frame_from_plain(state["metadata"], len(state["sources"]))
         self._assign(state["blocks"], state["sources"], state["originals"], metadata)
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return NAMESPACE
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = np.empty(len(self), dtype=object)

@@ -39,6 +39,15 @@ class Stack(Structure):
     buffers: Buffers
     _cache: dict = field(default_factory=dict, repr=False)
 
+    def __post_init__(self) -> None:
+        """Own no tensors of ``torch.inference_mode``, which could never be differentiated."""
+        if any(t.is_inference() for t in (*self.params.tensors(), *self.buffers.mean)):
+            with torch.inference_mode(False):
+                for name in ("params", "buffers"):
+                    kind = getattr(self, name)
+                    copies = (tuple(t.clone() for t in tensors) for tensors in kind)
+                    object.__setattr__(self, name, type(kind)(*copies))
+
     def __getstate__(self) -> dict:
         # Equal stacks pickle to equal bytes, and a slice of a large stack to its own rows only.
         distinct = {spec: number for number, spec in enumerate(dict.fromkeys(self.architectures))}

@@ -17,7 +17,8 @@ from skmeta.requirements.rates import cell_frequencies
 class Cells:
     """Which (label, group) cell each row belongs to, and how frequent each cell is.
 
-    Build it with :meth:`of`. Every cell must have a row: a rate over nothing is no rate.
+    Build it with :meth:`of`. A cell may lack rows in the task, but only requirements that
+    compare groups whatever their labels work then: a rate over nothing is no rate.
 
     Attributes
     ----------
@@ -36,11 +37,13 @@ class Cells:
     >>> Cells.of(Task(X, [0, 1, 0, 1], sensitive_features=["f", "f", "m", "m"])).frequencies
     tensor([[0.2500, 0.2500],
             [0.2500, 0.2500]], dtype=torch.float64)
-    >>> Cells.of(Task(X, [0, 1, 0, 0], sensitive_features=["f", "f", "m", "m"]))
+    >>> cells = Cells.of(Task(X, [0, 1, 0, 0], sensitive_features=["f", "f", "m", "m"]))
+    >>> cells.require_all("EqualizedOdds")
     Traceback (most recent call last):
         ...
-    ValueError: Cells need at least one row of every label in every group. Got none of
-    label '1' in group 'm'. Use more rows, or merge or leave out groups that lack a label.
+    ValueError: EqualizedOdds needs at least one row of every label in every group. Got none of
+    label '1' in group 'm'. Use more rows, merge or leave out groups that lack a label, or ask
+    for 'demographic_parity', which does not look at labels.
     """
 
     codes: Tensor
@@ -49,21 +52,53 @@ class Cells:
     groups: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse empty cells."""
+        """Refuse rows that leave out a cell of the task."""
         counts = torch.bincount(self.codes, minlength=self.frequencies.numel())
-        if not counts.all():
-            self._refuse_empty(counts)
+        lost = (counts == 0) & (self.frequencies.flatten() > 0)
+        if lost.any():
+            raise ValueError(
+                "Cells need at least one row of every label in every group of the task. Got none "
+                f"of {self._names(lost)}. Take rows of each, as Task.stratified_sample does."
+            )
 
-    def _refuse_empty(self, counts: Tensor) -> None:
+    def require_all(self, owner: str) -> None:
+        """Raise unless the task has rows of every label in every group.
+
+        Parameters
+        ----------
+        owner : str
+            Who needs them, for messages.
+        """
+        empty = self.frequencies.flatten() == 0
+        if empty.any():
+            raise ValueError(
+                f"{owner} needs at least one row of every label in every group. Got none of "
+                f"{self._names(empty)}. Use more rows, merge or leave out groups that lack a "
+                "label, or ask for 'demographic_parity', which does not look at labels."
+            )
+
+    def require_groups(self, owner: str) -> None:
+        """Raise unless the task has rows of every group.
+
+        Parameters
+        ----------
+        owner : str
+            Who needs them, for messages.
+        """
+        empty = (self.frequencies.sum(0) == 0).nonzero().flatten().tolist()
+        if empty:
+            names = [repr(self.groups[s] if self.groups else str(s)) for s in empty]
+            raise ValueError(
+                f"{owner} needs at least one row of every group. Got none of {', '.join(names)}. "
+                "Use more rows, or merge or leave out groups."
+            )
+
+    def _names(self, which: Tensor) -> str:
         n_labels, n_groups = self.frequencies.shape
         labels = self.labels or tuple(map(str, range(n_labels)))
         groups = self.groups or tuple(map(str, range(n_groups)))
-        empty = [divmod(code, n_groups) for code in (counts == 0).nonzero().flatten().tolist()]
-        names = [f"label {labels[y]!r} in group {groups[s]!r}" for y, s in empty]
-        raise ValueError(
-            "Cells need at least one row of every label in every group. Got none of "
-            f"{', '.join(names)}. Use more rows, or merge or leave out groups that lack a label."
-        )
+        pairs = [divmod(code, n_groups) for code in which.nonzero().flatten().tolist()]
+        return ", ".join(f"label {labels[y]!r} in group {groups[s]!r}" for y, s in pairs)
 
     @classmethod
     def of(cls, task: Task, device: str | torch.device = "cpu") -> Cells:
@@ -137,9 +172,35 @@ class Requirement(BaseEstimator, ABC):
         return True
 
     @property
+    def needs_labels(self) -> bool:
+        """Whether it compares groups label by label, so that each must have all labels."""
+        return True
+
+    @property
     def proportional_rows(self) -> bool:
         """Whether it must see cells at their frequencies; else it sees as many rows of each."""
         return False
+
+    def check(self, owner: str) -> None:
+        """Raise unless the parameters make sense.
+
+        Parameters
+        ----------
+        owner : str
+            Who asks, for messages.
+        """
+
+    def check_cells(self, cells: Cells) -> None:
+        """Raise unless there are rows of all that is compared.
+
+        Parameters
+        ----------
+        cells : Cells
+            The labels and groups of the rows that will be looked at.
+        """
+        if self.needs_sensitive:
+            require = cells.require_all if self.needs_labels else cells.require_groups
+            require(type(self).__name__)
 
     @abstractmethod
     def violation(self, logits: Tensor, cells: Cells) -> Tensor:

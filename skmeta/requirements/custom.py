@@ -9,6 +9,8 @@ from torch import Tensor
 
 from skmeta.requirements.base import Cells, Requirement
 
+_ROUNDING = 1e-5
+
 
 class Custom(Requirement):
     """A requirement from a function of probabilities, labels and groups.
@@ -46,20 +48,60 @@ class Custom(Requirement):
         """True: the function averages over rows as they come."""
         return True
 
-    def violation(self, logits: Tensor, cells: Cells) -> Tensor:
-        """Value of the function."""
-        n_groups = cells.frequencies.shape[1]
-        labels = torch.div(cells.codes, n_groups, rounding_mode="floor")
-        value = self.function(logits.softmax(-1), labels, cells.codes % n_groups)
-        if not isinstance(value, Tensor) or value.shape != logits.shape[:1]:
-            came = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise ValueError(
-                "The function of a Custom requirement must return a tensor of shape "
-                f"({len(logits)},), one value per network. Got {came}. Average over the rows: "
-                "probabilities are (n_networks, n_samples, n_classes)."
+    def check(self, owner: str) -> None:
+        """Raise unless the function is one."""
+        if not callable(self.function):
+            raise TypeError(
+                f"The 'function' parameter of Custom in {owner} must be a function of "
+                f"probabilities, labels and groups. Got {self.function!r}."
             )
+
+    def violation(self, logits: Tensor, cells: Cells) -> Tensor:
+        """Value of the function, which must have a gradient."""
+        probabilities = logits.softmax(-1)
+        value = self._value(probabilities, cells)
+        if torch.is_grad_enabled() and probabilities.requires_grad:
+            if not value.requires_grad:
+                raise ValueError(
+                    "The function of a Custom requirement must be differentiable in the "
+                    "probabilities. Got a value without a gradient. Decisions (argmax, >) and "
+                    "detached or converted tensors have none: use the probabilities themselves."
+                )
+            probabilities.register_hook(_check_gradient)
         return value
 
     def measure(self, logits: Tensor, cells: Cells) -> Tensor:
         """Value of the function."""
-        return self.violation(logits, cells)
+        return self._value(logits.softmax(-1), cells)
+
+    def _value(self, probabilities: Tensor, cells: Cells) -> Tensor:
+        n_groups = cells.frequencies.shape[1]
+        labels = torch.div(cells.codes, n_groups, rounding_mode="floor")
+        value = self.function(probabilities, labels, cells.codes % n_groups)
+        n = len(probabilities)
+        if not isinstance(value, Tensor) or value.shape != (n,):
+            came = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(
+                "The function of a Custom requirement must return a tensor of shape "
+                f"({n},), one value per network. Got {came}. Average over the rows: "
+                "probabilities are (n_networks, n_samples, n_classes)."
+            )
+        # What is not a number already is no fault of the function.
+        wrong = ~(value >= -_ROUNDING) & probabilities.isfinite().flatten(1).all(1)
+        if wrong.any():
+            raise ValueError(
+                "The function of a Custom requirement must return numbers of at least 0, where 0 "
+                f"is fulfilled. Got {value[wrong][0].item():g} for a network with finite "
+                "probabilities. Look for means over no rows, logarithms of 0 and signs."
+            )
+        return value
+
+
+def _check_gradient(gradient: Tensor) -> None:
+    """Refuse gradients at finite probabilities that are not finite."""
+    if not gradient.isfinite().all():
+        raise ValueError(
+            "The gradient of the function of a Custom requirement must be finite. Got nan or "
+            "infinity. Square roots and standard deviations have such a gradient at 0: add a "
+            "small number under the root."
+        )

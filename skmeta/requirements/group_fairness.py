@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from torch import Tensor
 
-from skmeta._validation import check_in_range
+from skmeta._validation import check_in_range, shown
 from skmeta.requirements.base import Cells, Requirement
 from skmeta.requirements.rates import (
     THRESHOLDS,
@@ -44,6 +44,23 @@ class GroupFairness(Requirement):
     def __init__(self, *, thresholds: Sequence[float] = (0.5,), temperature: float = 0.3) -> None:
         self.thresholds = thresholds
         self.temperature = temperature
+
+    def check(self, owner: str = "") -> None:
+        """Raise unless thresholds lie between 0 and 1 and the temperature is positive."""
+        name = type(self).__name__ + f" in {owner}" * bool(owner)
+        check_in_range("temperature", self.temperature, owner=name, low=0, closed="neither")
+        if isinstance(self.thresholds, str) or not isinstance(self.thresholds, Collection):
+            raise TypeError(
+                f"The 'thresholds' parameter of {name} must be a sequence of numbers between 0 and "
+                f"1. Got {shown(self.thresholds)} instead. One threshold is (0.5,), the default."
+            )
+        if not len(self.thresholds):
+            raise ValueError(
+                f"The 'thresholds' parameter of {name} must name at least one threshold. Got "
+                "none; (0.5,) is the predicted class."
+            )
+        for threshold in self.thresholds:
+            check_in_range("thresholds", threshold, owner=name, low=0, high=1, closed="neither")
 
     def violation(self, logits: Tensor, cells: Cells) -> Tensor:
         """Difference of straight-through predictions."""
@@ -135,18 +152,11 @@ class GroupFairness(Requirement):
 
     def _mean(self, logits: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Average a function of logits over the thresholds."""
-        if not len(self.thresholds):
-            raise ValueError(
-                f"The 'thresholds' parameter of {type(self).__name__} must name at least one "
-                "threshold. Got none; (0.5,) is the predicted class."
-            )
-        for threshold in self.thresholds:
-            check_in_range(
-                "thresholds", threshold, owner=type(self).__name__, low=0, high=1, closed="neither"
-            )
+        self.check()
         return mean_over_thresholds(logits, function, self.thresholds)
 
     def _rates(self, predictions: Tensor, cells: Cells) -> Tensor:
+        self.check_cells(cells)
         n_labels, n_outputs = len(cells.frequencies), predictions.shape[-1]
         if n_labels != n_outputs:
             raise ValueError(
@@ -219,7 +229,8 @@ class DemographicParity(GroupFairness):
     """Demographic parity difference, for any number of groups and classes.
 
     The largest difference between two groups in ``P(prediction = k)``, over all classes k.
-    It ignores the labels: equally qualified groups are not assumed, equal rates are asked.
+    It ignores the labels: equally qualified groups are not assumed, equal rates are asked, and
+    a group may lack a label.
 
     Parameters
     ----------
@@ -238,6 +249,11 @@ class DemographicParity(GroupFairness):
     >>> DemographicParity().measure(logits, Cells.of(task))  # half of "a", none of "b" accepted
     tensor([0.5000])
     """
+
+    @property
+    def needs_labels(self) -> bool:
+        """False: groups are compared whatever their labels."""
+        return False
 
     def of_rates(self, rates: Tensor, frequencies: Tensor) -> Tensor:
         """Demographic parity difference of given rates.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from skmeta._validation import check_in_range, shown
 from skmeta.requirements.base import Cells, Requirement
 
 
@@ -35,10 +36,33 @@ class Joint(Requirement):
         self.requirements = requirements
         self.weights = weights
 
+    def check(self, owner: str) -> None:
+        """Raise unless there are requirements on predictions, each with a weight."""
+        parts, weights, name = self.requirements, self.weights, f"Joint in {owner}"
+        good = isinstance(parts, list | tuple) and bool(parts)
+        if not good or not all(isinstance(part, Requirement) for part in parts):
+            raise TypeError(
+                f"The 'requirements' parameter of {name} must be a list of one or more "
+                f"requirements on predictions, such as [EqualizedOdds()]. Got {parts!r}."
+            )
+        if not isinstance(weights, Sequence) or len(weights) != len(parts):
+            raise TypeError(
+                f"The 'weights' parameter of {name} must be one number for each of the "
+                f"{len(parts)} requirements. Got {shown(weights)}."
+            )
+        for part, weight in zip(parts, weights, strict=True):
+            check_in_range("weights", weight, owner=name, low=0, closed="neither")
+            part.check(owner)
+
     @property
     def needs_sensitive(self) -> bool:
         """Whether a part compares groups."""
         return any(part.needs_sensitive for part in self.requirements)
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether a part compares groups label by label."""
+        return any(part.needs_labels for part in self.requirements if part.needs_sensitive)
 
     @property
     def proportional_rows(self) -> bool:

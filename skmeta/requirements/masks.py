@@ -11,7 +11,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from skmeta._validation import check_in_range
+from skmeta._validation import check_in_range, check_option
 from skmeta.gradients import Recording, saliency
 from skmeta.population import Parameters, Stack
 from skmeta.requirements.elimination import backward_elimination
@@ -100,10 +100,10 @@ class MaskRequirement(BaseEstimator, ABC):
         owner : str
             Who asks, for messages.
         """
-        budget = self.budget
+        budget, name = self.budget, f"{type(self).__name__} in {owner}"
+        check_option("compensate", self.compensate, [False, True], owner=name)
         if budget is None:
             return
-        name = f"{type(self).__name__} in {owner}"
         if isinstance(budget, Integral) and not isinstance(budget, bool):
             check_in_range("budget", budget, owner=name, low=1, kind="int")
         else:
@@ -142,7 +142,7 @@ class MaskRequirement(BaseEstimator, ABC):
         totals = self.totals(stack)
         if isinstance(budget, Integral):
             return totals.clamp_max(int(budget))
-        return (totals * budget).round().clamp_min(1).long()
+        return (totals.float() * budget).round().clamp_min(1).long()
 
     def measure_weights(self, stack: Stack) -> Tensor:
         """Share of the candidates that each network uses.
@@ -157,7 +157,7 @@ class MaskRequirement(BaseEstimator, ABC):
         Tensor of shape (n,)
             From 0 to 1.
         """
-        return _counts(self.used(stack)) / self.totals(stack)
+        return _counts(self.used(stack)).float() / self.totals(stack)
 
 
 class DataMinimization(MaskRequirement):
@@ -198,6 +198,17 @@ class DataMinimization(MaskRequirement):
         first, *rest = stack.params.weight
         ones = first.new_ones(len(stack), 1, first.shape[2])
         return ones, *(w.new_zeros(len(stack), 1, 1) for w in rest)
+
+    def n_kept(self, stack: Stack, budget: int | float) -> Tensor:
+        """How many inputs a budget leaves to each network, ``(n,)``."""
+        n_inputs = stack.params.weight[0].shape[2]
+        # Networks of one task have the same inputs: such a budget is a slip.
+        if isinstance(budget, Integral) and budget > n_inputs:
+            raise ValueError(
+                "The 'budget' parameter of DataMinimization must be at most the number of inputs "
+                f"of the networks, {n_inputs}. Got {budget}. Pass fewer, or a share such as 0.5."
+            )
+        return super().n_kept(stack, budget)
 
     def used(self, stack: Stack) -> Masks:
         """Ones at the inputs with an outgoing weight that is not zero."""

@@ -18,8 +18,10 @@ def soft_predictions(logits: Tensor, temperature: float) -> Tensor:
 
 
 def hard_predictions(logits: Tensor) -> Tensor:
-    """One-hot argmax (eq. 17)."""
-    return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits)
+    """One-hot argmax (eq. 17); nan where the largest logit is not finite."""
+    one_hot = torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits)
+    # Argmax would count such a row as the first class.
+    return one_hot.masked_fill(~logits.amax(-1, keepdim=True).isfinite(), torch.nan)
 
 
 def straight_through(logits: Tensor, temperature: float) -> Tensor:
@@ -56,10 +58,10 @@ def cell_rates(predictions: Tensor, cells: Tensor, n_labels: int, n_groups: int)
     Returns
     -------
     Tensor of shape (n, n_labels, n_groups, n_classes)
-        ``P(prediction = k | label, group)``; nan for an empty cell.
+        ``P(prediction = k | label, group)``; 0 for an empty cell, which has no rate.
     """
     one_hot = torch.nn.functional.one_hot(cells, n_labels * n_groups).to(predictions)
-    share = one_hot / one_hot.sum(-2, keepdim=True)
+    share = one_hot / one_hot.sum(-2, keepdim=True).clamp_min(1)
     rates = share.transpose(-1, -2) @ predictions
     return rates.unflatten(1, (n_labels, n_groups))
 

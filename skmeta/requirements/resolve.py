@@ -48,6 +48,7 @@ def resolve_requirement(requirement: Any, owner: str) -> Any:
         If it is none of these, for instance a class.
     """
     if isinstance(requirement, Requirement | MaskRequirement):
+        requirement.check(owner)
         return requirement
     if isinstance(requirement, str):
         check_option("requirement", requirement, list(_BY_NAME), owner=owner)
@@ -123,14 +124,27 @@ def split_requirements(requirement: Any, lam: Any, owner: str) -> Plan:
             f"Pruning. Got {masks}. Edit twice, one after the other, for both."
         )
     chosen = masks[0] if masks else None
-    if chosen is not None:
-        chosen.check(owner)
+    _refuse_twice(parts, lam, owner)
     lams = _lams(parts, lam, owner)
     main = max((lams[id(part)] for part in others), default=1.0)
     joined: Requirement | None = others[0] if others else None
     if len(others) > 1:
         joined = Joint(others, [lams[id(part)] / main for part in others])
     return Plan(joined, chosen, main, lams[id(chosen)] if chosen else 0.0)
+
+
+def _refuse_twice(parts: list, lam: Any, owner: str) -> None:
+    """Refuse two requirements of one name, which no lam tells apart; functions may share one."""
+    seen = set()
+    for part in parts:
+        same_function = isinstance(part, Custom) and not isinstance(lam, dict)
+        key = part.function if same_function else name_of(part)
+        if key in seen:
+            raise ValueError(
+                f"The 'requirement' parameter of {owner} must name every requirement once. Got "
+                f"{name_of(part)!r} twice. Give one of them a larger lam instead: lam={{...}}."
+            )
+        seen.add(key)
 
 
 def name_of(requirement: Requirement | MaskRequirement) -> str:

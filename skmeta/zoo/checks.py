@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skmeta._validation import check_in_range, check_option
+from skmeta._validation import check_in_range, check_option, shown
 from skmeta.datasets import Task
 from skmeta.population import Population
 
@@ -48,8 +48,8 @@ def check_trainable(task: Any) -> Task:
         raise ValueError(
             "make_zoo holds back a tenth of the rows with every label in it, which takes about "
             f"{least} rows for {len(labels)} labels, and two of each. Got {task.n_samples} rows, "
-            f"and {counts.min()} of the label {np.asarray(task.classes)[labels[counts.argmin()]]!r}"
-            ". Pass more rows, or merge rare labels."
+            f"and {counts.min()} of the label "
+            f"{shown(np.asarray(task.classes)[labels[counts.argmin()]])}. Pass more rows, or merge rare labels."
         )
     return task
 
@@ -122,8 +122,8 @@ def check_choices(
         values = getattr(space, name)
         if not isinstance(values, tuple | list) or not values:
             raise ValueError(
-                f"The '{name}' of {owner} must be a tuple of one or more values. Got {values!r}. "
-                "To leave a choice out, pass a tuple of one: (value,)."
+                f"The '{name}' of {owner} must be a tuple of one or more values. Got "
+                f"{shown(values)}. To leave a choice out, pass a tuple of one: (value,)."
             )
         for value in values:
             if name in named:
@@ -147,5 +147,5 @@ def check_bounds(space: Any, *names: str) -> None:
         ):
             raise ValueError(
                 f"The '{name}' of {type(space).__name__} must be two positive numbers in ascending "
-                f"order, (low, high). Got {bounds!r}. For one value x pass (x, x)."
+                f"order, (low, high). Got {shown(bounds)}. For one value x pass (x, x)."
             )

@@ -35,9 +35,12 @@ def test_weights_give_stratified_rows_the_average_of_the_task(task):
 
 
 def test_an_empty_cell_is_named(task):
-    without = task.subset((task.y != 1) | (task.sensitive != 0))
+    cells = Cells.of(task.subset((task.y != 1) | (task.sensitive != 0)))
     with pytest.raises(ValueError, match="none of label 'grant' in group 'Female'"):
-        Cells.of(without)
+        cells.require_all("Anything")
+    cells.require_groups("Anything")
+    with pytest.raises(ValueError, match="Anything needs .* every group. Got none of 'Female'"):
+        Cells.of(task.subset(task.sensitive != 0)).require_groups("Anything")
 
 
 def test_rows_that_leave_a_cell_empty_are_refused(task):

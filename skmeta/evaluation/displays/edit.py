@@ -9,10 +9,10 @@ import pandas as pd
 import torch
 
 from skmeta._validation import check_option
-from skmeta.baselines.checks import check_columns
+from skmeta.baselines.checks import check_columns, check_task
 from skmeta.datasets import Task
 from skmeta.evaluation.displays._drawing import COLORS, axes_or_new, literal, tidy
-from skmeta.evaluation.fitted import check_columns_of_fit
+from skmeta.evaluation.fitted import check_columns_of_fit, edit_networks
 from skmeta.population import Population
 
 
@@ -116,7 +116,8 @@ class EditDisplay:
         population = Population(networks)
         if task is not None:
             check_columns_of_fit(estimator, task, "EditDisplay")
-        return cls.from_networks(population, estimator.transform(population), task, ax=ax)
+        edited = edit_networks(estimator, population, None, "EditDisplay")
+        return cls.from_networks(population, edited, task, ax=ax)
 
     def plot(self, ax: Any = None, *, kind: str = "auto") -> EditDisplay:
         """Draw the changes.
@@ -204,6 +205,8 @@ def _flat_layer(record: Any, layer: int) -> torch.Tensor:
 def _uses_of_inputs(before: Population, after: Population, task: Task | None) -> pd.DataFrame:
     sizes = {architecture.n_inputs for architecture in before.architectures}
     n_inputs = max(sizes)
+    if task is not None:
+        check_task(task, "EditDisplay")
     if len(sizes) > 1 or (task is not None and task.n_features != n_inputs):
         raise ValueError(
             "EditDisplay needs networks with as many inputs as the task has features. Got "

@@ -13,7 +13,7 @@ from skmeta.baselines import run_networks
 from skmeta.baselines.checks import check_task
 from skmeta.datasets import Task
 from skmeta.evaluation.displays._drawing import COLORS, axes_or_new, literal, tidy
-from skmeta.evaluation.fitted import measuring_task
+from skmeta.evaluation.fitted import edit_networks, measuring_task
 from skmeta.evaluation.intervals import bootstrap_interval, runs_of
 from skmeta.population import Population
 from skmeta.requirements import Cells
@@ -139,7 +139,8 @@ class GroupRatesDisplay:
         """
         task = measuring_task(estimator, task, "GroupRatesDisplay")
         population = Population(networks)
-        return cls.from_networks(population, estimator.transform(population), task, ax=ax)
+        edited = edit_networks(estimator, population, None, "GroupRatesDisplay")
+        return cls.from_networks(population, edited, task, ax=ax)
 
     def plot(self, ax: Any = None) -> GroupRatesDisplay:
         """Draw the rates: hollow before, filled after.
@@ -219,6 +220,7 @@ def positive_rates(logits: Tensor, task: Task) -> Tensor:
         ``P(prediction = k | y = k, group)`` and ``P(prediction = k | y != k, group)``.
     """
     cells = Cells.of(task, logits.device)
+    cells.require_all("GroupRatesDisplay")
     shares = cells.frequencies.to(logits)[..., None]
     rates = cell_rates(hard_predictions(logits), cells.codes, *cells.frequencies.shape)
     others = shares * (1 - torch.eye(len(shares)).to(logits))[:, None]  # (y, group, k), 0 at y = k

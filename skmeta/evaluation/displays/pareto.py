@@ -108,6 +108,11 @@ class ParetoFrontDisplay:
         ParetoFrontDisplay
             With one point per method and lam.
         """
+        if not isinstance(frame, pd.DataFrame):
+            raise TypeError(
+                "The 'frame' parameter of ParetoFrontDisplay.from_frame must be a DataFrame, as "
+                f"compare returns it. Got {type(frame).__name__}."
+            )
         if frame.index.name == method:
             frame = frame.reset_index()
         missing = [c for c in (measure, divergence, method) if c not in frame.columns]
@@ -164,6 +169,16 @@ class ParetoFrontDisplay:
         ParetoFrontDisplay
             Drawn.
         """
+        if not hasattr(editor, "lam_range_"):
+            raise TypeError(
+                "The 'editor' parameter of ParetoFrontDisplay.from_estimator must be a fitted "
+                f"ComplianceEditor. Got {type(editor).__name__}; rivals go through from_frame."
+            )
+        if isinstance(lams, str) or not isinstance(lams, Iterable | None):
+            raise TypeError(
+                "The 'lams' parameter of ParetoFrontDisplay.from_estimator must be a list of "
+                f"numbers. Got {lams!r} instead."
+            )
         population = Population(networks)
         task = measuring_task(editor, task, "ParetoFrontDisplay.from_estimator")
         if lams is None:
@@ -219,6 +234,11 @@ class ParetoFrontDisplay:
         ParetoFrontDisplay
             Drawn.
         """
+        if not isinstance(cv_results, Mapping) or "params" not in cv_results:
+            raise TypeError(
+                "The 'cv_results' parameter of ParetoFrontDisplay.from_cv_results must be the "
+                f"cv_results_ of a search. Got {type(cv_results).__name__}."
+            )
         short = [
             {key.split("__")[-1]: value for key, value in params.items()}
             for params in cv_results["params"]
