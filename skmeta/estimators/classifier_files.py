@@ -15,8 +15,9 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from skmeta._validation import check_unchanged, params_now
 from skmeta.estimators.compliance_editor import ComplianceEditor
-from skmeta.estimators.edited_classifier import EditedClassifier
+from skmeta.estimators.edited_classifier import FOLLOWED, EditedClassifier
 from skmeta.estimators.estimator_files import (
     FORMAT,
     VERSION,
@@ -70,6 +71,7 @@ def write(classifier: EditedClassifier, path: str | Path, *, include_task: bool 
         "networks": described,
         "editor": editor,
     }
+    check_unchanged(classifier, "save", obeyed=FOLLOWED)
     # A file that cannot be read is found out too late.
     read(json.loads(json.dumps(header)), tensors)
     write_file(path, header, tensors, f"An {_OWNER}", private=include_task)
@@ -125,5 +127,6 @@ def _restore(classifier: EditedClassifier, fitted: dict[str, Any]) -> None:
     expect((lam is None) == (editor is None), "there is a lam without an editor, or none")
     expect(names is None or len(names) == n_features, "the names of features do not fit")
     classifier.classes_, classifier.n_features_in_, classifier.lam_ = classes, n_features, lam
+    classifier._params_of_fit = params_now(classifier)
     if names is not None:
         classifier.feature_names_in_ = names

@@ -1,4 +1,4 @@
-"""What an :class:`EditedClassifier` does with the rows of a table."""
+"""What an :class:`EditedClassifier` does with its network and the rows of a table."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import issparse
+from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import StratifiedKFold
-from skorch import NeuralNet
+from sklearn.neural_network import MLPClassifier
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import check_consistent_length, has_fit_parameter
+from skorch import NeuralNet, NeuralNetBinaryClassifier
 from torch import nn
 
+from skmeta._random import local_draws
 from skmeta._validation import shown
 from skmeta.datasets import Task
 from skmeta.estimators.inputs import repeated
+from skmeta.population import Population, UnsupportedNetworkError
 
 # One part of the rows is the reference, the others train the networks.
 _N_PARTS = 3
@@ -40,6 +47,59 @@ def rows_for(estimator: Any, X: NDArray) -> NDArray:
     weights = module.parameters() if isinstance(module, nn.Module) else iter(())
     dtype = next((w.dtype for w in weights), torch.float32)
     return X.astype(str(dtype).removeprefix("torch."))
+
+
+def new_network(given: Any) -> Any:
+    """Return an untrained network of a kind that can be edited."""
+    if given is None:
+        return MLPClassifier()
+    estimator, reason = given, "which is no classifier that can be cloned"
+    if isinstance(estimator, BaseEstimator) and is_classifier(estimator):
+        estimator = clone(estimator)
+        try:
+            Population([estimator])
+        except NotFittedError:  # it is of a kind that can be read once it is trained
+            return estimator
+        except UnsupportedNetworkError:
+            reason = "whose weights a Population cannot read"
+    raise TypeError(
+        "The 'estimator' parameter of EditedClassifier must be an MLPClassifier or a skorch "
+        f"classifier. Got {type(given).__name__}, {reason}. Scalers and encoders "
+        "go into steps before an EditedClassifier."
+    )
+
+
+def weighing(
+    X: NDArray, y: NDArray, sensitive_features: Any, weights: NDArray | None
+) -> tuple[NDArray, NDArray, Any, NDArray | None]:
+    """Leave out rows that weigh nothing."""
+    if weights is None or weights.all():
+        return X, y, sensitive_features, weights
+    there = np.flatnonzero(weights)
+    if sensitive_features is not None:
+        check_consistent_length(X, sensitive_features)
+        sensitive_features = _safe_indexing(sensitive_features, there)
+    return X[there], y[there], sensitive_features, weights[there]
+
+
+def train_network(
+    estimator: Any, X: NDArray, y: NDArray, classes: NDArray, weights: NDArray | None, seed: int
+) -> Any:
+    """Fit a network; one that takes no weights gets rows as often as they weigh."""
+    if estimator.get_params().get("random_state", 0) is None:
+        estimator.set_params(random_state=seed)
+    if isinstance(estimator, NeuralNet):
+        y = np.searchsorted(classes, y)
+    if isinstance(estimator, NeuralNetBinaryClassifier):
+        y = y.astype(np.float32)  # what its loss computes with
+    X, options = rows_for(estimator, X), {}
+    if weights is not None and has_fit_parameter(estimator, "sample_weight"):
+        options["sample_weight"] = weights
+    elif weights is not None:
+        rows = repeated(np.arange(len(X)), weights)
+        X, y = X[rows], y[rows]
+    with local_draws(seed):  # skorch draws from torch's global generator
+        return estimator.fit(X, y, **options)
 
 
 def split(task: Task, needs_groups: bool, by_label: bool, seed: int) -> tuple[NDArray, NDArray]:

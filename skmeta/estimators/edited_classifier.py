@@ -9,18 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
-from sklearn.exceptions import NotFittedError
-from sklearn.neural_network import MLPClassifier
-from sklearn.utils import Tags, _safe_indexing
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
-    check_consistent_length,
     check_is_fitted,
-    has_fit_parameter,
     validate_data,
 )
-from skorch import NeuralNet, NeuralNetBinaryClassifier
 
 from skmeta._columns import checked_column
 from skmeta._modes import in_own_modes
@@ -29,16 +24,27 @@ from skmeta._random import local_draws
 from skmeta._validation import check_in_range, check_rng, check_unchanged, params_now, shown
 from skmeta.datasets import Task
 from skmeta.estimators.checks import check_lam_range, check_verbose
-from skmeta.estimators.classifier_rows import by_weight, dense, rows_for, split, warn_of_no_edit
+from skmeta.estimators.classifier_rows import (
+    by_weight,
+    dense,
+    new_network,
+    rows_for,
+    split,
+    train_network,
+    warn_of_no_edit,
+    weighing,
+)
 from skmeta.estimators.compliance_editor import ComplianceEditor
 from skmeta.estimators.guard import check_guard
-from skmeta.estimators.inputs import check_weights, repeated
-from skmeta.population import Population, UnsupportedNetworkError
+from skmeta.estimators.inputs import check_weights
 from skmeta.requirements import split_requirements
 from skmeta.requirements.resolve import Plan
 from skmeta.zoo import make_zoo
 
 _FLOATS = [np.float64, np.float32]
+
+FOLLOWED = ("lam", "guard", "budget", "n_jobs", "verbose")
+"""Parameters that may change after fit: reedit follows them, or they change no number."""
 
 
 class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
@@ -201,18 +207,13 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         """
         requirement = self._check_params().requirement
         self._params_of_fit = params_now(self)
-        estimator = self._new_estimator()
+        estimator = new_network(self.estimator)
         y = None if y is None else checked_column("y", y, owner="EditedClassifier.fit")
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_FLOATS)
         check_classification_targets(y)
         X = dense(X)
         weights = check_weights(sample_weight, len(X), "EditedClassifier")
-        if weights is not None and not weights.all():
-            there = np.flatnonzero(weights)
-            if sensitive_features is not None:
-                check_consistent_length(X, sensitive_features)
-                sensitive_features = _safe_indexing(sensitive_features, there)
-            X, y, weights = X[there], y[there], weights[there]
+        X, y, sensitive_features, weights = weighing(X, y, sensitive_features, weights)
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(
@@ -224,13 +225,15 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         needs_groups = requirement is not None and requirement.needs_sensitive
         if needs_groups and sensitive_features is None:
             warn_of_no_edit(type(requirement).__name__)
-            self.estimator_ = self._train(estimator, X, y, weights, seeds[0])
+            self.estimator_ = train_network(estimator, X, y, self.classes_, weights, seeds[0])
             self.edited_estimator_, self.editor_, self.lam_ = self.estimator_, None, None
             return self
         by_label = requirement is None or not needs_groups or requirement.needs_labels
         train, reference = split(task, needs_groups, by_label, seeds[1])
         in_training = None if weights is None else weights[train]
-        self.estimator_ = self._train(estimator, X[train], y[train], in_training, seeds[0])
+        self.estimator_ = train_network(
+            estimator, X[train], y[train], self.classes_, in_training, seeds[0]
+        )
         if weights is not None:
             train, reference = (by_weight(task, rows, weights) for rows in (train, reference))
         self.editor_ = self._fit_editor(task, train, reference, seeds[2:])
@@ -252,43 +255,6 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         if self.lam_range is not None:
             check_lam_range(self.lam_range, plan.lam, owner)
         return plan
-
-    def _new_estimator(self) -> Any:
-        """Return an untrained network of a kind that can be edited."""
-        if self.estimator is None:
-            return MLPClassifier()
-        estimator, reason = self.estimator, "which is no classifier that can be cloned"
-        if isinstance(estimator, BaseEstimator) and is_classifier(estimator):
-            estimator = clone(estimator)
-            try:
-                Population([estimator])
-            except NotFittedError:  # it is of a kind that can be read once it is trained
-                return estimator
-            except UnsupportedNetworkError:
-                reason = "whose weights a Population cannot read"
-        raise TypeError(
-            "The 'estimator' parameter of EditedClassifier must be an MLPClassifier or a skorch "
-            f"classifier. Got {type(self.estimator).__name__}, {reason}. Scalers and encoders "
-            "go into steps before an EditedClassifier."
-        )
-
-    def _train(
-        self, estimator: Any, X: NDArray, y: NDArray, weights: NDArray | None, seed: int
-    ) -> Any:
-        if estimator.get_params().get("random_state", 0) is None:
-            estimator.set_params(random_state=seed)
-        if isinstance(estimator, NeuralNet):
-            y = np.searchsorted(self.classes_, y)
-        if isinstance(estimator, NeuralNetBinaryClassifier):
-            y = y.astype(np.float32)  # what its loss computes with
-        with local_draws(seed):  # skorch draws from torch's global generator
-            X, options = rows_for(estimator, X), {}
-            if weights is not None and has_fit_parameter(estimator, "sample_weight"):
-                options["sample_weight"] = weights
-            elif weights is not None:
-                rows = repeated(np.arange(len(X)), weights)
-                X, y = X[rows], y[rows]
-            return estimator.fit(X, y, **options)
 
     def _task(self, X: NDArray, y: NDArray, sensitive_features: Any) -> Task:
         names = getattr(self, "feature_names_in_", None)
@@ -335,8 +301,8 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
             Itself.
         """
         fitted = self._fitted_editor("reedit")
-        self._check_params()
-        check_unchanged(self, "reedit", obeyed=["lam", "guard", "budget", "n_jobs", "verbose"])
+        check_guard(self.guard, "EditedClassifier")
+        check_unchanged(self, "reedit", obeyed=FOLLOWED)
         # A copy: an edit that is refused leaves everything as it was.
         present = {name: getattr(self, name) for name in ("requirement", "lam", "guard")}
         editor = copy(fitted).set_params(**present)

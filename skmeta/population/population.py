@@ -93,10 +93,9 @@ class Population(NetworkSequence):
             return
         networks = adapters.as_network_list(networks)
         input_shape = adapters.check_input_shape(input_shape)
-        known: dict = {}
-        parts = [adapters.take_apart(n, i, input_shape, known) for i, n in enumerate(networks)]
-        blocks = blocks_from_records([record for record, _ in parts])
-        self._assign(blocks, tuple(source for _, source in parts), blocks, metadata)
+        records, sources = adapters.take_all_apart(networks, input_shape)
+        blocks = blocks_from_records(records)
+        self._assign(blocks, tuple(sources), blocks, metadata)
 
     @classmethod
     def from_records(

@@ -138,7 +138,7 @@ UNSUPPORTED = {
     "tied": (tied(), "shares its weight: 0.weight, 2.weight are one parameter"),
     "shared": (reused(), "shares its weight: 0.weight, 2.weight are one parameter"),
     "reused": (Forward(lambda m, x: m.a(relu(m.a(x)))), "Linear at 'a' is used more than once"),
-    "pruned": (pruned(), "cannot be copied.* make pruning or parametrization permanent first"),
+    "pruned": (pruned(), r"no plain parameter \(pruned or parametrized\); make it permanent first"),
     "plain tensor": (plain_tensor(), "Linear at '0' has a weight that is no plain parameter"),
     "parametrized": (
         nn.Sequential(parametrizations.weight_norm(nn.Linear(5, 2))),

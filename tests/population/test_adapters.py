@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn.pipeline import make_pipeline
 from torch import nn
 
 import skmeta
@@ -294,9 +293,3 @@ def test_kinds_may_be_mixed(nets):
     for i, network in enumerate(mixed):
         alone = Population([network]).predict_proba(X)[0]
         np.testing.assert_allclose(population.predict_proba(X)[i], alone, atol=1e-6)
-
-
-def test_pipelines_are_not_networks():
-    pipeline = make_pipeline(SKLEARN["binary"])
-    with pytest.raises(TypeError, match=r"Network 0 \(Pipeline\) is not supported: pass its last"):
-        Population([pipeline])

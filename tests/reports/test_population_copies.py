@@ -197,7 +197,7 @@ def test_a_diverged_network_is_wrong_and_not_of_the_first_class():
     assert diverged.score(X, np.zeros(len(X), dtype=int)).tolist() == [0.0]
 
 
-@pytest.mark.parametrize("fitted, scored", [([1, 2], [0, 1]), ([1.0], [0, 1]), ([5, 6], [0, 1])])
+@pytest.mark.parametrize("fitted, scored", [([1, 2], [0, 1]), ([5, 6], [0, 1])])
 def test_labels_that_the_network_does_not_know_are_not_reread_as_codes(fitted, scored):
     y = np.resize(fitted, len(X))
     population = Population([MLPClassifier((3,), max_iter=1).partial_fit(X, y, classes=fitted)])

@@ -7,23 +7,26 @@ were read, in their own dtype.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
+import skmeta.population.adapters.checking as checking
 import skmeta.population.adapters.sklearn_mlp as sklearn_mlp
+import skmeta.population.adapters.sklearn_pipeline as sklearn_pipeline
 import skmeta.population.adapters.skorch_net as skorch_net
 import skmeta.population.adapters.torch_modules as torch_modules
 from skmeta._validation import shown
 from skmeta.population.adapters._common import UnsupportedNetworkError
 from skmeta.population.adapters._hollow import Known
 from skmeta.population.adapters.keeping import Source, Trained, trained_on
+from skmeta.population.blocks import blocks_from_records
 from skmeta.population.modules import to_module
 from skmeta.population.tensors import Record
 
@@ -35,17 +38,29 @@ __all__ = [
     "check_input_shape",
     "classes_of",
     "feature_names_of",
+    "take_all_apart",
     "take_apart",
     "trained_on",
     "write",
 ]
 
-_ADAPTERS = (sklearn_mlp, torch_modules, skorch_net)
+_ADAPTERS = (sklearn_mlp, sklearn_pipeline, torch_modules, skorch_net)
 
 SUPPORTED = (
-    "Supported are fitted MLPClassifier and MLPRegressor, torch.nn.Module and initialized "
-    "skorch nets."
+    "Supported are fitted MLPClassifier and MLPRegressor, also behind scalers in a Pipeline, "
+    "torch.nn.Module and initialized skorch nets."
 )
+
+_WAYS_OUT = {
+    "best_estimator_": "pass its best_estimator_. ",
+    "calibrated_classifiers_": "calibration is no part of a network; pass what it was fitted on. ",
+    "best_threshold_": "pass its estimator_, and apply the threshold to the probabilities. ",
+    "estimators_": "pass its estimators_, each a network. ",
+    "estimator_": "pass its estimator_. ",
+    "param_grid": "fit it, and pass its best_estimator_. ",
+    "param_distributions": "fit it, and pass its best_estimator_. ",
+}
+"""What estimators around networks are known by, and what to pass in their place."""
 
 
 def as_network_list(networks: Any) -> list[Any]:
@@ -119,70 +134,111 @@ def _is_network(value: Any) -> bool:
     return isinstance(value, nn.Module | BaseEstimator) or skorch_net.handles(value)
 
 
-def take_apart(
-    network: Any,
-    position: int = 0,
-    input_shape: tuple[int, int, int] | None = None,
-    known: Known | None = None,
-) -> tuple[Record, Source | None]:
-    """Return a network as float32 tensors, and what else it takes to build it again.
+def take_apart(network: Any, position: int = 0) -> tuple[Record, Source | None]:
+    """Take one network apart, as :func:`take_all_apart` does many.
 
     Parameters
     ----------
-    network : MLPClassifier, MLPRegressor, torch.nn.Module or skorch NeuralNet
-        A trained network; it is not changed, and later changes of it are not seen.
+    network : MLPClassifier, MLPRegressor, Pipeline, Module or skorch NeuralNet
+        A trained network; it is not changed.
     position : int, default=0
-        Where the network stands in its list, for error messages.
-    input_shape : (int, int, int), optional
-        Channels, height and width of the images that a convolutional module takes.
-    known : dict, optional
-        Skeletons of networks that were taken apart before, to be shared; changed in place.
+        Where it stands in its list, for error messages.
 
     Returns
     -------
     record : Record
         The network as an architecture and tensors.
     source : Source or None
-        None if the record alone gives the network back.
+        None where the record alone gives the network back.
+    """
+    (record,), (source,) = take_all_apart([network], start=position)
+    return record, source
+
+
+def take_all_apart(
+    networks: Sequence[Any], input_shape: tuple[int, int, int] | None = None, *, start: int = 0
+) -> tuple[list[Record], list[Source | None]]:
+    """Return networks as float32 tensors, and what else it takes to build them again.
+
+    Each is asked for its outputs on a few random rows: they must be those of the record.
+
+    Parameters
+    ----------
+    networks : sequence of MLPClassifier, MLPRegressor, Pipeline, Module or skorch NeuralNet
+        Trained networks; they are not changed, and later changes of them are not seen.
+    input_shape : (int, int, int), optional
+        Channels, height and width of the images that convolutional modules take.
+    start : int, default=0
+        Where the first network stands in its list, for error messages.
+
+    Returns
+    -------
+    records : list of Record
+        The networks as architectures and tensors.
+    sources : list of Source or None
+        None where the record alone gives the network back.
 
     Raises
     ------
     UnsupportedNetworkError
-        If no adapter computes what the network computes.
+        If an adapter does not compute what its network says.
     NotFittedError
         If it has no weights yet.
     ValueError
         If weights are NaN or infinite in float32.
     """
-    name = f"Network {position} ({type(network).__name__})"
+    known: Known = {}
+    twins: dict[int, Any] = {}
+    records, sources, said = [], [], []
+    for position, network in enumerate(networks, start):
+        with _naming(network, position):
+            adapter = _adapter(network)
+            tabular = adapter in (sklearn_mlp, sklearn_pipeline)
+            skeleton, weights = adapter.take_apart(
+                network, *() if tabular else (input_shape, known)
+            )
+            record = skeleton.record(weights)
+            answers = adapter.answers(network, skeleton, weights, twins)
+            said.append(checking.Said(answers, record.architecture.n_inputs, skeleton.scaling))
+        source = Source.of(skeleton, weights, record)
+        records.append(record)
+        sources.append(None if torch_modules.is_own(network, source) else source)
+    blocks = blocks_from_records(records)
+    for index, where in checking.not_finite(blocks).items():
+        raise ValueError(
+            f"{_name(networks[index], index + start)} has NaN or infinite numbers (as float32) in "
+            f"{where}. Leave this network out."
+        )
+    for index, difference in checking.differences(blocks, said).items():
+        with _naming(networks[index], index + start):
+            raise UnsupportedNetworkError(difference)
+    return records, sources
+
+
+@contextmanager
+def _naming(network: Any, position: int) -> Iterator[None]:
+    """Say in an error which network it is about."""
+    name = _name(network, position)
     try:
-        adapter = _adapter(network)
-        shared = () if adapter is sklearn_mlp else (input_shape, {} if known is None else known)
-        skeleton, weights = adapter.take_apart(network, *shared)
-        record = skeleton.record(weights)
+        yield
     except UnsupportedNetworkError as error:
         raise UnsupportedNetworkError(f"{name} is not supported: {error}") from error
     except NotFittedError as error:
         raise NotFittedError(f"{name} cannot be read: {error}") from error
     except ValueError as error:
         raise ValueError(f"{name} cannot be read: {error}") from error
-    for field, tensors in record.tensors.items():
-        for index, tensor in enumerate(tensors, start=1):
-            if not torch.isfinite(tensor).all():
-                raise ValueError(
-                    f"{name} has NaN or infinite numbers (as float32) in the {field} of layer "
-                    f"{index}. Leave this network out."
-                )
-    source = Source.of(skeleton, weights, record)
-    return record, None if torch_modules.is_own(network, source) else source
+
+
+def _name(network: Any, position: int) -> str:
+    return f"Network {position} ({type(network).__name__})"
 
 
 def _adapter(network: Any) -> Any:
     for adapter in _ADAPTERS:
         if adapter.handles(network):
             return adapter
-    hint = "pass its last step. " if hasattr(network, "steps") else ""
-    raise UnsupportedNetworkError(f"{hint}{SUPPORTED}")
+    hints = (hint for name, hint in _WAYS_OUT.items() if hasattr(network, name))
+    raise UnsupportedNetworkError(f"{next(hints, '')}{SUPPORTED}")
 
 
 def write(source: Source | Trained | None, old: Record, new: Record) -> Any:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import copy
 import io
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import MethodType
 from typing import Any
 
 from torch import Tensor, nn
 
+from skmeta._plain import Plain, from_plain, to_plain
 from skmeta.population.adapters._common import UnsupportedNetworkError
 from skmeta.population.adapters.keeping import Skeleton, Weights
 
@@ -55,7 +57,7 @@ def take_apart(
     make : callable
         Makes a skeleton of a copy of ``host`` with holes, and the tensors.
     """
-    tensors = module.state_dict(keep_vars=True)
+    tensors = _trained(module)
     holes = {id(tensor): Hole.of(tensor) for tensor in tensors.values()}
     weights = {name: tensor.detach() for name, tensor in tensors.items()}
     text = _pickled(host, holes)
@@ -66,6 +68,28 @@ def take_apart(
     return known[key], weights
 
 
+def _trained(module: nn.Module) -> dict[str, Tensor]:
+    """Return parameters and running statistics; other buffers are part of what it computes."""
+    tensors = {}
+    for path, part in module.named_modules(remove_duplicate=False):
+        running = part._buffers if isinstance(part, nn.modules.batchnorm._NormBase) else {}
+        for name, tensor in (*part._parameters.items(), *running.items()):
+            if tensor is not None:
+                tensors[f"{path}.{name}" if path else name] = tensor
+    return tensors
+
+
+class Constant:
+    """A tensor that is part of what a network computes; copied, it is that tensor again."""
+
+    def __init__(self, plain: Plain) -> None:
+        self.plain = plain
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        memo[id(self)] = tensor = from_plain(self.plain)
+        return tensor
+
+
 class _HollowPickler(pickle.Pickler):
     """Pickles a module with holes for its tensors: copies and compares it in one go."""
 
@@ -74,11 +98,13 @@ class _HollowPickler(pickle.Pickler):
         self.holes = holes
 
     def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, MethodType):  # by name it would be what its class has there
+            return MethodType, (value.__func__, value.__self__)
         if not isinstance(value, Tensor):
             return NotImplemented
         if id(value) in self.holes:
             return Hole, (), {"trainable": self.holes[id(value)].trainable}
-        return value.detach().__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+        return Constant, (to_plain(value),)
 
 
 def _pickled(host: Any, holes: dict[int, Hole]) -> bytes | None:
@@ -97,22 +123,63 @@ def _pickled(host: Any, holes: dict[int, Hole]) -> bytes | None:
 
 def _copied_hollow(host: Any, module: nn.Module, holes: dict[int, Hole]) -> Any:
     memo: dict[int, Any] = dict(holes)
-    for part in module.modules():  # only leaves can be copied
-        kept = [t for t in vars(part).values() if isinstance(t, Tensor) and t.grad_fn is not None]
-        memo.update({id(tensor): tensor.detach().clone() for tensor in kept})
     try:
+        for tensor in _tensors([vars(part) for part in module.modules()]):
+            if id(tensor) not in holes:  # a buffer, or an activation that was kept
+                memo[id(tensor)] = Constant(to_plain(tensor))
         return copied(host, memo)
     except Exception as error:
         raise UnsupportedNetworkError(
-            f"it cannot be copied ({type(error).__name__}: {error}); make pruning or "
-            "parametrization permanent first."
+            f"it cannot be copied ({type(error).__name__}: {error}). Keep files, locks and the "
+            "like outside of it."
         ) from error
+
+
+def _tensors(value: Any, seen: set[int] | None = None) -> Iterator[Tensor]:
+    """Yield the tensors in nested containers."""
+    seen = set() if seen is None else seen
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple | set) and id(value) not in seen:
+        seen.add(id(value))
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(item, seen)
 
 
 def fill(hollow: Any, module_of: Callable[[Any], nn.Module], weights: Weights) -> Any:
     """Return a copy of a network with holes, filled with the tensors that are passed."""
     memo = {id(hole): hole.filled(weights[name]) for name, hole in holes_of(module_of(hollow))}
     return copied(hollow, memo)
+
+
+class Twin:
+    """A copy of a network in evaluation mode, to run networks of one skeleton, one by one.
+
+    Nothing that happens in its forward reaches the network that it is a copy of.
+    """
+
+    def __init__(self, skeleton: Skeleton, weights: Weights, module_of: Callable) -> None:
+        self.host = skeleton.network({name: value.clone() for name, value in weights.items()})
+        self.places: dict[str, tuple[dict, str, bool]] = {}
+        for path, part in module_of(self.host).eval().named_modules(remove_duplicate=False):
+            for table, copied in ((part._parameters, False), (part._buffers, True)):
+                for name in table:
+                    self.places[f"{path}.{name}" if path else name] = table, name, copied
+
+    def given(self, weights: Weights) -> Twin:
+        """Return the twin with other weights; what a forward may change is copied."""
+        for name, value in weights.items():
+            table, key, copied = self.places[name]
+            table[key] = value.clone() if copied else value
+        return self
+
+
+def without_hooks(module: nn.Module) -> nn.Module:
+    """Take the forward hooks of a module away, and return it."""
+    for part in module.modules():
+        part._forward_hooks.clear()
+        part._forward_pre_hooks.clear()
+    return module
 
 
 def holes_of(module: nn.Module) -> list[tuple[str, Hole]]:

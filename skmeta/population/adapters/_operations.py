@@ -7,11 +7,15 @@ that is known and a string, what is wrong with it, for one that is not.
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import fx, nn
+from torch import Tensor, fx, nn
+
+from skmeta.population.adapters._common import InputScaling
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "relu": {},
@@ -63,6 +67,19 @@ _SOFTMAXES: dict[Any, str] = {
     "log_softmax": "log_softmax",
 }
 _ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
+_SCALINGS: dict[str, Callable[[np.ndarray], InputScaling]] = {
+    "add": lambda constant: InputScaling(np.ones(()), constant),
+    "sub": lambda constant: InputScaling(np.ones(()), -constant),
+    "mul": lambda constant: InputScaling(constant, np.zeros(())),
+    "div": lambda constant: InputScaling(1.0 / constant, np.zeros(())),
+}
+_ARITHMETIC = {
+    **{call: "add" for call in _ADDITIONS},
+    **{call: "sub" for call in (operator.sub, operator.isub, torch.sub, "sub", "sub_")},
+    **{call: "mul" for call in (operator.mul, operator.imul, torch.mul, "mul", "mul_")},
+    **{call: "div" for call in (operator.truediv, operator.itruediv, torch.div, "div", "div_")},
+}
+_FIRST_OUTPUT = ((slice(None), 0), (Ellipsis, 0))
 
 Operation = tuple[str, Any] | str
 
@@ -83,6 +100,42 @@ def convolution(module: nn.Conv2d) -> dict[str, Any] | str:
 def is_addition(node: fx.Node) -> bool:
     """Whether a node of a graph is an addition."""
     return node.target in _ADDITIONS
+
+
+def is_arithmetic(node: fx.Node) -> bool:
+    """Whether a node adds, subtracts, multiplies or divides two things."""
+    return node.target in _ARITHMETIC and len(node.args) == 2 and not node.kwargs
+
+
+def scaling(node: fx.Node, place: int, root: nn.Module) -> InputScaling | str:
+    """Return how arithmetic scales its operand at ``place``; the other must be a constant."""
+    name, constant = _ARITHMETIC[node.target], node.args[1 - place]
+    if isinstance(constant, fx.Node) and constant.op == "get_attr":
+        constant = operator.attrgetter(str(constant.target))(root)
+    if isinstance(constant, nn.Parameter):
+        return "scales the inputs by a parameter; register it as a buffer"
+    number = isinstance(constant, int | float | Tensor) and not isinstance(constant, bool)
+    if not number or (place == 1 and name in ("sub", "div")):
+        return "takes something else than the inputs and a constant"
+    value = torch.as_tensor(constant).detach().to("cpu", torch.float64)
+    if value.ndim > 1 and value.shape[:-1].numel() > 1:
+        return f"scales the inputs by a tensor of shape {tuple(value.shape)}"
+    with np.errstate(divide="ignore"):  # a factor that is not finite is refused later
+        return _SCALINGS[name](value.reshape(value.shape[-1:]).numpy())
+
+
+def size(node: fx.Node, sizes: Mapping[fx.Node, str]) -> str | None:
+    """Say whether a node is the "shape" of a value or its number of "rows"."""
+    target, args = node.target, node.args
+    dim = node.kwargs.get("dim", args[1] if len(args) > 1 else None)
+    if (target is getattr and dim == "shape") or (target == "size" and dim is None):
+        return "shape"
+    of_shape = (
+        target is operator.getitem
+        and isinstance(args[0], fx.Node)
+        and sizes.get(args[0]) == "shape"
+    )
+    return "rows" if (of_shape or target == "size") and dim == 0 else None
 
 
 def from_module(module: nn.Module) -> Operation:
@@ -106,8 +159,8 @@ def from_module(module: nn.Module) -> Operation:
     return "is not a supported module"
 
 
-def from_call(node: fx.Node) -> Operation:
-    """Read a call of a function or a method."""
+def from_call(node: fx.Node, sizes: Mapping[fx.Node, str]) -> Operation:
+    """Read a call of a function or a method; ``sizes`` has what :func:`size` said."""
     target: Any = node.target
     args, kwargs = node.args[1:], dict(node.kwargs)
     table = _METHODS if node.op == "call_method" else _FUNCTIONS
@@ -130,6 +183,10 @@ def from_call(node: fx.Node) -> Operation:
         given = {"start_dim": 0, "end_dim": -1}
         given |= {**dict(zip(given, args, strict=False)), **kwargs}
         return _flatten(given["start_dim"], given["end_dim"])
+    if target in (torch.reshape, "reshape", "view"):
+        return _reshape(args if args else (kwargs.get("shape"),), sizes)
+    if target is operator.getitem and args[0] in _FIRST_OUTPUT:
+        return "squeeze", None
     if target in (torch.unflatten, "unflatten"):
         given = {**dict(zip(("dim", "sizes"), args, strict=False)), **kwargs}
         return _unflatten(given.get("dim"), given.get("sizes"))
@@ -155,6 +212,20 @@ def _activation(name: str, given: dict[str, Any]) -> Operation:
 def _flatten(start: Any, end: Any) -> Operation:
     # Behind the first axis rows have one axis, and pooled images two more of size 1.
     return ("flatten", None) if start == 1 and end in (1, 3, -1) else "flattens the samples"
+
+
+def _reshape(shape: Any, sizes: Mapping[fx.Node, str]) -> Operation:
+    shape = tuple(shape[0]) if isinstance(shape[0], tuple | list) else tuple(shape)
+    if shape == (-1,):
+        return "squeeze", None
+    first, rest = shape[0], shape[1:]
+    rows = isinstance(first, fx.Node) and sizes.get(first) == "rows"
+    known = all(type(n) is int and n > 0 for n in rest)
+    if len(rest) == 1 and (rows and rest == (-1,) or (rows or first == -1) and known):
+        return "flatten", None if rows else rest[0]
+    if len(rest) == 3 and (rows or first == -1) and known:
+        return "unflatten", rest
+    return "must keep the rows apart, as x.view(x.size(0), -1) does"
 
 
 def _unflatten(dim: Any, sizes: Any) -> Operation:

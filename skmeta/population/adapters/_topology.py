@@ -7,15 +7,16 @@ linear layer takes the value, the operations must form one :class:`Layer`.
 
 from __future__ import annotations
 
-import copy
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import reduce
 from typing import Any, NoReturn
 
 from torch import fx, nn
 
 from skmeta.population.adapters import _operations as operations
-from skmeta.population.adapters._common import UnsupportedNetworkError
+from skmeta.population.adapters._common import InputScaling, UnsupportedNetworkError
+from skmeta.population.adapters._states import Op, Topology, Value
 from skmeta.population.architecture import Layer
 
 SUPPORTED = (
@@ -37,72 +38,17 @@ _PATTERNS = (
 _TAILS = ("softmax", "log_softmax", "squeeze")
 
 
-@dataclass(frozen=True)
-class Op:
-    """An operation behind a linear layer.
-
-    ``kind`` is "norm", "skip", "activation", "dropout", "pool", "flatten" or one of the
-    tails; ``what`` is the path of the normalisation, the source of the skip connection, the
-    name of the activation, the rate of the dropout, or "flat" of a pooling that leaves no axes.
-    """
-
-    kind: str
-    what: Any = None
-
-
-@dataclass(frozen=True)
-class Value:
-    """State ``state`` with the operations since its linear layer."""
-
-    state: int
-    ops: tuple[Op, ...] = ()
-
-    @property
-    def lasting(self) -> tuple[Op, ...]:
-        """The operations that act in evaluation: neither dropout nor changes of the shape."""
-        return tuple(op for op in self.ops if op.kind not in ("dropout", "flatten"))
-
-    @property
-    def pooled(self) -> bool:
-        """Whether there is a pooling among the operations."""
-        return any(op.kind == "pool" for op in self.ops)
-
-
-@dataclass(frozen=True)
-class Topology:
-    """What a module computes and where it keeps its tensors.
-
-    ``names[l]`` maps fields of a record to entries of the module's ``state_dict``; ``tail``
-    is "none", "softmax", "log_softmax" or "sigmoid", the operation behind the outputs.
-    ``n_inputs`` of a convolutional network are the channels; ``input_shape`` is known if the
-    network itself makes images of rows.
-    """
-
-    n_inputs: int
-    layers: tuple[Layer, ...]
-    names: tuple[dict[str, str], ...]
-    tail: str
-    input_shape: tuple[int, int, int] | None = None
-
-
 def read_topology(module: nn.Module, *, values: bool = False) -> Topology:
     """Trace a module and read its layers.
 
     Parameters
     ----------
     module : nn.Module
-        Not changed; a copy in evaluation mode is traced.
+        A copy of a network in evaluation mode without hooks; tracing may change it.
     values : bool, default=False
         Keep a sigmoid at the end as the activation of the last layer (a regressor's)
         instead of reading it as a probability.
     """
-    try:
-        module = copy.deepcopy(module).eval()
-    except Exception as error:
-        raise UnsupportedNetworkError(
-            f"it cannot be copied ({type(error).__name__}: {error}); make pruning or "
-            f"parametrization permanent first. {SUPPORTED}"
-        ) from error
     bare = type(module) is nn.Linear
     if bare:  # fx looks into the module that it is given, and into a Linear one must not look.
         module = nn.Sequential(module)
@@ -135,6 +81,7 @@ class _Reader:
         self.used: set[str] = set()
         self.output: Value | None = None
         self.input_shape: tuple[int, int, int] | None = None
+        self.sizes: dict[fx.Node, str] = {}  # "shape" of a value, "rows" of its first axis
 
     # -- the walk ------------------------------------------------------------------------
 
@@ -149,7 +96,10 @@ class _Reader:
         elif node.op == "call_module":
             self.values[node] = self._call_module(node, str(node.target))
         elif node.op in ("call_function", "call_method"):
-            self.values[node] = self._call(node)
+            if (size := operations.size(node, self.sizes)) is not None:
+                self.sizes[node] = size
+            else:
+                self.values[node] = self._call(node)
         # What is left, get_attr, fails where its value is used.
 
     def _call_module(self, node: fx.Node, path: str) -> Value:
@@ -171,12 +121,27 @@ class _Reader:
 
     def _call(self, node: fx.Node) -> Value:
         where = _location(node)
+        if (scaled := self._scaled(node, where)) is not None:
+            return scaled
         if operations.is_addition(node):
             return self._add(node, where)
-        op = operations.from_call(node)
+        op = operations.from_call(node, self.sizes)
         if isinstance(op, str):
             self._fail(op, where)
         return self._append(self._value(node.args[0] if node.args else None, where), Op(*op), where)
+
+    def _scaled(self, node: fx.Node, where: str) -> Value | None:
+        """Return the inputs scaled by a constant, None if the node does something else."""
+        if not operations.is_arithmetic(node):
+            return None
+        values = [self.values.get(a) if isinstance(a, fx.Node) else None for a in node.args]
+        found = [(place, value) for place, value in enumerate(values) if value is not None]
+        if len(found) != 1 or found[0][1].state:
+            return None
+        scaling = operations.scaling(node, found[0][0], self.modules[""])
+        if isinstance(scaling, str):
+            self._fail(scaling, where)
+        return self._append(found[0][1], Op("scale", scaling), where)
 
     def _value(self, argument: Any, where: str) -> Value:
         value = self.values.get(argument) if isinstance(argument, fx.Node) else None
@@ -187,13 +152,19 @@ class _Reader:
     def _append(self, value: Value, op: Op, where: str) -> Value:
         if op.kind == "identity" or (op.kind == "flatten" and value.state == 0):
             return value
+        if op.kind == "flatten":
+            if op.what not in (None, self._width(value.state)):
+                self._fail(f"regroups the {self._width(value.state)} outputs of a layer", where)
+            op = Op("flatten")
         if value.state == 0 and op.kind == "unflatten":
             self.input_shape = op.what
             return value
         if value.state != len(self.linears):
             self._fail("branches off behind a state that the next layer has taken", where)
-        if value.state == 0 and op.kind != "dropout":
+        if value.state == 0 and op.kind not in ("dropout", "scale"):
             self._fail("stands before the first Linear or Conv2d", where)
+        if Op("squeeze") in value.ops and op.kind not in ("activation", "dropout", "squeeze"):
+            self._fail("acts on outputs whose last axis was removed", where)
         image, pooled = self._is_image(value), value.pooled
         if image and (op.kind in ("norm", "skip") or (op.kind == "flatten" and not pooled)):
             self._fail("acts on an image, as only activations, Dropout and pooling may", where)
@@ -210,6 +181,8 @@ class _Reader:
         if isinstance(self.modules[path], nn.Conv2d):
             if not image:
                 self._fail("takes something else than an image", where)
+            if value.scaled:
+                self._fail("takes images that the network scales; scale them before", where)
             if isinstance(geometry := operations.convolution(self.modules[path]), str):
                 self._fail(geometry, where)
         elif self._is_image(value):
@@ -232,6 +205,8 @@ class _Reader:
                 "that the next Linear takes",
                 where,
             )
+        if source.scaled:
+            self._fail("adds inputs that the network scales; scale them before", where)
         widths = self._width(source.state), self._width(target.state)
         if widths[0] != widths[1]:
             self._fail(f"broadcasts an addition of widths {widths[0]} and {widths[1]}", where)
@@ -288,10 +263,10 @@ class _Reader:
         if self._is_image(self.output):
             self._fail("returns an image; pool it over all positions and flatten it", "forward")
         ops, tail = list(self.output.lasting), "none"
-        if ops and ops[-1].kind == "squeeze":
+        if Op("squeeze") in ops:
             if self._width(len(self.linears)) != 1:
                 self._fail("removes the last axis of several outputs", "forward")
-            ops.pop()
+            ops = [op for op in ops if op.kind != "squeeze"]
         if ops and ops[-1].kind in ("softmax", "log_softmax"):
             tail = ops.pop().kind
         elif ops and ops[-1] == Op("activation", "sigmoid") and not keep_sigmoid:
@@ -301,7 +276,13 @@ class _Reader:
         self.states.append(Value(self.output.state, (*ops, *dropped)))
         layers = tuple(self._layer(index) for index in range(len(self.linears)))
         names = tuple(self._names(index) for index in range(len(self.linears)))
-        return Topology(self._width(0), layers, names, tail, self.input_shape)
+        return Topology(self._width(0), layers, names, tail, self.input_shape, self._scaling())
+
+    def _scaling(self) -> InputScaling | None:
+        if not (steps := self.states[0].scaled):
+            return None
+        bias = self.modules[self.linears[0]].bias is not None
+        return reduce(InputScaling.then, steps).expanded(self._width(0), bias=bias)
 
     def _layer(self, index: int) -> Layer:
         value, path = self.states[index + 1], self.linears[index]

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from skmeta._plain import from_plain, to_plain
+from skmeta.population.adapters._common import InputScaling
 from skmeta.population.modules import to_module
 from skmeta.population.tensors import Record
 
@@ -27,6 +28,14 @@ Weights = dict[str, Tensor]
 class Skeleton(ABC):
     """All of a network but its weights."""
 
+    scaling: InputScaling | None = None
+    """What the network does to its inputs before its first layer; the record has it folded in."""
+
+    @property
+    def feature_names(self) -> list[str] | None:
+        """Names of the columns that the network was fitted on; None if it saw none."""
+        return None
+
     @property
     @abstractmethod
     def kind(self) -> type:
@@ -36,11 +45,6 @@ class Skeleton(ABC):
     @abstractmethod
     def classes(self) -> np.ndarray | None:
         """Class labels in the order of the outputs; None where they are unknown."""
-
-    @property
-    def feature_names(self) -> list[str] | None:
-        """Names of the columns that it was trained on; None where they are unknown."""
-        return None
 
     @abstractmethod
     def record(self, weights: Weights) -> Record:

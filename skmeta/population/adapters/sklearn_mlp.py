@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from torch import Tensor
 
 from skmeta.population.adapters._common import (
+    Answer,
     UnsupportedNetworkError,
+    check_not_replaced,
+    decisions,
     join_logistic,
     moved,
+    overrides,
+    probabilities,
+    same,
     split_logistic,
 )
 from skmeta.population.adapters.keeping import Skeleton, Weights
@@ -38,6 +47,12 @@ def take_apart(network: Any) -> tuple[MLPSkeleton, Weights]:
     coefs, intercepts = network.coefs_, network.intercepts_
     if len(coefs) != len(intercepts) or any(c.ndim != 2 for c in coefs):
         raise ValueError("coefs_ and intercepts_ do not describe a network.")
+    check_not_replaced(network, ("predict", "predict_proba"))
+    if len(getattr(network, "classes_", (0, 1))) == 1:
+        raise UnsupportedNetworkError(
+            f"it was fitted on a single class ({network.classes_[0]!s}), of which its outputs "
+            "say nothing. Fit it on rows of several classes, or leave it out."
+        )
     weights = {}
     for index, pair in enumerate(zip(coefs, intercepts, strict=True)):
         for field, array in zip(("coefs_", "intercepts_"), pair, strict=True):
@@ -70,9 +85,13 @@ class MLPSkeleton(Skeleton):
 
     @property
     def feature_names(self) -> list[str] | None:
-        """The columns of the frame in ``fit``, None if it was none."""
-        names = getattr(self.bare, "feature_names_in_", None)
-        return None if names is None else names.tolist()
+        """Names of the columns that the estimator was fitted on; None if it saw none."""
+        return names_of(self.bare)
+
+    @property
+    def output(self) -> str:
+        """What the numbers of the last layer are."""
+        return _output(self.bare)
 
     def blank(self) -> Weights:
         """Return zeros of the shapes and dtypes of the weights."""
@@ -120,6 +139,51 @@ class MLPSkeleton(Skeleton):
         return network
 
 
+def answers(
+    network: Any, skeleton: MLPSkeleton, weights: Weights, twins: dict[int, Any]
+) -> tuple[Answer, ...]:
+    """Return what to ask an estimator; it keeps nothing of that."""
+    base = MLPClassifier if isinstance(network, MLPClassifier) else MLPRegressor
+    cause = f"Its class computes something else than {base.__name__} does."
+    asked = ("predict", "predict_proba", "_forward_pass_fast")
+    if overrides(network, base, *(name for name in asked if hasattr(base, name))):
+        return questions(network, skeleton, cause)
+    link = _LINKS[_output(network)]
+    return (Answer("forward pass", lambda rows: _forward(network, rows), link, cause),)
+
+
+def questions(network: Any, skeleton: Any, cause: str) -> tuple[Answer, ...]:
+    """Return what to ask an estimator, or a Pipeline of one, by its public methods."""
+    names, output = skeleton.feature_names, skeleton.output
+
+    def ask(method: str) -> Callable[[Tensor], Any]:
+        def answer(rows: Tensor) -> Any:
+            X = rows.numpy()
+            return getattr(network, method)(X if names is None else pd.DataFrame(X, columns=names))
+
+        return answer
+
+    if output == "values":
+        return (Answer("predict", ask("predict"), same, cause),)
+    score = Answer("predict_proba", ask("predict_proba"), _LINKS[output], cause)
+    if output == "multilabel":
+        return (score,)
+    predict = ask("predict")
+    decide = Answer(
+        "predict", lambda rows: np.searchsorted(network.classes_, predict(rows)), decisions, cause
+    )
+    return score, decide
+
+
+def _forward(network: Any, rows: Tensor) -> np.ndarray:
+    # What predict_proba and predict end with; they check the rows first, for ten times as long.
+    out = network._forward_pass_fast(rows.numpy(), check_input=False)
+    return np.hstack([1 - out, out]) if is_logistic(network) else out
+
+
+_LINKS = {"logits": probabilities, "values": same, "multilabel": torch.sigmoid}
+
+
 def is_logistic(network: Any) -> bool:
     """Whether the network is a binary classifier with one logistic unit."""
     # A multilabel network is logistic too, with one unit per label.
@@ -138,3 +202,9 @@ def _output(network: Any) -> str:
         f"{getattr(network, 'loss', None)!r}). Supported are MLPClassifier, and MLPRegressor "
         "with loss='squared_error'."
     )
+
+
+def names_of(step: Any) -> list[str] | None:
+    """Return the names of the columns that a step was fitted on, None if it saw none."""
+    names = getattr(step, "feature_names_in_", None)
+    return None if names is None else [str(name) for name in names]

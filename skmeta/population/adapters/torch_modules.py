@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,15 +13,19 @@ from torch import Tensor, nn
 
 from skmeta.population.adapters import _hollow
 from skmeta.population.adapters._common import (
+    Answer,
     UnsupportedNetworkError,
     check_absent,
+    check_not_replaced,
     join_logistic,
     moved,
     read_tensor,
+    same,
     split_logistic,
 )
-from skmeta.population.adapters._hollow import Known
-from skmeta.population.adapters._topology import Topology, read_topology
+from skmeta.population.adapters._hollow import Known, Twin, without_hooks
+from skmeta.population.adapters._states import Topology
+from skmeta.population.adapters._topology import read_topology
 from skmeta.population.adapters.keeping import Skeleton, Source, Weights
 from skmeta.population.architecture import Architecture
 from skmeta.population.modules import CNN, MLP, tensor_names
@@ -32,11 +37,13 @@ def handles(network: Any) -> bool:
     return isinstance(network, nn.Module)
 
 
-def topology_of(module: nn.Module, *, values: bool = False) -> Topology:
+def topology_of(hollow: nn.Module, weights: Weights, *, values: bool = False) -> Topology:
     """Return what a module computes; an :class:`MLP` or a :class:`CNN` knows it itself."""
-    if (spec := _own_spec(module)) is not None:
+    if (spec := _own_spec(hollow)) is not None:
         return Topology(spec.widths[0], spec.layers, tensor_names(spec), "none", spec.input_shape)
-    return read_topology(module, values=values)
+    owned = {name: value.clone() for name, value in weights.items()}
+    twin = without_hooks(_hollow.fill(hollow, module_of, owned)).eval()
+    return read_topology(twin, values=values)
 
 
 def _own_spec(module: nn.Module) -> Architecture | None:
@@ -56,6 +63,13 @@ def is_own(network: Any, source: Source) -> bool:
     return like_new and all(p.requires_grad for p in network.parameters()) and not hooked
 
 
+_WRAPPERS = {
+    nn.DataParallel: "module",
+    nn.parallel.DistributedDataParallel: "module",
+    torch.optim.swa_utils.AveragedModel: "module",
+}
+
+
 def take_apart(
     network: nn.Module, input_shape: tuple[int, int, int] | None, known: Known
 ) -> tuple[Skeleton, Weights]:
@@ -66,9 +80,10 @@ def take_apart(
     One output without a sigmoid is a regressor's value, as are outputs behind any other
     activation.
     """
+    check_plain(network)
 
     def make(hollow: nn.Module, weights: Weights) -> ModuleSkeleton:
-        topology = topology_of(network)
+        topology = topology_of(hollow, weights)
         return ModuleSkeleton(hollow, weights, topology, meaning_of(network, topology), input_shape)
 
     return _hollow.take_apart(network, network, known, make)
@@ -114,7 +129,10 @@ class ModuleSkeleton(Skeleton):
         self.hollow = hollow
         self.spec = {name: (tuple(w.shape), w.dtype, w.device) for name, w in weights.items()}
         self.names = topology.names
+        self.tail = topology.tail
+        self.scaling = topology.scaling
         self.binary = meaning == "binary"
+        self.takes_images = topology.layers[0].kernel is not None and not topology.input_shape
         self.architecture = _architecture(topology, meaning, input_shape)
 
     @property
@@ -124,8 +142,13 @@ class ModuleSkeleton(Skeleton):
 
     @property
     def classes(self) -> np.ndarray | None:
-        """The labels of a net; a module does not know its own."""
-        return getattr(self.hollow, "classes_", None)
+        """The numbers of a net's outputs if it takes them for labels; None of a module.
+
+        skorch predicts these numbers, whatever labels it knows.
+        """
+        classes = np.asarray(getattr(self.hollow, "classes_", ()))
+        codes = np.arange(len(classes))
+        return codes if len(codes) and np.array_equal(classes, codes) else None
 
     def blank(self) -> Weights:
         """Return zeros of the shapes, dtypes and places of the tensors."""
@@ -138,11 +161,21 @@ class ModuleSkeleton(Skeleton):
         """Return the float32 record; one logit of two classes becomes two."""
         record = Record.blank(self.architecture)
         for index, names in enumerate(self.names):
-            for field, name in names.items():
-                tensor = _floating(name, weights[name])
+            tensors = {field: _floating(name, weights[name]) for field, name in names.items()}
+            if index == 0 and self.scaling is not None:
+                bias = tensors.get("bias", torch.zeros(len(tensors["weight"])))
+                tensors["weight"], bias = self.scaling.fold(tensors["weight"], bias)
+                tensors |= {"bias": bias} if "bias" in names else {}
+            for field, tensor in tensors.items():
                 split = self.binary and index == len(self.names) - 1
+                tensor = tensor.float()
                 record.tensors[field][index] = split_logistic(tensor) if split else tensor
         return record
+
+    def inputs(self, rows: Tensor, like: Tensor) -> Tensor:
+        """Return rows as the module takes them, in the type and place of its weights."""
+        rows, shape = rows.to(like.device, like.dtype), self.architecture.input_shape
+        return rows.reshape(-1, *shape) if self.takes_images and shape is not None else rows
 
     def check_edit(self, old: Record, new: Record) -> None:
         """Refuse an edit of parameters that the module does not have."""
@@ -151,6 +184,8 @@ class ModuleSkeleton(Skeleton):
     def moved(self, weights: Weights, old: Record, new: Record) -> Weights:
         """Return weights changed by ``new - old``, where two logits are their difference."""
         out = dict(weights)
+        if self.scaling is not None:
+            old, new = self.scaling.unfolded(old), self.scaling.unfolded(new)
         for index, names in enumerate(self.names):
             for field, name in names.items():
                 pair = [record.tensors[field][index] for record in (old, new)]
@@ -162,6 +197,70 @@ class ModuleSkeleton(Skeleton):
     def network(self, weights: Weights) -> Any:
         """Return a module, or a net around one."""
         return _hollow.fill(self.hollow, module_of, weights)
+
+
+_MANY = 32
+"""How many copies of networks are held at once, to run others with the same skeleton."""
+
+
+def answers(
+    network: nn.Module, skeleton: ModuleSkeleton, weights: Weights, twins: dict[int, Twin]
+) -> tuple[Answer, ...]:
+    """Return what to ask a module: a copy of it is run."""
+    twin = twin_of(skeleton, weights, twins).host
+    return (answer_of(skeleton, weights, twin),)
+
+
+def twin_of(skeleton: ModuleSkeleton, weights: Weights, twins: dict[int, Twin]) -> Twin:
+    """Return a copy of a network; those with one skeleton use the same, one by one."""
+    if id(skeleton) not in twins:
+        if len(twins) == _MANY:  # networks that share nothing would all be held twice
+            twins.clear()
+        twins[id(skeleton)] = Twin(skeleton, weights, module_of)
+    return twins[id(skeleton)].given(weights)
+
+
+def answer_of(skeleton: ModuleSkeleton, weights: Weights, module: nn.Module) -> Answer:
+    """Return how to ask a module for its outputs."""
+    like = weights[skeleton.names[0]["weight"]]
+    cause = (
+        "Something beside its layers changes the values, perhaps a forward hook or a __call__ of "
+        "its own. Take it away."
+    )
+    # Half precision and the convolutions of accelerators round more coarsely.
+    rounding = max(1e-5, 30 * torch.finfo(like.dtype).eps, 2e-3 * (like.device.type != "cpu"))
+    link = _LINKS["binary" if skeleton.binary else "", skeleton.tail]
+
+    def ask(rows: Tensor) -> Tensor:
+        return module(skeleton.inputs(rows, like))
+
+    return Answer("forward", ask, link, cause, rounding)
+
+
+def check_plain(module: nn.Module, path: str = "network") -> None:
+    """Refuse what only runs another module, and forwards that were replaced."""
+    name = "_orig_mod" if "_orig_mod" in module._modules else _WRAPPERS.get(type(module))
+    if name is not None:
+        raise UnsupportedNetworkError(
+            f"a {type(module).__name__} only runs another module. Pass {path}.{name}."
+        )
+    for part in module.modules():
+        check_not_replaced(part, ("forward",))
+
+
+def _log_odds(outputs: Tensor) -> Tensor:
+    return outputs[..., 1:] - outputs[..., :1]
+
+
+_LINKS: dict[tuple[str, str], Callable[[Tensor], Tensor]] = {
+    ("", "none"): same,
+    ("", "softmax"): lambda outputs: outputs.softmax(-1),
+    ("", "log_softmax"): lambda outputs: outputs.log_softmax(-1),
+    ("", "sigmoid"): torch.sigmoid,
+    ("binary", "none"): _log_odds,
+    ("binary", "sigmoid"): lambda outputs: _log_odds(outputs).sigmoid(),
+}
+"""From the outputs of a record to those of its module, by meaning and by tail."""
 
 
 def module_of(host: Any) -> nn.Module:
@@ -213,8 +312,10 @@ def _image_shape(
 
 
 def _floating(name: str, tensor: Tensor) -> Tensor:
-    if not tensor.is_floating_point() or tensor.is_meta or tensor.is_sparse:
+    dense = tensor.layout is torch.strided
+    if not tensor.is_floating_point() or tensor.is_meta or not dense:
         raise UnsupportedNetworkError(
-            f"'{name}' is not a dense floating-point tensor ({tensor.dtype}, {tensor.device})."
+            f"'{name}' is not a dense floating-point tensor ({tensor.dtype}, {tensor.device}, "
+            f"{tensor.layout}). Convert it, for instance with to_dense()."
         )
-    return read_tensor(tensor)
+    return read_tensor(tensor, tensor.dtype)

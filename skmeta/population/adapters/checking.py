@@ -1,0 +1,149 @@
+"""The self-check of the adapters: what a record computes is what its network says.
+
+A few random rows go through the network itself and, with all other networks at once,
+through the records. Whatever an adapter does not know of (hooks, output rules, methods
+of a subclass) shows here if it changes a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skmeta.population.adapters._common import Answer, InputScaling, UnsupportedNetworkError
+from skmeta.population.blocks import Block
+from skmeta.population.running import run_stack
+from skmeta.population.tensors import Buffers, Parameters
+
+_GROUPS = (slice(0, 3), slice(3, 5))
+"""Rows of ordinary size, and rows ten times as large: where activations saturate."""
+
+_ROUNDINGS = 30.0
+"""How often the error that float32 makes in the record a network may differ from it."""
+
+_MOST = 5e-4
+"""Relative difference that no loss of digits excuses: the numbers would be wrong."""
+
+
+class Said(list):
+    """What one network says to each of its questions, on rows of its own."""
+
+    def __init__(
+        self, answers: Sequence[Answer], n_inputs: int, scaling: InputScaling | None
+    ) -> None:
+        self.rows = _rows(n_inputs, scaling)
+        self.answers = answers
+        super().__init__(_ask(answer, self.rows) for answer in answers)
+
+
+def _rows(n_inputs: int, scaling: InputScaling | None) -> Tensor:
+    rows = _standard_rows(n_inputs)
+    if scaling is None:
+        return rows
+    # The rows that the scaling makes ordinary ones of, as float32 holds them.
+    unscaled = (rows.numpy() - scaling.offset) / scaling.factor
+    return torch.from_numpy(unscaled).float().double()
+
+
+@lru_cache(maxsize=32)
+def _standard_rows(n_inputs: int) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(_GROUPS[-1].stop, n_inputs, generator=generator, dtype=torch.float32)
+    rows[_GROUPS[1]] *= 10
+    return rows.double()
+
+
+def _ask(answer: Answer, rows: Tensor) -> Tensor:
+    try:
+        with torch.no_grad(), np.errstate(all="ignore"):
+            said = torch.as_tensor(answer.ask(rows.clone())).detach().to("cpu", torch.float64)
+    except Exception as error:
+        raise UnsupportedNetworkError(
+            f"its own {answer.name} fails on random rows ({type(error).__name__}: {error})."
+        ) from error
+    return said.reshape(len(rows), -1) if said.numel() else said
+
+
+def not_finite(blocks: Sequence[Block]) -> dict[int, str]:
+    """Return which networks have numbers that are not finite, in order, and where the first are."""
+    out: dict[int, str] = {}
+    for positions, stack in blocks:
+        fields = zip(
+            (*Parameters._fields, *Buffers._fields), (*stack.params, *stack.buffers), strict=True
+        )
+        for field, layers in fields:
+            for number, tensor in enumerate(layers, start=1):
+                for row in (~tensor.isfinite().flatten(1).all(1)).nonzero().flatten().tolist():
+                    out.setdefault(int(positions[row]), f"the {field} of layer {number}")
+    return dict(sorted(out.items()))
+
+
+def differences(blocks: Sequence[Block], said: Sequence[Said]) -> dict[int, str]:
+    """Return which networks say something else than their records, in order, and what.
+
+    Parameters
+    ----------
+    blocks : sequence of (positions, Stack)
+        Networks as they were read.
+    said : sequence of Said
+        Of each network, what itself computes.
+    """
+    out: dict[int, str] = {}
+    for positions, stack in blocks:
+        rows = torch.stack([said[i].rows for i in positions])
+        ours = run_stack(stack, rows.to(stack.dtype)).double()
+        groups: dict[tuple, list[tuple[int, int]]] = {}
+        for row, position in enumerate(positions.tolist()):
+            for number, answer in enumerate(said[position].answers):
+                key = number, answer.link, answer.rounding, said[position][number].shape
+                groups.setdefault(key, []).append((row, position))
+        for (number, link, rounding, _), members in groups.items():
+            index, where = (list(numbers) for numbers in zip(*members, strict=True))
+            theirs = torch.stack([said[i][number] for i in where])
+            # float64 says how much float32 loses; most agree without asking.
+            for k in _suspects(link(ours[index]), theirs, rounding):
+                row, answer = index[k], said[where[k]].answers[number]
+                exact = run_stack(stack.select([row]).to(dtype=torch.float64), rows[[row]])
+                text = _difference(link(exact[0]), link(ours[row]), theirs[k], rounding)
+                if text is not None:
+                    out.setdefault(where[k], f"its own {answer.name} {text}. {answer.cause}")
+    return dict(sorted(out.items()))
+
+
+def _suspects(ours: Tensor, theirs: Tensor, rounding: float) -> list[int]:
+    """Return which networks of a stack do not say what was computed to within rounding."""
+    if theirs.shape != ours.shape:
+        return list(range(len(ours)))
+    agree = torch.ones(len(ours), dtype=torch.bool)
+    for group in _GROUPS:
+        a, b = ours[:, group], theirs[:, group]
+        size = a.abs().amax((1, 2), keepdim=True)
+        agree &= ((a - b).abs() <= rounding * size).flatten(1).all(1)
+    return (~agree).nonzero().flatten().tolist()
+
+
+def _difference(exact: Tensor, ours: Tensor, theirs: Tensor, rounding: float) -> str | None:
+    """Say how one network differs from what it says, None if float32 explains it."""
+    if theirs.shape != ours.shape:
+        shapes = tuple(theirs.shape), tuple(ours.shape)
+        return "gives the shape {} for a few rows, where its layers give {}".format(*shapes)
+    # What overflows is seen to do so; a NaN of the network's own is a difference.
+    known = ours.isfinite() & exact.isfinite()
+    lost = torch.where(known, ours - exact, 0.0).abs()
+    size = torch.where(known, exact, 0.0).abs()
+    for group in _GROUPS:
+        most = size[group].max()
+        allowed = most * rounding + (lost[group].max() * _ROUNDINGS).minimum(most * _MOST)
+        a, b = ours[group], theirs[group]
+        wrong = (known[group] & ~((a - b).abs() <= allowed)).nonzero()
+        if len(wrong):
+            k = tuple(wrong[0].tolist())
+            return (
+                f"gives {b[k]:.6g} for output {k[1]} of a random row, where its layers compute "
+                f"{a[k]:.6g}"
+            )
+    return None
