@@ -46,11 +46,6 @@ class Skeleton(ABC):
     def classes(self) -> np.ndarray | None:
         """Class labels in the order of the outputs; None where they are unknown."""
 
-    @property
-    def feature_names(self) -> list[str] | None:
-        """Names of the columns that it was trained on; None where they are unknown."""
-        return None
-
     @abstractmethod
     def record(self, weights: Weights) -> Record:
         """Return the network as an architecture and float32 tensors, copied."""
