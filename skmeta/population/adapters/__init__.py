@@ -188,8 +188,7 @@ def take_all_apart(
         If weights are NaN or infinite in float32.
     """
     known: Known = {}
-    twins: dict[int, Any] = {}
-    records, sources, said = [], [], []
+    records, sources, parts = [], [], []
     for position, network in enumerate(networks, start):
         with _naming(network, position):
             adapter = _adapter(network)
@@ -198,11 +197,11 @@ def take_all_apart(
                 network, *() if tabular else (input_shape, known)
             )
             record = skeleton.record(weights)
-            answers = adapter.answers(network, skeleton, weights, twins)
-            said.append(checking.Said(answers, record.architecture.n_inputs, skeleton.scaling))
         source = Source.of(skeleton, weights, record)
         records.append(record)
         sources.append(None if torch_modules.is_own(network, source) else source)
+        parts.append((network, skeleton, weights, record.architecture.n_inputs))
+    said = _ask(parts, start)
     blocks = blocks_from_records(records)
     for index, where in checking.not_finite(blocks).items():
         raise ValueError(
@@ -213,6 +212,41 @@ def take_all_apart(
         with _naming(networks[index], index + start):
             raise UnsupportedNetworkError(difference)
     return records, sources
+
+
+_TOGETHER = 1000
+"""How many networks are run at once: their weights are held twice meanwhile."""
+
+
+def _ask(parts: Sequence[tuple[Any, Any, Any, int]], start: int) -> list[checking.Said | None]:
+    """Return what each network says on a few rows; None where another answers for it."""
+    said: list[checking.Said | None] = [None] * len(parts)
+    groups: dict[Any, list[int]] = {}
+    for index, (network, skeleton, _, _) in enumerate(parts):
+        groups.setdefault(_adapter(network).routine(network, skeleton), []).append(index)
+    twins: dict[int, Any] = {}
+    for routine, group in groups.items():
+        if routine is not None and _adapter(parts[group[0]][0]) is sklearn_mlp:
+            group = group[:1]  # the same lines of scikit-learn run for all
+        for first in range(0, len(group), _TOGETHER):
+            members = group[first : first + _TOGETHER]
+            _, skeleton, weights, n_inputs = parts[members[0]]
+            rows = checking.rows_for(n_inputs, skeleton.scaling)
+            outputs = None
+            if routine is not None and len(members) > 1:
+                outputs = torch_modules.say_together(skeleton, [parts[i][2] for i in members], rows)
+            if outputs is not None:
+                answers = torch_modules.answers(*parts[members[0]][:3], twins)
+                for index, output in zip(members, outputs.cpu().double(), strict=True):
+                    said[index] = checking.Said(answers, rows, [output])
+                continue
+            for index in members:
+                network, skeleton, weights, n_inputs = parts[index]
+                with _naming(network, index + start):
+                    answers = _adapter(network).answers(network, skeleton, weights, twins)
+                    rows = checking.rows_for(n_inputs, skeleton.scaling)
+                    said[index] = checking.Said.asked(answers, rows)
+    return said
 
 
 @contextmanager

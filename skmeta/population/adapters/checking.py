@@ -32,15 +32,19 @@ _MOST = 5e-4
 class Said(list):
     """What one network says to each of its questions, on rows of its own."""
 
-    def __init__(
-        self, answers: Sequence[Answer], n_inputs: int, scaling: InputScaling | None
-    ) -> None:
-        self.rows = _rows(n_inputs, scaling)
+    def __init__(self, answers: Sequence[Answer], rows: Tensor, outputs: Sequence[Tensor]) -> None:
+        self.rows = rows
         self.answers = answers
-        super().__init__(_ask(answer, self.rows) for answer in answers)
+        super().__init__(map(_as_rows, outputs))
+
+    @classmethod
+    def asked(cls, answers: Sequence[Answer], rows: Tensor) -> Said:
+        """Put the questions to the network."""
+        return cls(answers, rows, [_ask(answer, rows) for answer in answers])
 
 
-def _rows(n_inputs: int, scaling: InputScaling | None) -> Tensor:
+def rows_for(n_inputs: int, scaling: InputScaling | None) -> Tensor:
+    """Return the rows that a network is asked about, in float64."""
     rows = _standard_rows(n_inputs)
     if scaling is None:
         return rows
@@ -60,12 +64,16 @@ def _standard_rows(n_inputs: int) -> Tensor:
 def _ask(answer: Answer, rows: Tensor) -> Tensor:
     try:
         with torch.no_grad(), np.errstate(all="ignore"):
-            said = torch.as_tensor(answer.ask(rows.clone())).detach().to("cpu", torch.float64)
+            return torch.as_tensor(answer.ask(rows.clone())).detach()
     except Exception as error:
         raise UnsupportedNetworkError(
             f"its own {answer.name} fails on random rows ({type(error).__name__}: {error})."
         ) from error
-    return said.reshape(len(rows), -1) if said.numel() else said
+
+
+def _as_rows(said: Tensor) -> Tensor:
+    said = said.to("cpu", torch.float64)
+    return said.reshape(len(said), -1) if said.numel() and said.ndim else said
 
 
 def not_finite(blocks: Sequence[Block]) -> dict[int, str]:
@@ -82,35 +90,40 @@ def not_finite(blocks: Sequence[Block]) -> dict[int, str]:
     return dict(sorted(out.items()))
 
 
-def differences(blocks: Sequence[Block], said: Sequence[Said]) -> dict[int, str]:
+def differences(blocks: Sequence[Block], said: Sequence[Said | None]) -> dict[int, str]:
     """Return which networks say something else than their records, in order, and what.
 
     Parameters
     ----------
     blocks : sequence of (positions, Stack)
         Networks as they were read.
-    said : sequence of Said
-        Of each network, what itself computes.
+    said : sequence of Said or None
+        Of each network, what itself computes; None of those that need not be asked.
     """
     out: dict[int, str] = {}
     for positions, stack in blocks:
-        rows = torch.stack([said[i].rows for i in positions])
+        heard = [(r, p, s) for r, p in enumerate(positions.tolist()) if (s := said[p]) is not None]
+        if not heard:
+            continue
+        stack = stack.select([row for row, _, _ in heard])
+        rows = torch.stack([one.rows for _, _, one in heard])
         ours = run_stack(stack, rows.to(stack.dtype)).double()
-        groups: dict[tuple, list[tuple[int, int]]] = {}
-        for row, position in enumerate(positions.tolist()):
-            for number, answer in enumerate(said[position].answers):
-                key = number, answer.link, answer.rounding, said[position][number].shape
-                groups.setdefault(key, []).append((row, position))
-        for (number, link, rounding, _), members in groups.items():
-            index, where = (list(numbers) for numbers in zip(*members, strict=True))
-            theirs = torch.stack([said[i][number] for i in where])
+        groups: dict[tuple, list[int]] = {}
+        for row, (_, _, one) in enumerate(heard):
+            for number, answer in enumerate(one.answers):
+                key = number, answer.link, answer.rounding, one[number].shape
+                groups.setdefault(key, []).append(row)
+        for (number, link, rounding, _), index in groups.items():
+            theirs = torch.stack([heard[row][2][number] for row in index])
             # float64 says how much float32 loses; most agree without asking.
             for k in _suspects(link(ours[index]), theirs, rounding):
-                row, answer = index[k], said[where[k]].answers[number]
+                row = index[k]
+                _, position, one = heard[row]
                 exact = run_stack(stack.select([row]).to(dtype=torch.float64), rows[[row]])
                 text = _difference(link(exact[0]), link(ours[row]), theirs[k], rounding)
                 if text is not None:
-                    out.setdefault(where[k], f"its own {answer.name} {text}. {answer.cause}")
+                    answer = one.answers[number]
+                    out.setdefault(position, f"its own {answer.name} {text}. {answer.cause}")
     return dict(sorted(out.items()))
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from skmeta._plain import from_plain, to_plain
-from skmeta.population.adapters._common import InputScaling
+from skmeta.population.adapters._common import InputScaling, moved
 from skmeta.population.modules import to_module
 from skmeta.population.tensors import Record
 
@@ -27,6 +27,9 @@ Weights = dict[str, Tensor]
 
 class Skeleton(ABC):
     """All of a network but its weights."""
+
+    places: dict[str, tuple[torch.device, torch.dtype]]
+    """Where each of the weights is, and its type."""
 
     scaling: InputScaling | None = None
     """What the network does to its inputs before its first layer; the record has it folded in."""
@@ -51,12 +54,44 @@ class Skeleton(ABC):
         """Return the network as an architecture and float32 tensors, copied."""
 
     @abstractmethod
-    def blank(self) -> Weights:
-        """Return zeros of the shapes, dtypes and places of the weights."""
+    def values(self, record: Record) -> Weights:
+        """Return what a record says of the weights, by their own names, in any float type."""
 
-    @abstractmethod
+    def known(self, record: Record) -> Weights:
+        """Return what a record says of the weights, in the dtype and place of each.
+
+        Parameters
+        ----------
+        record : Record
+            The network.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Perhaps views of the record.
+        """
+        return {name: t.to(*self.places[name]) for name, t in self.values(record).items()}
+
     def moved(self, weights: Weights, old: Record, new: Record) -> Weights:
-        """Return new weights, changed by ``new - old`` in their own dtype."""
+        """Return weights changed by ``new - old`` in their own dtype.
+
+        Parameters
+        ----------
+        weights : dict of str to Tensor
+            The weights as they were read.
+        old, new : Record
+            The network as it was read and as it is now.
+
+        Returns
+        -------
+        dict of str to Tensor
+            New weights; what a record does not know of stays.
+        """
+        before, after = self.values(old), self.values(new)
+        return {
+            name: moved(value, before[name], after[name]) if name in before else value
+            for name, value in weights.items()
+        }
 
     @abstractmethod
     def check_edit(self, old: Record, new: Record) -> None:
@@ -100,13 +135,13 @@ class Source:
         Source
             What gives the network back, together with the record.
         """
-        implied = _implied(skeleton, record)
+        known = skeleton.known(record)
         return cls(
             skeleton,
             {
                 name: value.clone()
                 for name, value in weights.items()
-                if not _same_bits(value, implied[name])
+                if name not in known or not _same_bits(value, known[name])
             },
         )
 
@@ -123,8 +158,8 @@ class Source:
         network
             Of the kind that came in; it owns its weights.
         """
-        own = {name: value.clone() for name, value in self.own.items()}
-        weights = {**_implied(self.skeleton, old), **own}
+        weights = self.skeleton.known(old) | self.own
+        weights = {name: value.clone() for name, value in weights.items()}
         if new is not old:
             self.skeleton.check_edit(old, new)
             weights = self.skeleton.moved(weights, old, new)
@@ -197,13 +232,20 @@ def trained_on(*feature_names: str) -> Trained:
     return Trained(feature_names)
 
 
-def _implied(skeleton: Skeleton, record: Record) -> Weights:
-    """Return the weights as far as a float32 record knows them."""
-    zero = Record(
-        record.architecture,
-        {name: [torch.zeros_like(t) for t in ts] for name, ts in record.tensors.items()},
-    )
-    return skeleton.moved(skeleton.blank(), zero, record)
+def places_of(weights: Weights) -> dict[str, tuple[torch.device, torch.dtype]]:
+    """Return where weights are, and their types.
+
+    Parameters
+    ----------
+    weights : dict of str to Tensor
+        Weights of a network.
+
+    Returns
+    -------
+    dict of str to (device, dtype)
+        By the same names.
+    """
+    return {name: (weight.device, weight.dtype) for name, weight in weights.items()}
 
 
 def _same_bits(value: Tensor, other: Tensor) -> bool:

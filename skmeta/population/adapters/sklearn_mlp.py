@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,12 @@ from skmeta.population.adapters._common import (
     check_not_replaced,
     decisions,
     join_logistic,
-    moved,
     overrides,
     probabilities,
     same,
     split_logistic,
 )
-from skmeta.population.adapters.keeping import Skeleton, Weights
+from skmeta.population.adapters.keeping import Skeleton, Weights, places_of
 from skmeta.population.architecture import Architecture, Layer
 from skmeta.population.tensors import Record
 
@@ -70,7 +69,7 @@ class MLPSkeleton(Skeleton):
     def __init__(self, bare: Any, weights: Weights, *, stops_early: bool) -> None:
         self.bare = bare
         self.stops_early = stops_early
-        self.spec = {name: (tuple(w.shape), w.dtype) for name, w in weights.items()}
+        self.places = places_of(weights)
         self.depth = len(weights) // 2
 
     @property
@@ -93,10 +92,6 @@ class MLPSkeleton(Skeleton):
         """What the numbers of the last layer are."""
         return _output(self.bare)
 
-    def blank(self) -> Weights:
-        """Return zeros of the shapes and dtypes of the weights."""
-        return {name: torch.zeros(shape, dtype=dtype) for name, (shape, dtype) in self.spec.items()}
-
     def record(self, weights: Weights) -> Record:
         """Return the float32 record; one logistic unit becomes two logits."""
         # numpy would warn of numbers that float32 cannot hold; they become infinite, an error.
@@ -114,17 +109,15 @@ class MLPSkeleton(Skeleton):
     def check_edit(self, old: Record, new: Record) -> None:
         """Refuse nothing: an estimator has all weights and biases, and records no more."""
 
-    def moved(self, weights: Weights, old: Record, new: Record) -> Weights:
-        """Return weights changed by ``new - old``, where two logits are their difference."""
+    def values(self, record: Record) -> Weights:
+        """Return the weights of a record as scikit-learn has them, one logistic unit for two."""
         out = {}
         for index in range(self.depth):
             for field, name in (("weight", "coefs_"), ("bias", "intercepts_")):
-                pair = [record.tensors[field][index].detach().cpu() for record in (old, new)]
+                value = record.tensors[field][index].detach()
                 if index == self.depth - 1 and is_logistic(self.bare):
-                    pair = [join_logistic(value) for value in pair]
-                if field == "weight":
-                    pair = [value.T for value in pair]
-                out[f"{name}.{index}"] = moved(weights[f"{name}.{index}"], *pair)
+                    value = join_logistic(value)
+                out[f"{name}.{index}"] = value.T if field == "weight" else value
         return out
 
     def network(self, weights: Weights) -> Any:
@@ -137,6 +130,21 @@ class MLPSkeleton(Skeleton):
             network._best_coefs = [coef.copy() for coef in network.coefs_]
             network._best_intercepts = [intercept.copy() for intercept in network.intercepts_]
         return network
+
+
+def routine(network: Any, skeleton: MLPSkeleton) -> Hashable:
+    """Return what says which lines of scikit-learn an estimator runs; None of other classes.
+
+    They depend on nothing else than arrays of the usual kind: one estimator answers for all.
+    """
+    arrays = (*network.coefs_, *network.intercepts_)
+    plain = type(network) in (MLPClassifier, MLPRegressor) and len(arrays) == 2 * (
+        network.n_layers_ - 1
+    )
+    usual = all(type(array) is np.ndarray and array.dtype.kind == "f" for array in arrays)
+    if not (plain and usual) or any(callable(value) for value in vars(network).values()):
+        return None
+    return type(network), network.activation, network.out_activation_, is_logistic(network)
 
 
 def answers(

@@ -62,6 +62,7 @@ class PipelineSkeleton(Skeleton):
         self.bare = bare
         self.inner = inner
         self.scaling = scaling
+        self.places = inner.places
 
     @property
     def kind(self) -> type:
@@ -84,10 +85,6 @@ class PipelineSkeleton(Skeleton):
         """What the numbers of the last layer are."""
         return self.inner.output
 
-    def blank(self) -> Weights:
-        """Return zeros of the shapes and dtypes of the weights."""
-        return self.inner.blank()
-
     def record(self, weights: Weights) -> Record:
         """Return the float32 record of a network that takes the rows unscaled."""
         if self.scaling is not None:
@@ -99,11 +96,9 @@ class PipelineSkeleton(Skeleton):
     def check_edit(self, old: Record, new: Record) -> None:
         """Refuse nothing: an estimator has all weights and biases, and records no more."""
 
-    def moved(self, weights: Weights, old: Record, new: Record) -> Weights:
-        """Return weights changed by ``new - old``, behind the scalers."""
-        if self.scaling is not None:
-            old, new = self.scaling.unfolded(old), self.scaling.unfolded(new)
-        return self.inner.moved(weights, old, new)
+    def values(self, record: Record) -> Weights:
+        """Return the weights of a record behind the scalers."""
+        return self.inner.values(record if self.scaling is None else self.scaling.unfolded(record))
 
     def network(self, weights: Weights) -> Any:
         """Return a fitted Pipeline."""
@@ -111,6 +106,10 @@ class PipelineSkeleton(Skeleton):
         *scalers, (name, _) = self.bare.steps
         network.steps = [*copy.deepcopy(scalers), (name, self.inner.network(weights))]
         return network
+
+
+def routine(network: Any, skeleton: Any) -> None:
+    """Return None: each is asked by itself."""
 
 
 def answers(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,6 @@ from skmeta.population.adapters._common import (
     check_absent,
     check_not_replaced,
     join_logistic,
-    moved,
     read_tensor,
     same,
     split_logistic,
@@ -26,7 +25,7 @@ from skmeta.population.adapters._common import (
 from skmeta.population.adapters._hollow import Known, Twin, without_hooks
 from skmeta.population.adapters._states import Topology
 from skmeta.population.adapters._topology import read_topology
-from skmeta.population.adapters.keeping import Skeleton, Source, Weights
+from skmeta.population.adapters.keeping import Skeleton, Source, Weights, places_of
 from skmeta.population.architecture import Architecture
 from skmeta.population.modules import CNN, MLP, tensor_names
 from skmeta.population.tensors import Record
@@ -127,7 +126,7 @@ class ModuleSkeleton(Skeleton):
         input_shape: tuple[int, int, int] | None,
     ) -> None:
         self.hollow = hollow
-        self.spec = {name: (tuple(w.shape), w.dtype, w.device) for name, w in weights.items()}
+        self.places = places_of(weights)
         self.names = topology.names
         self.tail = topology.tail
         self.scaling = topology.scaling
@@ -149,13 +148,6 @@ class ModuleSkeleton(Skeleton):
         classes = np.asarray(getattr(self.hollow, "classes_", ()))
         codes = np.arange(len(classes))
         return codes if len(codes) and np.array_equal(classes, codes) else None
-
-    def blank(self) -> Weights:
-        """Return zeros of the shapes, dtypes and places of the tensors."""
-        return {
-            name: torch.zeros(shape, dtype=dtype, device=device)
-            for name, (shape, dtype, device) in self.spec.items()
-        }
 
     def record(self, weights: Weights) -> Record:
         """Return the float32 record; one logit of two classes becomes two."""
@@ -181,17 +173,15 @@ class ModuleSkeleton(Skeleton):
         """Refuse an edit of parameters that the module does not have."""
         check_absent(self.names, old, new)
 
-    def moved(self, weights: Weights, old: Record, new: Record) -> Weights:
-        """Return weights changed by ``new - old``, where two logits are their difference."""
-        out = dict(weights)
-        if self.scaling is not None:
-            old, new = self.scaling.unfolded(old), self.scaling.unfolded(new)
+    def values(self, record: Record) -> Weights:
+        """Return the weights of a record behind the scaling, one logit in place of two."""
+        out = {}
+        record = record if self.scaling is None else self.scaling.unfolded(record)
         for index, names in enumerate(self.names):
             for field, name in names.items():
-                pair = [record.tensors[field][index] for record in (old, new)]
-                if self.binary and index == len(self.names) - 1:
-                    pair = [join_logistic(value) for value in pair]
-                out[name] = moved(weights[name], *pair)
+                value = record.tensors[field][index].detach()
+                joined = self.binary and index == len(self.names) - 1
+                out[name] = join_logistic(value) if joined else value
         return out
 
     def network(self, weights: Weights) -> Any:
@@ -209,6 +199,39 @@ def answers(
     """Return what to ask a module: a copy of it is run."""
     twin = twin_of(skeleton, weights, twins).host
     return (answer_of(skeleton, weights, twin),)
+
+
+def routine(network: nn.Module, skeleton: ModuleSkeleton) -> Hashable:
+    """Return what networks have in common that can be run at once."""
+    return id(skeleton)
+
+
+def say_together(skeleton: ModuleSkeleton, weights: Sequence[Weights], rows: Tensor) -> Any:
+    """Return what modules of one skeleton say on the same rows, run at once.
+
+    Parameters
+    ----------
+    skeleton : ModuleSkeleton
+        What they share.
+    weights : sequence of dict
+        What they do not.
+    rows : Tensor of shape (n_samples, n_inputs)
+        Rows in float64.
+
+    Returns
+    -------
+    Tensor or None
+        Outputs of each. None if they have to be asked one by one: what a forward does in
+        numpy, or lets depend on numbers, cannot be run so.
+    """
+    module = Twin(skeleton, weights[0], module_of).host
+    inputs = skeleton.inputs(rows, weights[0][skeleton.names[0]["weight"]])
+    stacked = {name: torch.stack([w[name] for w in weights]) for name in weights[0]}
+    try:
+        with torch.no_grad():
+            return torch.vmap(lambda w: torch.func.functional_call(module, w, inputs))(stacked)
+    except Exception:
+        return None
 
 
 def twin_of(skeleton: ModuleSkeleton, weights: Weights, twins: dict[int, Twin]) -> Twin:
