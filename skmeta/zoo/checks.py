@@ -49,7 +49,8 @@ def check_trainable(task: Any) -> Task:
             "make_zoo holds back a tenth of the rows with every label in it, which takes about "
             f"{least} rows for {len(labels)} labels, and two of each. Got {task.n_samples} rows, "
             f"and {counts.min()} of the label "
-            f"{shown(np.asarray(task.classes)[labels[counts.argmin()]])}. Pass more rows, or merge rare labels."
+            f"{shown(np.asarray(task.classes)[labels[counts.argmin()]])}. Pass more rows, or merge "
+            "rare labels."
         )
     return task
 
