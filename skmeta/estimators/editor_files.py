@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.base import clone
 from torch import Tensor, nn
 
 from skmeta._validation import check_device, check_in_range
@@ -24,7 +26,14 @@ from skmeta.estimators.reference import Reference
 from skmeta.files.checks import expect, fields_of
 from skmeta.metanets import WeightGraph
 from skmeta.population import Architecture, Population
-from skmeta.requirements import Cells, GroupFairness, Joint, Objective, split_requirements
+from skmeta.requirements import (
+    Cells,
+    DataMinimization,
+    GroupFairness,
+    Joint,
+    Objective,
+    split_requirements,
+)
 
 _OWNER = "ComplianceEditor"
 _TASK = "task."
@@ -167,7 +176,12 @@ def _blank_graph(editor: Any) -> WeightGraph:
     objective.exact(logits, logits, cells, ones)
     probes = editor.features == "probes"
     X = torch.zeros(len(reference.rows) if probes else n_cells, 2)
-    builder = with_mask(GraphBuilder(editor.features, objective, X, cells), editor.plan_)
+    plan = editor.plan_
+    if isinstance(plan.mask, DataMinimization) and isinstance(plan.mask.budget, Integral):
+        good = plan.mask.budget <= reference.outline.n_features
+        expect(good, "the 'budget' is larger than the number of inputs")
+        plan = plan._replace(mask=clone(plan.mask).set_params(budget=1))
+    builder = with_mask(GraphBuilder(editor.features, objective, X, cells), plan)
     network = Population.initialize(Architecture.mlp((2, 1, n_labels)), 1, random_state=0)
     ((_, stack),) = network.blocks
     return builder.build(stack)

@@ -93,7 +93,8 @@ def test_the_report_has_units_costs_and_no_promises(finished):
     for piece in ("[nats]", "CPU ms", "break-even", "peak memory", "reduces a measured gap", " MB"):
         assert piece in text
     assert not re.search("compliant|certified|unbiased", text, re.IGNORECASE)
-    assert max(map(len, text.splitlines())) <= 120
+    lines = text.replace(str(finished[0]), "demo-output").splitlines()
+    assert not [line for line in lines if len(line) > 120]
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,8 @@ def test_small_groups_are_named(editor, networks, tasks):
     cell = re.escape(f"label {str(label)!r} in group {str(group)!r} (49 rows)")
     with pytest.warns(UserWarning, match=f"{SMALL} {cell}. Rates there are uncertain") as caught:
         fitted = ComplianceEditor(**FAST).fit(networks, task=few)
-    assert len(caught) == 1 and caught[0].filename == __file__
+    (warned,) = (w for w in caught if w.category is UserWarning)  # a zoo of four warns, too
+    assert warned.filename == __file__
     assert re.search(rf"\*\*Warning:\*\* {SMALL} {cell}", fitted.card())
     # Rows to measure on can be few, too.
     assert re.search(rf"Measured[^#]*{SMALL} {cell}", editor.card(networks, task=few))

@@ -28,7 +28,11 @@ EDITORS = {
     "data minimization": {"requirement": DataMinimization(budget=5)},
     "mask alone": {"requirement": Pruning(budget=0.5, compensate=False)},
     "joint with pruning": {
-        "requirement": ["equalized_odds", EqualizedOdds(thresholds=(0.4, 0.5)), Pruning(budget=0.5)]
+        "requirement": [
+            "demographic_parity",
+            EqualizedOdds(thresholds=(0.4, 0.5)),
+            Pruning(budget=0.5),
+        ]
     },
     "lam by name": {
         "requirement": ["equalized_odds", "demographic_parity", "pruning"],
