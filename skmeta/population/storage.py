@@ -41,8 +41,8 @@ def save(population: Population, path: str | Path) -> None:
     Parameters
     ----------
     population : Population
-        Edited networks are saved as edited. Networks from torch and skorch are saved as
-        architecture and float32 weights, without their Python class.
+        Edited networks are saved as edited. Networks from torch and skorch, and Pipelines, are
+        saved as architecture, float32 weights and names of columns, without their Python class.
     path : str or Path
         An existing file is replaced.
     """
@@ -68,21 +68,19 @@ def describe(population: Population) -> tuple[dict[str, Any], dict[str, Tensor]]
         "estimators": _describe_estimators(population, np.flatnonzero(estimators), tensors),
         "architectures": [_describe_architecture(spec) for spec in specs],
         "metadata": columns,
-        "columns": _describe_names(population),
+        "columns": _describe_names(population, np.flatnonzero(~estimators)),
     }
     return header, tensors
 
 
-def _describe_names(population: Population) -> list[dict[str, Any]]:
-    """Return the columns that networks of our own were trained on; estimators hold theirs."""
-    groups: dict[adapters.Trained, list[int]] = {}
-    for position, source in enumerate(population._sources):
-        if isinstance(source, adapters.Trained):
-            groups.setdefault(source, []).append(position)
-    return [
-        {"names": list(source.feature_names), "positions": positions}
-        for source, positions in groups.items()
-    ]
+def _describe_names(population: Population, positions: np.ndarray) -> list[dict[str, Any]]:
+    """Return the columns that networks saved as modules were trained on; estimators hold theirs."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    names = population.feature_names
+    for position in positions.tolist():
+        if (known := names[position]) is not None:
+            groups.setdefault(tuple(known), []).append(position)
+    return [{"names": list(known), "positions": members} for known, members in groups.items()]
 
 
 def _describe_stacks(
@@ -186,7 +184,8 @@ def load(
     records : list of Record
         Weights of all networks.
     sources : list of Source or None
-        What scikit-learn estimators were taken apart into, None for networks that are modules.
+        What scikit-learn estimators were taken apart into, names of columns for modules with
+        such, None for others.
     metadata : DataFrame
         One row per network.
 
@@ -243,7 +242,7 @@ def rebuild(
 
 
 def _name_columns(groups: list, records: list[Record], sources: list[Any]) -> None:
-    """Give networks of our own the columns that they were trained on."""
+    """Give networks that were saved as modules the columns that they were trained on."""
     for group in groups:
         names, positions = fields_of(group, "a group of columns", names=list, positions=list)
         expect(all(isinstance(name, str) for name in names), "names of columns are no strings")

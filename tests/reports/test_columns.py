@@ -9,6 +9,8 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skmeta import (
     ComplianceEditor,
@@ -113,6 +115,20 @@ def test_the_columns_of_a_network_survive_an_edit_and_a_file(network, editor, tm
     assert list(edited.feature_names_in_) == NAMES
     Population([edited]).save(tmp_path / "one.safetensors")
     assert Population.load(tmp_path / "one.safetensors").feature_names == [NAMES]
+
+
+def test_a_pipeline_and_a_class_of_ones_own_keep_their_columns_in_a_file(network, tmp_path):
+    own = type("Own", (MLPClassifier,), {})
+    networks = [
+        make_pipeline(StandardScaler(), MLPClassifier((4,), early_stopping=True)).fit(X, y),
+        own((4,), early_stopping=True).fit(X, y),
+        network,
+    ]
+    Population(networks).save(tmp_path / "some.safetensors")
+    loaded = Population.load(tmp_path / "some.safetensors")
+    assert loaded.feature_names == [NAMES] * 3
+    with pytest.raises(ValueError, match=ORDER):
+        loaded[:2].predict_proba(X[TURNED])
 
 
 @pytest.mark.parametrize(
