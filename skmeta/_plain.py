@@ -73,16 +73,14 @@ def frame_from_plain(columns: list[tuple[str, Any, Any]], n: int) -> pd.DataFram
 
 
 class _PlainPickler(pickle.Pickler):
-    """Pickles tensors as arrays; classes and functions of a script are left to the caller."""
+    """Pickles tensors as arrays; code that only its caller can pickle, or copy, is left to it."""
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
         self.outside: list[Any] = []
 
     def persistent_id(self, value: Any) -> int | None:
-        if not isinstance(value, type | FunctionType):
-            return None
-        if value.__module__ != "__main__" and "<locals>" not in value.__qualname__:
+        if not isinstance(value, type | FunctionType) or _has_a_name(value):
             return None
         if not any(value is known for known in self.outside):
             self.outside.append(value)
@@ -98,6 +96,14 @@ class _PlainPickler(pickle.Pickler):
             # Its own way writes tensors to bytes, with addresses.
             return object.__new__, (type(value),), vars(value), None, None, _set_state
         return NotImplemented
+
+
+def _has_a_name(value: Any) -> bool:
+    """Whether every process finds a class or a function: not in scripts, functions, lambdas."""
+    found: Any = sys.modules.get(value.__module__)
+    for name in value.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is value and value.__module__ != "__main__"
 
 
 def _set_state(value: Any, state: dict[str, Any]) -> None:

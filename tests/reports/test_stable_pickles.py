@@ -1,5 +1,6 @@
 """Tasks and fitted estimators can be hashed by joblib, and pickle to the same bytes."""
 
+import copy
 import pickle
 
 import cloudpickle
@@ -19,6 +20,9 @@ def pass_on(networks, calls):
     with calls.open("a") as file:
         file.write("x")
     return networks
+
+
+gap = lambda p, y, s: (p[:, s == 0, 1].mean(1) - p[:, s == 1, 1].mean(1)).abs()  # noqa: E731
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +89,14 @@ def test_metanetworks_of_a_notebook_reach_the_workers_of_joblib(tasks, zoo):
     again = cloudpickle.loads(cloudpickle.dumps(editor))
     expected = editor.transform(zoo).predict_proba(tasks[2].X)
     np.testing.assert_array_equal(again.transform(zoo).predict_proba(tasks[2].X), expected)
+
+
+def test_an_editor_of_a_lambda_can_be_copied(tasks, zoo):
+    editor = ComplianceEditor(gap, max_epochs=1, random_state=0).fit(zoo, task=tasks[1])
+    twin = copy.copy(editor)
+    assert twin.plan_.requirement.function is gap
+    with pytest.raises(pickle.PicklingError):  # as of any estimator that holds one
+        pickle.dumps(editor)
 
 
 def test_an_unfitted_estimator_hashes_by_its_parameters():
