@@ -63,14 +63,17 @@ class _Float32(TorchFunctionMode):
         if options.get("dtype") is None:
             if func in _OF_DEFAULT_TYPE:
                 options["dtype"] = torch.float32
-            elif func in (torch.tensor, torch.full):
+            elif func in _OF_TYPE_OF_VALUES:
                 made = func(*args, **options)
-                typed = hasattr(args[0] if func is torch.tensor else args[1], "dtype")
-                return made if typed or not made.is_floating_point() else made.float()
+                typed = any(hasattr(value, "dtype") for value in (*args, *options.values()))
+                if typed or not made.is_floating_point():
+                    return made
+                options["dtype"] = torch.float32  # made anew: a converted one would be no leaf
         return func(*args, **options)
 
 
 _OF_DEFAULT_TYPE = {
-    *(torch.empty, torch.zeros, torch.ones, torch.eye, torch.linspace),
+    *(torch.empty, torch.zeros, torch.ones, torch.eye, torch.linspace, torch.logspace),
     *(torch.rand, torch.randn),
 }
+_OF_TYPE_OF_VALUES = {torch.tensor, torch.as_tensor, torch.full, torch.arange}

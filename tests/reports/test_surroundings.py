@@ -20,6 +20,7 @@ from skmeta import (
     WeightSpaceRegressor,
 )
 from skmeta import baselines as rivals
+from skmeta._modes import in_own_modes
 from skmeta.baselines import FineTune, Swap
 from skmeta.datasets import Task
 from skmeta.population import Architecture
@@ -108,6 +109,25 @@ def test_another_default_type_changes_no_number(entry, request):
     request.getfixturevalue("default_float64")
     np.testing.assert_array_equal(np.asarray(ENTRIES[entry]()), expected)
     assert torch.get_default_dtype() == torch.float64
+
+
+MAKERS = {
+    "tensor": lambda: torch.tensor(data=[1.0]),
+    "as_tensor": lambda: torch.as_tensor([1.0]),
+    "full": lambda: torch.full((2,), fill_value=1.0),
+    "arange": lambda: torch.arange(0.0, 3),
+    "whole": lambda: torch.tensor(1),
+    "typed": lambda: torch.as_tensor(np.zeros(2)),
+    "leaf": lambda: torch.tensor(1.0, requires_grad=True),
+}
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_a_tensor_is_of_the_type_that_it_has_by_default(maker, request):
+    expected = MAKERS[maker]()
+    request.getfixturevalue("default_float64")
+    found = in_own_modes(MAKERS[maker])()
+    assert (found.dtype, found.is_leaf) == (expected.dtype, True)
 
 
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
