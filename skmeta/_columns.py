@@ -4,7 +4,7 @@ Nothing here imports from skmeta, or any of these libraries but pandas.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,20 @@ def names_of(X: Any) -> list[str] | None:
     if names is None or list(names) == list(range(len(names))):
         return None
     return [str(name) for name in names]
+
+
+def fitted_names(estimator: Any) -> list[str] | None:
+    """Return the names of the columns that an estimator was fitted on, None if it saw none.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> fitted_names(StandardScaler().fit(pd.DataFrame({"a": [1.0, 2.0]})))
+    ['a']
+    """
+    names = getattr(estimator, "feature_names_in_", None)
+    return None if names is None else [str(name) for name in names]
 
 
 def check_same_names(
@@ -94,9 +108,19 @@ def check_same_names(
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(str(name)) for name in names[:_SHOWN])
     more = len(names) - _SHOWN
-    return shown if more <= 0 else f"{shown} and {more} more"
+    return listed(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def listed(names: Iterable[Any]) -> str:
+    """Return names for a message.
+
+    Examples
+    --------
+    >>> print(listed(["a", "b"]))
+    'a', 'b'
+    """
+    return ", ".join(repr(str(name)) for name in names)
 
 
 def column_of(values: Any) -> np.ndarray:

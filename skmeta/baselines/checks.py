@@ -10,6 +10,7 @@ import torch
 from skmeta._validation import may_be_codes
 from skmeta.datasets import Task
 from skmeta.population import Architecture, Population
+from skmeta.population.tensors import are_finite
 
 
 def check_population(networks: Any, owner: str) -> Population:
@@ -28,14 +29,13 @@ def finite_weights(population: Population) -> np.ndarray:
     """Return which networks have finite weights only, ``(n,)``."""
     finite = np.empty(len(population), dtype=bool)
     for positions, stack in population.blocks:
-        tensors = [t.isfinite().flatten(1).all(1) for t in stack.params.tensors()]
-        finite[positions] = torch.stack(tensors).all(0).cpu().numpy()
+        finite[positions] = are_finite(stack.params.tensors()).cpu().numpy()
     return finite
 
 
 def check_finite_logits(logits: torch.Tensor, owner: str) -> None:
     """Refuse networks whose logits ``(n, n_samples, n_classes)`` are not finite."""
-    bad = (~logits.isfinite().flatten(1).all(1)).nonzero().flatten().tolist()
+    bad = (~are_finite([logits])).nonzero().flatten().tolist()
     if bad:
         raise ValueError(
             f"{owner} needs networks with finite outputs on the rows of the task. Those of network "

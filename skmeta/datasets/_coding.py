@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_array, column_or_1d
 
-from skmeta._columns import column_of, frame_of, missing_rows
+from skmeta._columns import column_of, frame_of, listed, missing_rows
 from skmeta._validation import check_dense, shown
 
 
@@ -74,7 +74,7 @@ def _columns_at_fault(X: Any) -> str:
         for name, column in table.items()
         if column.dtype == object or not np.isfinite(column).all()
     ]
-    return f"Look at the columns {', '.join(map(repr, names))}. " if names else ""
+    return f"Look at the columns {listed(names)}. " if names else ""
 
 
 def encode_target(

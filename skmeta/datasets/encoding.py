@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from skmeta._columns import listed
 from skmeta.datasets._coding import plain_frame
 
 
@@ -76,8 +77,8 @@ class ColumnsByName(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if missing:
             raise ValueError(
                 "An encoder of split_tasks takes tables with the columns of the table that it was "
-                f"fitted on. Got none named {', '.join(map(repr, missing))}. Pass raw rows with "
-                f"the columns {', '.join(map(repr, self.feature_names_in_))}."
+                f"fitted on. Got none named {listed(missing)}. Pass raw rows with "
+                f"the columns {listed(self.feature_names_in_)}."
             )
         return table[list(self.feature_names_in_)]
 
@@ -180,7 +181,7 @@ def _check_table(table: pd.DataFrame, train: np.ndarray, impute: bool) -> None:
         twice = table.columns[table.columns.duplicated()].unique()
         raise ValueError(
             "split_tasks needs columns with different names. Got more than one named "
-            f"{_named(twice)}. Rename or drop them."
+            f"{listed(twice)}. Rename or drop them."
         )
     missing = table.isna().sum()
     if missing.any() and not impute:
@@ -194,7 +195,7 @@ def _check_table(table: pd.DataFrame, train: np.ndarray, impute: bool) -> None:
     if len(empty):
         raise ValueError(
             f"split_tasks fills missing values in from the train rows. Got none there in "
-            f"{_named(empty)}. Drop these columns."
+            f"{listed(empty)}. Drop these columns."
         )
     infinite = np.isinf(table.select_dtypes("number")).sum()
     if infinite.any():
@@ -208,7 +209,3 @@ def _check_table(table: pd.DataFrame, train: np.ndarray, impute: bool) -> None:
 def _counted(numbers: pd.Series, n_rows: int) -> str:
     found = numbers[numbers > 0]
     return ", ".join(f"{name!r} ({count} of {n_rows} rows)" for name, count in found.items())
-
-
-def _named(names: pd.Index) -> str:
-    return ", ".join(map(repr, names))

@@ -9,6 +9,8 @@ from difflib import get_close_matches
 import numpy as np
 import pandas as pd
 
+from skmeta._columns import listed
+
 _DISTINCT = 0.95
 """Share of different values from which a column of texts or whole numbers looks like names."""
 
@@ -76,11 +78,9 @@ def select_columns(
     if not features.shape[1]:
         raise InputError(
             "The table needs a feature beside the target and the groups. Left out are "
-            f"{_listed(sorted(left_out))}."
+            f"{listed(sorted(left_out))}."
         )
-    notes = [
-        f"Left out, because {why}: {_listed(names)}." for why, names in copies.items() if names
-    ]
+    notes = [f"Left out, because {why}: {listed(names)}." for why, names in copies.items() if names]
     return features, [*notes, *_remarks(features, target)]
 
 
@@ -103,7 +103,7 @@ def _remarks(features: pd.DataFrame, target: pd.Series) -> Iterator[str]:
     ):
         if names:
             options = " ".join(f"--drop {shlex.quote(name)}" for name in names)
-            yield f"These columns are {what}: {_listed(names)}. Leave them out with {options}."
+            yield f"These columns are {what}: {listed(names)}. Leave them out with {options}."
 
 
 def _identifiers(features: pd.DataFrame) -> list[str]:
@@ -139,7 +139,3 @@ def _says_the_same(column: pd.Series, known: pd.Series) -> bool:
     known_codes, known_values = pd.factorize(known[there])
     pairs = len(set(zip(codes.tolist(), known_codes.tolist(), strict=True)))
     return pairs == len(values) == len(known_values) == known.nunique()
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(repr(str(name)) for name in names)

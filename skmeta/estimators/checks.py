@@ -15,6 +15,7 @@ from torch import Tensor
 from skmeta._validation import check_in_range, shown
 from skmeta.datasets import Task
 from skmeta.population import Parameters, Population, run_stack
+from skmeta.population.tensors import are_finite
 
 MIN_CELL_ROWS = 50
 """Of fewer rows a rate can have a standard error above .07."""
@@ -92,7 +93,7 @@ def check_finite_outputs(outputs: np.ndarray) -> None:
 
 def check_finite_edits(params: Parameters, positions: np.ndarray) -> None:
     """Refuse edits that are not numbers, before anything is written."""
-    finite = torch.stack([t.isfinite().flatten(1).all(1) for t in params.tensors()]).all(0)
+    finite = are_finite(params.tensors())
     bad = np.asarray(positions)[~finite.cpu().numpy()]
     if len(bad):
         raise ValueError(
@@ -104,7 +105,7 @@ def check_finite_edits(params: Parameters, positions: np.ndarray) -> None:
 def check_finite_on(X: Tensor, edited: Population) -> None:
     """Refuse edited networks whose outputs on the reference rows are not numbers."""
     for positions, stack in edited.depth_blocks():
-        bad = np.asarray(positions)[~run_stack(stack, X).isfinite().flatten(1).all(1).cpu().numpy()]
+        bad = np.asarray(positions)[~are_finite([run_stack(stack, X)]).cpu().numpy()]
         if len(bad):
             raise ValueError(
                 f"The outputs of network {bad[0]} (and of {len(bad) - 1} more) are not finite on "

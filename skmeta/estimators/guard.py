@@ -12,6 +12,7 @@ from skmeta.baselines import run_networks
 from skmeta.datasets import Task
 from skmeta.evaluation import measure_edits
 from skmeta.population import Population
+from skmeta.population.tensors import are_finite
 
 _BOUNDS = {"max_divergence": "divergence", "max_accuracy_drop": "accuracy_change"}
 
@@ -54,7 +55,7 @@ def roll_back(
     before, after = run_networks(original, task), run_networks(edited, task)
     frame = measure_edits(before, after, task, None)
     # Whatever the bounds are: of outputs that are not finite nothing is known.
-    within = after.isfinite().flatten(1).all(1).cpu().numpy()
+    within = are_finite([after]).cpu().numpy()
     if "max_divergence" in guard:
         # Comparisons with nan are false: an edit without a divergence is out of bounds.
         within &= (frame["divergence"] <= guard["max_divergence"]).to_numpy()

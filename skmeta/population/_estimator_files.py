@@ -11,6 +11,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import LabelBinarizer
 from torch import Tensor
 
+from skmeta._columns import fitted_names
 from skmeta.files.checks import check_texts, expect, fail, fields_of
 
 REGISTRY: dict[str, type] = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
@@ -30,12 +31,11 @@ def widths_of(estimator: Any) -> tuple[int, ...]:
 
 def describe(estimator: Any) -> dict[str, Any]:
     """Return all fitted state but the weights as JSON types."""
-    names = getattr(estimator, "feature_names_in_", None)
     classes = getattr(estimator, "classes_", None)
     return {
         "params": _params(estimator),
         "classes": None if classes is None else _describe_labels(classes),
-        "feature_names": None if names is None else [str(name) for name in names],
+        "feature_names": fitted_names(estimator),
         "out_activation": estimator.out_activation_,
         "n_iter": int(getattr(estimator, "n_iter_", 0)),
         "t": int(getattr(estimator, "t_", 0)),

@@ -29,11 +29,11 @@ def architecture(spec: Any) -> Architecture:
         found = Architecture(spec["n_inputs"], layers, spec["output"], **rest)
     except (ValueError, TypeError) as error:
         raise FileError(str(error).rstrip(".")) from error
-    check_images(found)
+    check_paddings(found)
     return found
 
 
-def check_images(spec: Architecture) -> None:
+def check_paddings(spec: Architecture) -> None:
     """Refuse convolutions whose images no bytes prove: they would take for ever to run.
 
     Filters are in the file, paddings and strides are numbers that anybody can write down.

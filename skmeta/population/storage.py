@@ -23,7 +23,7 @@ from skmeta.files.container import read_file, write_file
 from skmeta.population import _estimator_files, _filecheck, _table_files, adapters
 from skmeta.population.architecture import Architecture
 from skmeta.population.stack import Stack
-from skmeta.population.tensors import Buffers, Parameters, Record
+from skmeta.population.tensors import Buffers, Parameters, Record, are_finite
 
 if TYPE_CHECKING:
     from skmeta.population.population import Population
@@ -116,7 +116,7 @@ def _describe_stacks(
 
 def _describe_architecture(spec: Architecture) -> dict[str, Any]:
     try:
-        _filecheck.check_images(spec)
+        _filecheck.check_paddings(spec)
     except ValueError as error:
         raise ValueError(f"A network cannot be saved: {error}.") from error
     return spec.to_dict()
@@ -131,8 +131,7 @@ def _fields(architectures: Iterable[Architecture]) -> list[str]:
 
 
 def _finite(stack: Stack) -> Tensor:
-    tensors = [*stack.params.tensors(), *stack.buffers.mean, *stack.buffers.var]
-    return torch.stack([t.isfinite().flatten(1).all(1) for t in tensors]).all(0)
+    return are_finite([*stack.params.tensors(), *stack.buffers.mean, *stack.buffers.var])
 
 
 def _describe_estimators(

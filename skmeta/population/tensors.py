@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,6 +10,22 @@ import torch
 from torch import Tensor
 
 from skmeta.population.architecture import Architecture
+
+
+def are_finite(tensors: Iterable[Tensor]) -> Tensor:
+    """Return which networks have finite numbers only.
+
+    Parameters
+    ----------
+    tensors : iterable of Tensor
+        One or more, of shape ``(n, ...)``.
+
+    Returns
+    -------
+    Tensor of bool of shape (n,)
+        True where all numbers of a network are finite.
+    """
+    return torch.stack([tensor.isfinite().flatten(1).all(1) for tensor in tensors]).all(0)
 
 
 class Parameters(NamedTuple):

@@ -13,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from torch import Tensor
 
+from skmeta._columns import fitted_names
 from skmeta.population.adapters._common import (
     Answer,
     UnsupportedNetworkError,
@@ -85,7 +86,7 @@ class MLPSkeleton(Skeleton):
     @property
     def feature_names(self) -> list[str] | None:
         """Names of the columns that the estimator was fitted on; None if it saw none."""
-        return names_of(self.bare)
+        return fitted_names(self.bare)
 
     @property
     def output(self) -> str:
@@ -210,9 +211,3 @@ def _output(network: Any) -> str:
         f"{getattr(network, 'loss', None)!r}). Supported are MLPClassifier, and MLPRegressor "
         "with loss='squared_error'."
     )
-
-
-def names_of(step: Any) -> list[str] | None:
-    """Return the names of the columns that a step was fitted on, None if it saw none."""
-    names = getattr(step, "feature_names_in_", None)
-    return None if names is None else [str(name) for name in names]

@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from skmeta._columns import fitted_names
 from skmeta.population.adapters import sklearn_mlp
 from skmeta.population.adapters._common import (
     Answer,
@@ -78,7 +79,7 @@ class PipelineSkeleton(Skeleton):
     def feature_names(self) -> list[str] | None:
         """Names of the columns that the Pipeline was fitted on; None if it saw none."""
         steps = [step for _, step in self.bare.steps[:-1] if not _passes(step)]
-        return sklearn_mlp.names_of(next(iter(steps), self.inner.bare))
+        return fitted_names(next(iter(steps), self.inner.bare))
 
     @property
     def output(self) -> str:
