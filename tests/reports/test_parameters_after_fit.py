@@ -19,17 +19,11 @@ from skmeta.baselines import (
 from skmeta.datasets import Task
 from skmeta.population import Architecture, Population
 from skmeta.requirements import DataMinimization, EqualizedOdds, Pruning
+from tests.reports.small_table import table
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has fewer than 50 rows of label:UserWarning")
 
 FAST = {"max_epochs": 1, "hidden_channels": 8, "n_layers": 1, "random_state": 0}
-
-
-def table(n=240, seed=0):
-    rng = np.random.default_rng(seed)
-    groups = np.arange(n) % 2
-    X = rng.normal(size=(n, 4)) + groups[:, None]
-    return X, (X[:, 0] + rng.normal(size=n) > 0.5).astype(int), groups
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from skmeta import EditedClassifier, Population, WeightSpaceClassifier, WeightSp
 from skmeta.baselines import run_networks
 from skmeta.evaluation import measure_edits
 from skmeta.population import Architecture
+from tests.reports.small_table import table
 
 SMALL = MLPClassifier((4,), solver="lbfgs", max_iter=30, tol=1e-1, random_state=0)
 FAST = {"n_networks": 2, "zoo_epochs": 1, "max_epochs": 1, "random_state": 0}
@@ -23,13 +24,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*has fewer than 50 rows of label:UserWarning"),
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
 ]
-
-
-def table(n=240):
-    rng = np.random.default_rng(0)
-    groups = np.arange(n) % 2
-    X = rng.normal(size=(n, 3)) + groups[:, None]
-    return X, (X[:, 0] + rng.normal(size=n) > 0.5).astype(int), groups, rng
 
 
 class Net(nn.Sequential):
@@ -48,7 +42,8 @@ def multiset(rows):
 
 @pytest.mark.parametrize("scale", [1, 7.0])
 def test_a_reference_row_of_weight_k_is_there_k_times(scale):
-    X, y, groups, rng = table()
+    rng = np.random.default_rng(0)
+    X, y, groups = table(n_features=3, rng=rng)
     weights = rng.integers(1, 4, size=len(X)) * scale
     model = EditedClassifier(SMALL, **FAST)
     model.fit(X, y, sensitive_features=groups, sample_weight=weights)
@@ -68,7 +63,8 @@ def test_a_reference_row_of_weight_k_is_there_k_times(scale):
 
 
 def test_weights_that_are_no_whole_numbers_keep_the_sum_of_each_cell():
-    X, y, groups, rng = table()
+    rng = np.random.default_rng(0)
+    X, y, groups = table(n_features=3, rng=rng)
     weights = rng.uniform(0.5, 2.0, size=len(X)) * np.where(groups == 0, 1.0, 3.0)
     model = EditedClassifier(SMALL, **FAST)
     model.fit(X, y, sensitive_features=groups, sample_weight=weights)
@@ -84,7 +80,7 @@ def test_weights_that_are_no_whole_numbers_keep_the_sum_of_each_cell():
 
 @pytest.mark.parametrize("estimator", [SMALL, net()], ids=["MLPClassifier", "skorch"])
 def test_a_row_of_weight_zero_is_not_there(estimator):
-    X, y, groups, _ = table()
+    X, y, groups = table(n_features=3)
     weights = (np.arange(len(X)) % 5 > 0).astype(float)
     there = weights > 0
     noise = np.where(there[:, None], X, 1e3)
@@ -99,7 +95,7 @@ def test_a_row_of_weight_zero_is_not_there(estimator):
 
 @pytest.mark.parametrize("estimator", [SMALL, net()], ids=["MLPClassifier", "skorch"])
 def test_weights_move_the_network(estimator):
-    X, y, groups, _ = table()
+    X, y, groups = table(n_features=3)
     model = EditedClassifier(estimator, **FAST)
     means = [
         model.fit(X, y, sensitive_features=groups, sample_weight=np.where(y == 1, w, 1))
@@ -111,7 +107,8 @@ def test_weights_move_the_network(estimator):
 
 
 def test_weights_are_routed_to_fit_and_score():
-    X, y, groups, rng = table()
+    rng = np.random.default_rng(0)
+    X, y, groups = table(n_features=3, rng=rng)
     weights = rng.integers(1, 3, size=len(X))
     with config_context(enable_metadata_routing=True):
         model = EditedClassifier(SMALL, **FAST).set_fit_request(sample_weight=True)
@@ -145,7 +142,7 @@ def test_weights_are_routed_to_fit_and_score():
     ],
 )
 def test_weights_that_are_none(weights, came):
-    X, y, groups, _ = table()
+    X, y, groups = table(n_features=3)
     with pytest.raises(ValueError, match=came):
         EditedClassifier(SMALL, **FAST).fit(X, y, sensitive_features=groups, sample_weight=weights)
 

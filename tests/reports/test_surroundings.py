@@ -25,6 +25,7 @@ from skmeta.baselines import FineTune, Swap
 from skmeta.datasets import Task
 from skmeta.population import Architecture
 from skmeta.requirements import DataMinimization
+from tests.reports.small_table import table
 
 FAST = {"max_epochs": 1, "hidden_channels": 4, "n_layers": 1, "random_state": 0}
 
@@ -34,13 +35,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*has fewer than 50 rows of labe
 class Net(nn.Sequential):
     def __init__(self):
         super().__init__(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
-
-
-def table():
-    rng = np.random.default_rng(0)
-    groups = np.arange(240) % 2
-    X = rng.normal(size=(240, 4)) + groups[:, None]
-    return X, (X[:, 0] + rng.normal(size=240) > 0.5).astype(int), groups
 
 
 def inputs():
