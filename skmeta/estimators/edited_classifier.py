@@ -12,10 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmeta._columns import checked_column
 from skmeta._modes import in_own_modes
@@ -303,6 +300,11 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         fitted = self._fitted_editor("reedit")
         check_guard(self.guard, "EditedClassifier")
         check_unchanged(self, "reedit", obeyed=FOLLOWED)
+        if fitted.task_ is None:
+            raise ValueError(
+                "reedit looks at the reference rows of fit, and this EditedClassifier was loaded "
+                "without them. Save it with skmeta.save(classifier, path, include_task=True)."
+            )
         # A copy: an edit that is refused leaves everything as it was.
         present = {name: getattr(self, name) for name in ("requirement", "lam", "guard")}
         editor = copy(fitted).set_params(**present)

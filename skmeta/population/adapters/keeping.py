@@ -179,7 +179,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Trained:
-    """The source of a network that was trained here: its record is all of it, but for names.
+    """The source of a module whose record is all of it, but for the names of its columns.
 
     Attributes
     ----------
@@ -202,7 +202,7 @@ class Trained:
         Parameters
         ----------
         old, new : Record
-            The network as it was trained and as it is now.
+            The network as it was and as it is now.
 
         Returns
         -------
