@@ -233,6 +233,24 @@ def _same(a: Any, b: Any) -> bool:
         return False
 
 
+def check_n_jobs(n_jobs: Any, owner: str) -> None:
+    """Raise unless joblib takes it.
+
+    Examples
+    --------
+    >>> check_n_jobs(0, owner="make_zoo")
+    Traceback (most recent call last):
+        ...
+    TypeError: The 'n_jobs' parameter of make_zoo must be None or a whole number other than 0, -1
+    for all cores. Got 0 instead.
+    """
+    if n_jobs is not None and (not isinstance(n_jobs, Integral) or not n_jobs):
+        raise TypeError(
+            f"The 'n_jobs' parameter of {owner} must be None or a whole number other than 0, "
+            f"-1 for all cores. Got {shown(n_jobs)} instead."
+        )
+
+
 def check_device(device: Any, owner: str) -> torch.device:
     """Return the device if tensors can live there."""
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import copy
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,13 @@ from skmeta._columns import checked_column
 from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
 from skmeta._random import local_draws
-from skmeta._validation import check_in_range, check_rng, check_unchanged, params_now, shown
+from skmeta._validation import (
+    check_in_range,
+    check_n_jobs,
+    check_rng,
+    check_unchanged,
+    params_now,
+)
 from skmeta.datasets import Task
 from skmeta.estimators.checks import check_lam_range, check_verbose
 from skmeta.estimators.classifier_rows import (
@@ -243,11 +248,7 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
             check_in_range(name, getattr(self, name), owner=owner, low=1, kind="int")
         check_guard(self.guard, owner)
         check_verbose(self.verbose, owner)
-        if self.n_jobs is not None and (not isinstance(self.n_jobs, Integral) or not self.n_jobs):
-            raise TypeError(
-                f"The 'n_jobs' parameter of {owner} must be None or a whole number other than 0, "
-                f"-1 for all cores. Got {shown(self.n_jobs)} instead."
-            )
+        check_n_jobs(self.n_jobs, owner)
         plan = split_requirements(self.requirement, self.lam, owner)
         if self.lam_range is not None:
             check_lam_range(self.lam_range, plan.lam, owner)

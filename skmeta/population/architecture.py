@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -95,6 +95,11 @@ class Layer:
         check_in_range("width", self.width, owner="Layer", low=1, kind="int")
         check_in_range("dropout", self.dropout, owner="Layer", low=0, high=1, closed="left")
         check_in_range("eps", self.eps, owner="Layer", low=0, high=math.inf, closed="left")
+        if not isinstance(self.skips, Iterable):
+            raise TypeError(
+                "The 'skips' of a Layer must be a tuple of the states that are added to its "
+                f"output. Got {shown(self.skips)}. For one state pass (state,)."
+            )
         for source in self.skips:
             check_in_range("skips", source, owner="Layer", low=0, kind="int")
         # Plain ints: numpy's do not go into JSON.

@@ -19,7 +19,7 @@ from joblib.parallel import get_active_backend
 from sklearn.model_selection import train_test_split
 from tqdm.auto import tqdm
 
-from skmeta._validation import check_device, check_in_range, check_rng
+from skmeta._validation import check_device, check_in_range, check_n_jobs, check_rng, shown
 from skmeta.datasets import Task
 from skmeta.files import FileError
 from skmeta.population import Population, Stack, run_stack
@@ -132,6 +132,12 @@ def make_zoo(
     check_in_range("epochs", epochs, owner="make_zoo", low=1, kind="int")
     n_checkpoints = min(_MOST_CHECKPOINTS, epochs) if n_checkpoints is None else n_checkpoints
     check_in_range("n_checkpoints", n_checkpoints, owner="make_zoo", low=1, high=epochs, kind="int")
+    check_n_jobs(n_jobs, "make_zoo")
+    if not isinstance(cache_dir, str | os.PathLike | None):
+        raise TypeError(
+            "The 'cache_dir' parameter of make_zoo must be a path or None. Got "
+            f"{shown(cache_dir)} instead."
+        )
     device = check_device(device, "make_zoo")
     task = check_trainable(task)
     runs = _sample_runs(_search_space(search_space, like), task, n_networks, random_state)
