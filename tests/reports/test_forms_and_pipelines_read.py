@@ -138,6 +138,26 @@ def test_networks_that_standardise_in_their_own_ways_are_told_apart():
         torch.testing.assert_close(got, module(X32).detach(), rtol=1e-4, atol=1e-4)
 
 
+class InPlace(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 6), nn.Linear(6, 3)
+        self.register_buffer("mu", X32.mean(0))
+
+    def forward(self, x):
+        x -= self.mu
+        return self.b(torch.relu(self.a(x)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_networks_that_change_their_rows_in_place_are_asked_together(dtype):
+    modules = [InPlace().to(dtype) for _ in range(3)]
+    with torch.no_grad():
+        expected = torch.stack([module(X32.to(dtype, copy=True)) for module in modules])
+        found = Population(modules).forward(X32)
+    torch.testing.assert_close(found, expected.float(), rtol=1e-4, atol=1e-4)
+
+
 def test_an_edit_without_change_keeps_every_bit_behind_a_scaling():
     module = Forward(SCALED["and scaled"]).double()
     with torch.no_grad():

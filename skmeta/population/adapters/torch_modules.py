@@ -225,7 +225,8 @@ def say_together(skeleton: ModuleSkeleton, weights: Sequence[Weights], rows: Ten
         numpy, or lets depend on numbers, cannot be run so.
     """
     module = Twin(skeleton, weights[0], module_of).host
-    inputs = skeleton.inputs(rows, weights[0][skeleton.names[0]["weight"]])
+    like = weights[0][skeleton.names[0]["weight"]]
+    inputs = skeleton.inputs(rows.clone(), like)  # a forward may change them in place
     stacked = {name: torch.stack([w[name] for w in weights]) for name in weights[0]}
     try:
         with torch.no_grad():
