@@ -317,7 +317,7 @@ def _read_stack(
     n, depth, widths = len(specs), specs[0].depth, specs[0].widths
     neutral = {"bias": 0.0, "scale": 1.0, "shift": 0.0, "mean": 0.0, "var": 1.0}
     values: dict[str, tuple[Tensor, ...]] = {
-        field: tuple(torch.full((n, width), value) for width in widths[1:])
+        field: tuple(torch.full((n, width), value, dtype=torch.float32) for width in widths[1:])
         for field, value in neutral.items()
     }
     for field in _fields(specs):

@@ -98,13 +98,15 @@ def rescale(
 
 def _rescaled(record: Record, generator: torch.Generator, max_scale: float) -> Record:
     architecture, old = record.architecture, record.tensors
-    factors = [torch.ones(width) for width in architecture.widths]
+    factors = [torch.ones(width, dtype=torch.float32) for width in architecture.widths]
     for states, indices in tied_neurons(architecture):
-        factor, layers = torch.ones(len(indices)), [architecture.layers[s - 1] for s in states]
+        n, layers = len(indices), [architecture.layers[s - 1] for s in states]
+        factor = torch.ones(n, dtype=torch.float32)
         if all(_can_scale(layer, HOMOGENEOUS) for layer in layers):
-            factor = max_scale ** (2 * torch.rand(len(indices), generator=generator) - 1)
+            exponent = 2 * torch.rand(n, generator=generator, dtype=torch.float32) - 1
+            factor = max_scale**exponent
         if all(_can_scale(layer, ODD) for layer in layers):
-            factor = factor * (2 * torch.randint(2, (len(indices),), generator=generator) - 1)
+            factor = factor * (2 * torch.randint(2, (n,), generator=generator) - 1)
         for state in states:
             factors[state][indices] = factor
     tensors = {field: list(values) for field, values in old.items()}

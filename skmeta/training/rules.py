@@ -113,7 +113,7 @@ class Adam:
     ) -> None:
         self.weight_decay, self.betas, self.eps = weight_decay, betas, eps
         self._decays = bool(weight_decay.any())
-        self.decoupled, self.n_steps = decoupled, torch.zeros(())
+        self.decoupled, self.n_steps = decoupled, torch.zeros((), dtype=torch.float32)
         self.mean = self.square = self.update = torch.empty(0)
 
     def step(self, flat: Tensor, gradient: Tensor, lr: Tensor) -> None:

@@ -18,7 +18,9 @@ class TrainingTape(Tape):
     def __init__(self, stack: Stack, generators: Sequence[torch.Generator]) -> None:
         self.generators = generators
         self.seen: dict[tuple[int, tuple[int, int]], tuple[Tensor, Tensor]] = {}
-        rates = torch.tensor([[x.dropout for x in a.layers] for a in stack.architectures])
+        rates = torch.tensor(
+            [[x.dropout for x in a.layers] for a in stack.architectures], dtype=torch.float32
+        )
         self.rates = [r if r.any() else None for r in rates.T]
         self.true_widths = [a.widths for a in stack.architectures]
 

@@ -241,8 +241,8 @@ def _train_group(
     with single_thread():
         trainer = StackTrainer(
             stack,
-            lr=torch.tensor([r.learning_rate for r in runs]),
-            weight_decay=torch.tensor([r.weight_decay for r in runs]),
+            lr=torch.tensor([r.learning_rate for r in runs], dtype=torch.float32),
+            weight_decay=torch.tensor([r.weight_decay for r in runs], dtype=torch.float32),
             seeds=training,
             rule=runs[0].rule,
         )

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from skmeta import (
     Population,
     WeightSpaceClassifier,
     WeightSpaceRegressor,
+    make_zoo,
 )
 from skmeta import baselines as rivals
 from skmeta._modes import in_own_modes
@@ -25,6 +27,7 @@ from skmeta.baselines import FineTune, Swap
 from skmeta.datasets import Task
 from skmeta.population import Architecture
 from skmeta.requirements import DataMinimization
+from skmeta.zoo import MLPSearchSpace
 from tests.reports.small_table import table
 
 FAST = {"max_epochs": 1, "hidden_channels": 4, "n_layers": 1, "random_state": 0}
@@ -68,7 +71,29 @@ def tabular():
     return model.fit(X, y, sensitive_features=groups).predict_proba(X)
 
 
+def numbers(population):
+    tensors = (t for _, stack in population.blocks for t in stack.params.tensors())
+    return np.concatenate([t.flatten().numpy() for t in tensors])
+
+
+def saved():
+    networks, _ = inputs()
+    with tempfile.TemporaryDirectory() as folder:
+        networks.save(f"{folder}/networks")
+        return Population.load(f"{folder}/networks")
+
+
+def trained():
+    space = MLPSearchSpace(hidden_widths=(6, 8), dropout=(0.3,), norms=("batch",))
+    options = {"epochs": 2, "progress": False, "random_state": 0}
+    return make_zoo(inputs()[1], 3, search_space=space, **options)
+
+
 ENTRIES = {
+    "rescaled": lambda: numbers(inputs()[0].rescaled(0)),
+    "permuted": lambda: numbers(inputs()[0].permuted(0)),
+    "file": lambda: numbers(saved()),
+    "zoo": lambda: numbers(trained()),
     "editor": edited,
     "graph": lambda: edited(metanet="graph", lam_range=(0.1, 0.3)),
     "probes": lambda: edited(features="probes"),
@@ -101,7 +126,9 @@ def default_float64():
 def test_another_default_type_changes_no_number(entry, request):
     expected = np.asarray(ENTRIES[entry]())
     request.getfixturevalue("default_float64")
-    np.testing.assert_array_equal(np.asarray(ENTRIES[entry]()), expected)
+    found = np.asarray(ENTRIES[entry]())
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype == expected.dtype
     assert torch.get_default_dtype() == torch.float64
 
 
