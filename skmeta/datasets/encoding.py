@@ -29,6 +29,8 @@ class ColumnsByName(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         The columns.
     n_features_in_ : int
         Their number.
+    categories_in_ : list of str
+        Those that held something else than numbers.
 
     Examples
     --------
@@ -54,7 +56,9 @@ class ColumnsByName(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         ColumnsByName
             Itself.
         """
-        self.feature_names_in_ = np.array(plain_frame(X).columns, dtype=object)
+        table = plain_frame(X)
+        self.feature_names_in_ = np.array(table.columns, dtype=object)
+        self.categories_in_ = [name for name in table if table[name].dtype == object]
         self.n_features_in_ = len(self.feature_names_in_)
         return self
 
@@ -80,6 +84,8 @@ class ColumnsByName(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                 f"fitted on. Got none named {listed(missing)}. Pass raw rows with "
                 f"the columns {listed(self.feature_names_in_)}."
             )
+        # Ones for True, or a column without any value, are of numbers to a frame.
+        table = table.astype(dict.fromkeys(self.categories_in_, object))
         return table[list(self.feature_names_in_)]
 
 

@@ -55,6 +55,17 @@ def test_the_encoder_finds_columns_by_name_in_any_frame():
         encoder.transform(bunch.data.assign(job="king"))
 
 
+def test_truth_values_may_come_as_numbers():
+    bunch = people()
+    bunch.data["member"] = np.arange(len(bunch.data)) % 3 == 0
+    encoder = split_tasks(bunch, "group")[0].encoder
+    for dtype in (int, float, "Int64"):
+        rows = bunch.data.assign(member=bunch.data["member"].astype(dtype))
+        assert np.array_equal(encoder.transform(rows), encoder.transform(bunch.data))
+    with pytest.raises(ValueError, match=r"unknown categories \[2"):
+        encoder.transform(bunch.data.assign(member=2))
+
+
 def test_an_encoder_and_a_network_predict_raw_rows():
     bunch = people()
     train, *_ = split_tasks(bunch, "group", drop_sensitive=True)
