@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,15 @@ class FileError(ValueError):
     ...     print("train again")
     train again
     """
+
+
+def check_path(path: Any) -> Path:
+    """Return where a file is or shall be; a number would be one that is open already."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(
+            f"The 'path' of a file must be a str or a Path. Got {path!r}. Pass its name."
+        )
+    return Path(path)
 
 
 def fail(what: str) -> NoReturn:
@@ -72,6 +82,7 @@ def refusing(path: str | Path, what: str) -> Iterator[None]:
     what : str
         What it should have been, with an article.
     """
+    path = check_path(path)
     try:
         yield
     except FileNotFoundError:

@@ -11,7 +11,7 @@ import stat
 import time
 from pathlib import Path
 
-from skmeta.files.checks import FileError
+from skmeta.files.checks import FileError, check_path
 
 _PART = ".skmeta-"
 _OLD = 3600.0  # seconds; a writer that is at work touches its file more often
@@ -39,7 +39,7 @@ def replace_file(path: str | Path, data: bytes, what: str, *, private: bool = Fa
     FileNotFoundError
         If there is a folder, or no folder to write to.
     """
-    target = _place(Path(path), what)
+    target = _place(check_path(path), what)
     _sweep(target.parent)
     mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
     part = target.with_name(f"{_PART}{_host()}-{os.getpid()}-{secrets.token_hex(4)}.part")

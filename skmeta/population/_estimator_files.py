@@ -34,7 +34,7 @@ def describe(estimator: Any) -> dict[str, Any]:
     classes = getattr(estimator, "classes_", None)
     return {
         "params": _params(estimator),
-        "classes": None if classes is None else _describe_labels(classes),
+        "classes": None if classes is None else describe_labels(classes),
         "feature_names": fitted_names(estimator),
         "out_activation": estimator.out_activation_,
         "n_iter": int(getattr(estimator, "n_iter_", 0)),
@@ -55,7 +55,8 @@ def _params(estimator: Any) -> dict[str, Any]:
     return params
 
 
-def _describe_labels(classes: np.ndarray) -> dict[str, Any]:
+def describe_labels(classes: np.ndarray) -> dict[str, Any]:
+    """Return class labels as JSON types, which :func:`labels_of` reads."""
     kind = "str" if classes.dtype.kind == "U" else classes.dtype.name
     values = classes.tolist()
     check_texts(values)
@@ -111,7 +112,8 @@ def rebuild(
     return estimator
 
 
-def _restore_labels(estimator: Any, labels: Any) -> None:
+def labels_of(labels: Any) -> np.ndarray:
+    """Return the class labels that anybody claims :func:`describe_labels` returned."""
     kind, values = fields_of(labels, "class labels", dtype=str, values=list)
     expect(kind in _LABEL_DTYPES, "class labels have an unknown dtype")
     scalars = all(isinstance(v, bool | int | float | str) for v in values)
@@ -124,6 +126,11 @@ def _restore_labels(estimator: Any, labels: Any) -> None:
         expect(classes.tolist() == values, "class labels do not fit their dtype")
     else:
         expect(kind == "object" or classes.dtype.kind == "U", "class labels are no strings")
+    return classes
+
+
+def _restore_labels(estimator: Any, labels: Any) -> None:
+    classes = labels_of(labels)
     n_outputs, activation = estimator.n_outputs_, estimator.out_activation_
     multilabel = activation == "logistic" and n_outputs > 1
     if activation not in ("logistic", "softmax") or (activation == "softmax") > (n_outputs > 1):

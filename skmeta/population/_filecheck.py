@@ -52,6 +52,7 @@ def check_paddings(spec: Architecture) -> None:
 
 
 def _layer(spec: Any) -> Layer:
+    expect(isinstance(spec, dict), "a layer is no object")
     pairs = [name for name in ("kernel", "stride", "padding") if name in spec]
     fields_of(
         spec,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from skmeta._plain import as_array
-from skmeta._validation import check_in_range
+from skmeta._validation import check_device, check_in_range, shown
 from skmeta.population import adapters, storage
 from skmeta.population.architecture import Architecture
 from skmeta.population.blocks import (
@@ -152,7 +152,7 @@ class Population(NetworkSequence):
         """
         exact = tuple(exact_blocks(blocks))
         n = sum(len(positions) for positions, _ in exact)
-        source = None if feature_names is None else adapters.trained_on(*feature_names)
+        source = adapters.trained_on(feature_names)
         return cls._new(exact, (source,) * n, exact, metadata)
 
     @classmethod
@@ -216,7 +216,9 @@ class Population(NetworkSequence):
         check_in_range("n", n, owner="Population.initialize", low=0, kind="int")
         if isinstance(architecture, Architecture):
             architecture = [architecture] * n
-        elif not all(isinstance(a, Architecture) for a in architecture):
+        elif not isinstance(architecture, Sequence) or not all(
+            isinstance(a, Architecture) for a in architecture
+        ):
             raise TypeError(
                 "The 'architecture' parameter of Population.initialize must be an Architecture "
                 f"or a sequence of them. Got {architecture!r}. Widths make one: "
@@ -261,11 +263,13 @@ class Population(NetworkSequence):
         Population
             With the same sources.
         """
-        if dtype is not None and not dtype.is_floating_point:
+        floating = isinstance(dtype, torch.dtype) and dtype.is_floating_point
+        if dtype is not None and not floating:
             raise ValueError(
                 "The 'dtype' parameter of Population.to must be a floating type, for instance "
-                f"torch.float32. Got {dtype}."
+                f"torch.float32. Got {shown(dtype)}."
             )
+        device = None if device is None else check_device(device, "Population.to")
         blocks = tuple((p, s.to(device, dtype)) for p, s in self._blocks)
         if self._blocks is self._originals:
             return self._new(blocks, self._sources, blocks, self._metadata)

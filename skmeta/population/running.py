@@ -122,6 +122,7 @@ def check_rows(
             f"{''.join(f', or be images of {image}' for image in sorted(images))}. "
             f"Got shape {shape}."
         )
+    check_real(X)
     if not isinstance(X, Tensor):
         frame = frame_of(X)
         try:
@@ -142,6 +143,22 @@ def check_rows(
             "them out."
         )
     return X
+
+
+def check_real(X: Any) -> None:
+    """Refuse dates and complex numbers, which numpy and torch would convert without a word."""
+    if isinstance(X, Tensor):
+        kinds = {"c" if X.is_complex() else "f"}
+    else:
+        frame = frame_of(X)
+        dtypes = [np.asarray(X).dtype] if frame is None else list(frame.dtypes)
+        kinds = {getattr(dtype, "kind", "O") for dtype in dtypes}
+    names = {"M": "dates", "m": "durations", "c": "complex numbers"}
+    if strange := sorted(kinds & names.keys()):
+        raise ValueError(
+            f"X must hold real numbers. Got {' and '.join(names[k] for k in strange)}. Encode it "
+            "as the networks' task is encoded."
+        )
 
 
 def check_no_images(architectures: Sequence[Architecture], owner: str) -> None:

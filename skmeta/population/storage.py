@@ -68,19 +68,29 @@ def describe(population: Population) -> tuple[dict[str, Any], dict[str, Tensor]]
         "estimators": _describe_estimators(population, np.flatnonzero(estimators), tensors),
         "architectures": [_describe_architecture(spec) for spec in specs],
         "metadata": columns,
-        "columns": _describe_names(population, np.flatnonzero(~estimators)),
+        "names": _describe_names(population, np.flatnonzero(~estimators)),
     }
     return header, tensors
 
 
 def _describe_names(population: Population, positions: np.ndarray) -> list[dict[str, Any]]:
-    """Return the columns that networks saved as modules were trained on; estimators hold theirs."""
-    groups: dict[tuple[str, ...], list[int]] = {}
-    names = population.feature_names
+    """Return columns and labels of networks that are saved as modules; estimators hold theirs."""
+    groups: dict[adapters.Trained, list[int]] = {}
+    names, classes = population.feature_names, population.classes
     for position in positions.tolist():
-        if (known := names[position]) is not None:
-            groups.setdefault(tuple(known), []).append(position)
-    return [{"names": list(known), "positions": members} for known, members in groups.items()]
+        known = adapters.trained_on(names[position], classes[position])
+        if known is not None:
+            groups.setdefault(known, []).append(position)
+    return [
+        {
+            "columns": None if known.feature_names is None else list(known.feature_names),
+            "labels": None
+            if known.classes is None
+            else _estimator_files.describe_labels(known.classes),
+            "positions": members,
+        }
+        for known, members in groups.items()
+    ]
 
 
 def _describe_stacks(
@@ -215,7 +225,7 @@ def rebuild(
         estimators=list,
         architectures=list,
         metadata=list,
-        columns=list,
+        names=list,
     )
     expect(version == VERSION, f"its version is {version}, this skmeta reads {VERSION}")
     architectures = [_filecheck.architecture(spec) for spec in specs]
@@ -235,21 +245,31 @@ def rebuild(
             next(groups), _read_estimators(tensors, index, group), strict=True
         ):
             records[position], sources[position] = adapters.take_apart(estimator, position)
-    _name_columns(names, records, sources)
+    _name(names, records, sources)
     table = {i: tensors[f"metadata.{i}"] for i in _table_files.expected(columns)}
     return records, sources, _table_files.rebuild(columns, table, n)
 
 
-def _name_columns(groups: list, records: list[Record], sources: list[Any]) -> None:
-    """Give networks that were saved as modules the columns that they were trained on."""
+def _name(groups: list, records: list[Record], sources: list[Any]) -> None:
+    """Give networks that were saved as modules the columns and labels that they know."""
     for group in groups:
-        names, positions = fields_of(group, "a group of columns", names=list, positions=list)
-        expect(all(isinstance(name, str) for name in names), "names of columns are no strings")
+        columns, labels, positions = fields_of(
+            group,
+            "a group of names",
+            columns=(list, type(None)),
+            labels=(dict, type(None)),
+            positions=list,
+        )
+        strings = columns is None or all(isinstance(name, str) for name in columns)
+        expect(strings, "names of columns are no strings")
+        classes = None if labels is None else _estimator_files.labels_of(labels)
         for position in integers(positions, "positions", low=0, high=len(sources)):
+            spec = records[position].architecture
             good = sources[position] is None
-            good = good and records[position].architecture.n_inputs == len(names)
-            expect(good, "the names of columns do not fit the weights")
-            sources[position] = adapters.trained_on(*names)
+            good = good and (columns is None or len(columns) == spec.n_inputs)
+            good = good and (classes is None or len(classes) == spec.n_outputs)
+            expect(good, "the names of columns or labels do not fit the weights")
+            sources[position] = adapters.trained_on(columns, classes)
 
 
 def _check_positions(stacks: list, estimators: list, n: int, n_specs: int) -> list[list[int]]:

@@ -87,10 +87,13 @@ def warn_of_constants(population: Population, X: np.ndarray) -> None:
 def warn_of_few_networks(population: Population, owner: str) -> None:
     """Warn of too few training runs to learn from; checkpoints of one run count once."""
     metadata = population.metadata
-    n = metadata["run"].nunique() if "run" in metadata else len(population)
+    n, of_runs = len(population), ""
+    if "run" in metadata:
+        n = metadata["run"].nunique()
+        of_runs = f", {len(population)} checkpoints"
     if n < FEWEST_NETWORKS:
         warnings.warn(
-            f"{owner} learns from fewer than {FEWEST_NETWORKS} networks: got {n}. What it "
+            f"{owner} learns from fewer than {FEWEST_NETWORKS} networks: got {n}{of_runs}. What it "
             "learned hardly holds for others; use it for a first try only. Some hundred "
             "training runs are common: make_zoo(task, 500).",
             ZooWarning,

@@ -367,3 +367,11 @@ def test_a_mask_without_compensation_can_be_loaded_with_any_number_of_layers(tab
     editor = skmeta.ComplianceEditor(mask, n_layers=3, random_state=0).fit(zoo, task=task)
     skmeta.save(editor, tmp_path / "editor")
     assert skmeta.load(tmp_path / "editor").n_layers == 3
+
+
+@pytest.mark.parametrize("path", [3, None, b"zoo", ["zoo"]])
+def test_what_is_no_path_is_refused_and_no_open_file_is_touched(path):
+    zoo = Population([nn.Linear(2, 2)])
+    for use in (zoo.save, Population.load, skmeta.load, lambda place: skmeta.save(zoo, place)):
+        with pytest.raises(TypeError, match="'path' of a file must be a str or a Path. Got"):
+            use(path)

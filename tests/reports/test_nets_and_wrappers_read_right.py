@@ -120,15 +120,19 @@ def test_a_plain_net_with_a_logit_and_its_loss_is_a_binary_classifier():
 def test_a_net_whose_class_predicts_in_its_own_way_is_refused():
     class Strict(skorch.NeuralNetClassifier):
         def predict(self, X):
-            return (self.predict_proba(X)[:, 1] > 0.9).astype(int)
+            return (self.predict_proba(X)[:, 1] > 0.51).astype(int)
+
+    class StrictBinary(skorch.NeuralNetBinaryClassifier):
+        predict = Strict.predict
 
     class Squared(skorch.NeuralNetRegressor):
         def predict(self, X):
             return super().predict(X) ** 2
 
     net = Strict(body(2), criterion=nn.CrossEntropyLoss).initialize()
-    with pytest.raises(UnsupportedNetworkError, match="its own predict gives"):
-        Population([net])
+    for strict in (net, StrictBinary(body(1)).initialize()):
+        with pytest.raises(UnsupportedNetworkError, match="predict of its own.*likeliest"):
+            Population([strict])
     with pytest.raises(UnsupportedNetworkError, match="its own predict gives"):
         Population([Squared(body(1)).initialize()])
 
@@ -136,7 +140,7 @@ def test_a_net_whose_class_predicts_in_its_own_way_is_refused():
 def test_a_hook_on_the_module_of_a_net_is_seen():
     net = classifier()
     net.module_[0].register_forward_hook(lambda part, args, output: output * 1.1)
-    with pytest.raises(UnsupportedNetworkError, match="its own forward gives"):
+    with pytest.raises(UnsupportedNetworkError, match="a forward hook of it returns"):
         Population([net])
 
 

@@ -63,20 +63,22 @@ def look(module, args, output):
 
 NUMBERS = r"its own forward gives -?\d.* where its layers compute -?\d"
 
+HOOK = "a forward hook of it returns or changes values.*handle.remove"
+
 PLACES = {"leaf": lambda m: m[1], "inner": lambda m: m[0], "root": lambda m: m}
 
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("kind", ["forward", "pre"])
 @pytest.mark.parametrize("training", [True, False])
-def test_a_hook_that_changes_a_value_is_refused_with_both_numbers(place, kind, training):
+def test_a_hook_that_changes_a_value_is_refused(place, kind, training):
     module = body().train(training)
     part = PLACES[place](module)
     if kind == "forward":
         part.register_forward_hook(shift)
     else:
         part.register_forward_pre_hook(halve)
-    with pytest.raises(UnsupportedNetworkError, match=rf"Network 1 \(Sequential\).*{NUMBERS}"):
+    with pytest.raises(UnsupportedNetworkError, match=rf"Network 1 \(Sequential\).*{HOOK}"):
         Population([body(), module])
 
 
@@ -93,7 +95,7 @@ def test_a_hook_of_one_instance_that_cannot_be_pickled_is_seen():
     factor = torch.tensor(1.001)
     module = body()
     module[1].register_forward_hook(lambda part, args, output: output * factor)
-    with pytest.raises(UnsupportedNetworkError, match=NUMBERS):
+    with pytest.raises(UnsupportedNetworkError, match=HOOK):
         Population([module])
 
 
@@ -109,21 +111,20 @@ def test_a_global_hook_that_changes_a_value_is_refused():
     Population([body()])
 
 
-def test_a_hook_that_acts_on_large_values_only_is_seen_for_the_network_that_has_them():
-    def clamp(module, args, output):
-        return output.clamp(-2, 2)
+def clamped(module, args, output):
+    return output.clamp(-1e6, 1e6)
 
-    networks = [MLP(Architecture.mlp((5, 4, 2))).eval() for _ in range(3)]
-    for network in networks:
-        network.register_forward_hook(clamp)
-        with torch.no_grad():
-            for parameter in network.parameters():
-                parameter.mul_(0.05)
-    Population(networks)
-    with torch.no_grad():
-        networks[2].blocks[1].linear.weight.fill_(50.0)
-    with pytest.raises(UnsupportedNetworkError, match=rf"Network 2 \(MLP\).*{NUMBERS}"):
-        Population(networks)
+
+def clamp_in_place(module, args, output):
+    output.clamp_(-1e6, 1e6)
+
+
+@pytest.mark.parametrize("hook", [clamped, clamp_in_place])
+def test_a_hook_that_changes_rare_values_only_is_refused(hook):
+    network = MLP(Architecture.mlp((5, 4, 2))).eval()
+    network.register_forward_hook(hook)
+    with pytest.raises(UnsupportedNetworkError, match=HOOK):
+        Population([network])
 
 
 @pytest.mark.parametrize("bound", [True, False])
@@ -155,7 +156,7 @@ def test_a_convolutional_network_with_a_hook_is_refused():
     )
     Population([module], input_shape=(1, 6, 6))
     module[0].register_forward_hook(shift)
-    with pytest.raises(UnsupportedNetworkError, match=NUMBERS):
+    with pytest.raises(UnsupportedNetworkError, match=HOOK):
         Population([module], input_shape=(1, 6, 6))
 
 
@@ -213,16 +214,24 @@ def test_an_estimator_whose_class_predicts_in_its_own_way_is_refused():
             return 0.9 * super().predict_proba(X) + 0.05
 
     class Strict(MLPClassifier):
-        def predict(self, X):
-            return (self.predict_proba(X)[:, 1] > 0.9).astype(int)
+        def predict(self, X):  # a threshold that few rows tell from the likeliest class
+            return (self.predict_proba(X)[:, 1] > 0.51).astype(int)
 
     class Renamed(MLPClassifier):
         pass
 
-    for kind, method in ((Cautious, "predict_proba"), (Strict, "predict")):
-        with pytest.raises(UnsupportedNetworkError, match=rf"its own {method} gives \d.*compute"):
-            Population([fitted(kind)])
+    with pytest.raises(UnsupportedNetworkError, match=r"its own predict_proba gives \d.*compute"):
+        Population([fitted(Cautious)])
+    with pytest.raises(UnsupportedNetworkError, match="predict of its own.*likeliest"):
+        Population([fitted(Strict)])
     assert len(Population([fitted(Renamed)])) == 1
+
+
+def test_labels_that_were_set_by_hand_are_refused():
+    estimator = fitted()
+    estimator.classes_ = estimator.classes_[::-1]
+    with pytest.raises(UnsupportedNetworkError, match=r"classes_ are \[1, 0\], but it predicts"):
+        Population([estimator])
 
 
 def test_an_estimator_whose_predict_proba_was_replaced_is_refused():

@@ -4,9 +4,12 @@ import pickle
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier
 from torch import nn
 
@@ -229,3 +232,48 @@ def test_a_population_in_bfloat16_reaches_rows_and_rivals(zoo):
     assert to_rows(half[:1]).dtype == np.float32
     assert len(Swap(random_state=0).fit(half, task=reference).objective_) == len(zoo)
     assert len(Prune().fit(half, task=reference).transform(half)) == len(zoo)
+
+
+def test_labels_of_pipelines_and_classes_of_ones_own_are_kept_in_files(tmp_path):
+    class Own(MLPClassifier):
+        pass
+
+    y = np.array(["a", "b", "c"])[np.arange(len(X)) % 3]
+    numbers = np.array([1, 2, 3])[np.arange(len(X)) % 3]
+    pipeline = make_pipeline(StandardScaler(), MLPClassifier((3,), random_state=0, tol=0.1))
+    for network, labels in ((pipeline, y), (Own((3,), random_state=0, tol=0.1), numbers)):
+        population = Population([network.fit(X, labels)])
+        population.save(tmp_path / "one")
+        loaded = Population.load(tmp_path / "one")
+        assert loaded.classes[0].tolist() == population.classes[0].tolist()
+        assert loaded.score(X, labels) == population.score(X, labels)
+        loaded.save(tmp_path / "two")
+        assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+        assert joblib.hash(loaded) == joblib.hash(pickle.loads(pickle.dumps(loaded)))
+    few = numbers < 3
+    assert loaded.score(X[few], numbers[few]) == population.score(X[few], numbers[few])
+
+
+@pytest.mark.parametrize("came", ["dates", "durations", "complex numbers"])
+def test_dates_and_complex_numbers_are_no_rows(came):
+    population = Population([nn.Linear(2, 2)])
+    dates = pd.DataFrame({"a": pd.to_datetime(["2026-01-01", "2026-01-02"])}).assign(b=1.0)
+    rows = {
+        "dates": [dates, dates[["a", "a"]].to_numpy()],
+        "durations": [dates.assign(a=dates["a"] - dates["a"][0])],
+        "complex numbers": [np.ones((2, 2)) * 1j, torch.ones(2, 2) * 1j],
+    }
+    for X in rows[came]:
+        with pytest.raises(ValueError, match=f"X must hold real numbers. Got {came}"):
+            population.predict_proba(X)
+
+
+@pytest.mark.parametrize(
+    "options", [{"device": "gpu"}, {"dtype": "float64"}, {"dtype": torch.int8}]
+)
+def test_a_place_or_type_that_there_is_not_is_refused_by_name(zoo, options):
+    (name,) = options
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of Population.to must be a"):
+        zoo.to(**options)
+    with pytest.raises(TypeError, match="'architecture' parameter of Population.initialize"):
+        Population.initialize(3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from inspect import getattr_static
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,11 +105,6 @@ def probabilities(outputs: Tensor) -> Tensor:
     return outputs.softmax(-1)
 
 
-def decisions(outputs: Tensor) -> Tensor:
-    """Return the codes of the likeliest classes: the link of a network that says these."""
-    return outputs.argmax(-1, keepdim=True)
-
-
 def check_not_replaced(network: Any, names: Sequence[str]) -> None:
     """Refuse a network with a method of its own in place of that of its class.
 
@@ -122,10 +118,21 @@ def check_not_replaced(network: Any, names: Sequence[str]) -> None:
             )
 
 
+def check_predicts_likeliest(network: Any, base: type, *names: str) -> None:
+    """Refuse a classifier whose class decides in a way of its own, beside the probabilities."""
+    if overrides(network, base, *names):
+        raise UnsupportedNetworkError(
+            f"its class has a {names[0]} of its own, but the classes of a Population are the "
+            f"likeliest ones. Pass a {base.__name__}, and apply rules such as a threshold to the "
+            "probabilities."
+        )
+
+
 def overrides(network: Any, base: type, *names: str) -> bool:
     """Whether a network does not compute with one of the methods of ``base``."""
     return any(
-        name in vars(network) or getattr(type(network), name) is not getattr(base, name)
+        name in vars(network)
+        or getattr_static(type(network), name) is not getattr_static(base, name)
         for name in names
     )
 

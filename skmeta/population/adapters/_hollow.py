@@ -162,6 +162,8 @@ class Twin:
         self.host = skeleton.network({name: value.clone() for name, value in weights.items()})
         self.places: dict[str, tuple[dict, str, bool]] = {}
         for path, part in module_of(self.host).eval().named_modules(remove_duplicate=False):
+            for hooks in (part._forward_hooks, part._forward_pre_hooks):
+                hooks.update({key: _watched(hook) for key, hook in hooks.items()})
             for table, copied in ((part._parameters, False), (part._buffers, True)):
                 for name in table:
                     self.places[f"{path}.{name}" if path else name] = table, name, copied
@@ -172,6 +174,28 @@ class Twin:
             table, key, copied = self.places[name]
             table[key] = value.clone() if copied else value
         return self
+
+
+def _watched(hook: Callable) -> Callable:
+    """Return a hook that is refused if it does more than to look on."""
+
+    def run(*args: Any, **kwargs: Any) -> None:
+        tensors = list(_tensors([args, kwargs]))
+        versions = [tensor._version for tensor in tensors]
+        result = hook(*args, **kwargs)
+        changed = versions != [tensor._version for tensor in tensors]
+        if changed or (result is not None and not any(result is value for value in args)):
+            raise UnsupportedNetworkError(
+                "a forward hook of it returns or changes values, which no layer does. Take it away "
+                "(handle.remove()); hooks that only look on may stay."
+            )
+
+    return run
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """Whether a module or a part of it has forward hooks."""
+    return any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
 
 
 def without_hooks(module: nn.Module) -> nn.Module:

@@ -8,6 +8,7 @@ linear layer takes the value, the operations must form one :class:`Layer`.
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import replace
 from functools import reduce
 from typing import Any, NoReturn
@@ -38,6 +39,29 @@ _PATTERNS = (
 _TAILS = ("softmax", "log_softmax", "squeeze")
 
 
+# A trace puts its own methods in place of those of nn.Module, for all threads: two traces that
+# overlap would leave them there.
+_TRACING = threading.RLock()
+
+
+class _Tracer(fx.Tracer):
+    """Traces what its own thread does; modules of other threads run as ever meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: Any) -> Any:
+        if threading.get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+
 def read_topology(module: nn.Module, *, values: bool = False) -> Topology:
     """Trace a module and read its layers.
 
@@ -53,7 +77,8 @@ def read_topology(module: nn.Module, *, values: bool = False) -> Topology:
     if bare:  # fx looks into the module that it is given, and into a Linear one must not look.
         module = nn.Sequential(module)
     try:
-        graph = fx.Tracer().trace(module)
+        with _TRACING:
+            graph = _Tracer().trace(module)
     except Exception as error:
         raise UnsupportedNetworkError(
             "it cannot be traced, perhaps because its forward depends on the data or takes "

@@ -19,8 +19,8 @@ from skmeta.population.blocks import Block
 from skmeta.population.running import run_stack
 from skmeta.population.tensors import Buffers, Parameters
 
-_GROUPS = (slice(0, 3), slice(3, 5))
-"""Rows of ordinary size, and rows ten times as large: where activations saturate."""
+_GROUPS = {1: slice(0, 3), 10: slice(3, 5), 100: slice(5, 6)}
+"""Rows of ordinary size, and larger ones: where activations saturate."""
 
 _ROUNDINGS = 30.0
 """How often the error that float32 makes in the record a network may differ from it."""
@@ -56,8 +56,10 @@ def rows_for(n_inputs: int, scaling: InputScaling | None) -> Tensor:
 @lru_cache(maxsize=32)
 def _standard_rows(n_inputs: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    rows = torch.randn(_GROUPS[-1].stop, n_inputs, generator=generator, dtype=torch.float32)
-    rows[_GROUPS[1]] *= 10
+    n_rows = max(group.stop for group in _GROUPS.values())
+    rows = torch.randn(n_rows, n_inputs, generator=generator, dtype=torch.float32)
+    for size, group in _GROUPS.items():
+        rows[group] *= size
     return rows.double()
 
 
@@ -65,6 +67,8 @@ def _ask(answer: Answer, rows: Tensor) -> Tensor:
     try:
         with torch.no_grad(), np.errstate(all="ignore"):
             return torch.as_tensor(answer.ask(rows.clone())).detach()
+    except UnsupportedNetworkError:
+        raise
     except Exception as error:
         raise UnsupportedNetworkError(
             f"its own {answer.name} fails on random rows ({type(error).__name__}: {error})."
@@ -132,7 +136,7 @@ def _suspects(ours: Tensor, theirs: Tensor, rounding: float) -> list[int]:
     if theirs.shape != ours.shape:
         return list(range(len(ours)))
     agree = torch.ones(len(ours), dtype=torch.bool)
-    for group in _GROUPS:
+    for group in _GROUPS.values():
         a, b = ours[:, group], theirs[:, group]
         size = a.abs().amax((1, 2), keepdim=True)
         agree &= ((a - b).abs() <= rounding * size).flatten(1).all(1)
@@ -148,7 +152,7 @@ def _difference(exact: Tensor, ours: Tensor, theirs: Tensor, rounding: float) ->
     known = ours.isfinite() & exact.isfinite()
     lost = torch.where(known, ours - exact, 0.0).abs()
     size = torch.where(known, exact, 0.0).abs()
-    for group in _GROUPS:
+    for group in _GROUPS.values():
         most = size[group].max()
         allowed = most * rounding + (lost[group].max() * _ROUNDINGS).minimum(most * _MOST)
         a, b = ours[group], theirs[group]

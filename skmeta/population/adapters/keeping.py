@@ -8,6 +8,7 @@ between networks that differ in their weights only.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -179,22 +180,29 @@ class Source:
 
 @dataclass(frozen=True)
 class Trained:
-    """The source of a module whose record is all of it, but for the names of its columns.
+    """The source of a network whose record is all of it, but for names: trained here, or a file's.
 
     Attributes
     ----------
-    feature_names : tuple of str
+    feature_names : tuple of str or None
         The columns that it was trained on.
+    labels : tuple or None
+        Type of the class labels for numpy, and the labels in the order of the outputs.
     """
 
-    feature_names: tuple[str, ...]
+    feature_names: tuple[str, ...] | None
+    labels: tuple[str, tuple[Any, ...]] | None
     kind = nn.Module
-    classes = None
 
     @property
     def skeleton(self) -> Trained:
         """Itself: there is nothing else to know."""
         return self
+
+    @property
+    def classes(self) -> np.ndarray | None:
+        """The class labels, None where they are unknown."""
+        return None if self.labels is None else np.array(self.labels[1], dtype=self.labels[0])
 
     def network(self, old: Record, new: Record) -> nn.Module:
         """Return a module with the weights of ``new``.
@@ -202,7 +210,7 @@ class Trained:
         Parameters
         ----------
         old, new : Record
-            The network as it was and as it is now.
+            The network as it was trained and as it is now.
 
         Returns
         -------
@@ -212,24 +220,37 @@ class Trained:
         return to_module(new)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return trained_on, self.feature_names
+        return _the_one, (self.feature_names, self.labels)
 
 
-@lru_cache
-def trained_on(*feature_names: str) -> Trained:
-    """Return the one source for these columns: of equal ones pickle would write each.
+def trained_on(
+    feature_names: Sequence[str] | None, classes: np.ndarray | None = None
+) -> Trained | None:
+    """Return the source of a network of which these names are known, None if none is.
 
     Parameters
     ----------
-    *feature_names : str
+    feature_names : sequence of str, optional
         The columns, in order.
+    classes : ndarray of shape (n_classes,), optional
+        The labels, in the order of the outputs.
 
     Returns
     -------
-    Trained
-        The same object for the same names.
+    Trained or None
+        The same object for the same names: of equal ones pickle would write each.
     """
-    return Trained(feature_names)
+    if feature_names is None and classes is None:
+        return None
+    labels = None if classes is None else (classes.dtype.str, tuple(classes.tolist()))
+    return _the_one(None if feature_names is None else tuple(feature_names), labels)
+
+
+@lru_cache
+def _the_one(
+    feature_names: tuple[str, ...] | None, labels: tuple[str, tuple[Any, ...]] | None
+) -> Trained:
+    return Trained(feature_names, labels)
 
 
 def places_of(weights: Weights) -> dict[str, tuple[torch.device, torch.dtype]]:

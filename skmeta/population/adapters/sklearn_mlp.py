@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -14,11 +15,12 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from torch import Tensor
 
 from skmeta._columns import fitted_names
+from skmeta._validation import shown
 from skmeta.population.adapters._common import (
     Answer,
     UnsupportedNetworkError,
     check_not_replaced,
-    decisions,
+    check_predicts_likeliest,
     join_logistic,
     overrides,
     probabilities,
@@ -47,7 +49,10 @@ def take_apart(network: Any) -> tuple[MLPSkeleton, Weights]:
     coefs, intercepts = network.coefs_, network.intercepts_
     if len(coefs) != len(intercepts) or any(c.ndim != 2 for c in coefs):
         raise ValueError("coefs_ and intercepts_ do not describe a network.")
-    check_not_replaced(network, ("predict", "predict_proba"))
+    check_not_replaced(network, ("predict", "_predict", "predict_proba"))
+    if isinstance(network, MLPClassifier):
+        check_predicts_likeliest(network, MLPClassifier, "predict", "_predict")
+        _check_labels(network)
     if len(getattr(network, "classes_", (0, 1))) == 1:
         raise UnsupportedNetworkError(
             f"it was fitted on a single class ({network.classes_[0]!s}), of which its outputs "
@@ -60,8 +65,25 @@ def take_apart(network: Any) -> tuple[MLPSkeleton, Weights]:
     bare = copy.copy(network)
     state = {name: value for name, value in vars(network).items() if name not in LEFT_BEHIND}
     vars(bare).clear()
-    vars(bare).update(copy.deepcopy(state))
+    vars(bare).update(_copied(state))
     return MLPSkeleton(bare, weights, stops_early=hasattr(network, "_best_coefs")), weights
+
+
+def _check_labels(network: Any) -> None:
+    """Refuse labels that were set by hand, which predict does not look at."""
+    known, used = network.classes_, getattr(network, "_label_binarizer", network).classes_
+    if not np.array_equal(known, used):
+        raise UnsupportedNetworkError(
+            f"its classes_ are {shown(known.tolist())}, but it predicts {shown(used.tolist())}. "
+            "Set them back, or fit it on the labels that it shall have."
+        )
+
+
+def _copied(state: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return pickle.loads(pickle.dumps(state, pickle.HIGHEST_PROTOCOL))
+    except Exception:  # a parameter that is a function of a script
+        return copy.deepcopy(state)
 
 
 class MLPSkeleton(Skeleton):
@@ -154,7 +176,7 @@ def answers(
     """Return what to ask an estimator; it keeps nothing of that."""
     base = MLPClassifier if isinstance(network, MLPClassifier) else MLPRegressor
     cause = f"Its class computes something else than {base.__name__} does."
-    asked = ("predict", "predict_proba", "_forward_pass_fast")
+    asked = ("predict", "predict_proba", "_predict", "_forward_pass_fast")
     if overrides(network, base, *(name for name in asked if hasattr(base, name))):
         return questions(network, skeleton, cause)
     link = _LINKS[_output(network)]
@@ -174,14 +196,7 @@ def questions(network: Any, skeleton: Any, cause: str) -> tuple[Answer, ...]:
 
     if output == "values":
         return (Answer("predict", ask("predict"), same, cause),)
-    score = Answer("predict_proba", ask("predict_proba"), _LINKS[output], cause)
-    if output == "multilabel":
-        return (score,)
-    predict = ask("predict")
-    decide = Answer(
-        "predict", lambda rows: np.searchsorted(network.classes_, predict(rows)), decisions, cause
-    )
-    return score, decide
+    return (Answer("predict_proba", ask("predict_proba"), _LINKS[output], cause),)
 
 
 def _forward(network: Any, rows: Tensor) -> np.ndarray:

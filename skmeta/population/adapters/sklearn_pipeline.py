@@ -18,6 +18,7 @@ from skmeta.population.adapters._common import (
     InputScaling,
     UnsupportedNetworkError,
     check_not_replaced,
+    check_predicts_likeliest,
 )
 from skmeta.population.adapters.keeping import Skeleton, Weights
 from skmeta.population.adapters.sklearn_mlp import MLPSkeleton
@@ -39,6 +40,7 @@ def take_apart(network: Any) -> tuple[PipelineSkeleton, Weights]:
             "network."
         )
     check_not_replaced(network, ("predict", "predict_proba"))
+    check_predicts_likeliest(network, Pipeline, "predict")
     inner, weights = sklearn_mlp.take_apart(last)
     scaling = _scaling_of(network.steps[:-1], len(last.coefs_[0]))
     bare = copy.copy(network)
@@ -118,9 +120,7 @@ def answers(
 ) -> tuple[Answer, ...]:
     """Return what to ask a Pipeline; it keeps nothing of that."""
     cause = "Its Pipeline computes something else than its scalers and its last step."
-    asked = sklearn_mlp.questions(network, skeleton, cause)
-    # What predict makes of the probabilities is known of a plain Pipeline.
-    return asked[:1] if type(network) is Pipeline else asked
+    return sklearn_mlp.questions(network, skeleton, cause)
 
 
 def _scaling_of(steps: Sequence[tuple[str, Any]], n_inputs: int) -> InputScaling | None:

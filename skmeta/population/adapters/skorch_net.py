@@ -16,8 +16,7 @@ from skmeta.population.adapters._common import (
     Answer,
     UnsupportedNetworkError,
     check_not_replaced,
-    decisions,
-    overrides,
+    check_predicts_likeliest,
     probabilities,
 )
 from skmeta.population.adapters._hollow import Known, Twin
@@ -25,6 +24,12 @@ from skmeta.population.adapters._states import Topology
 from skmeta.population.adapters.keeping import Skeleton, Weights
 
 _METHODS = ("predict", "predict_proba", "forward_iter", "evaluation_step", "infer")
+
+_CLASSES = {  # the first is a class of the second
+    "binary": "NeuralNetBinaryClassifier",
+    "logits": "NeuralNetClassifier",
+    "values": "NeuralNetRegressor",
+}
 
 _WORKERS = ("num_workers", "persistent_workers", "prefetch_factor", "multiprocessing_context")
 
@@ -51,6 +56,9 @@ def take_apart(
     check_not_replaced(network, _METHODS)
     torch_modules.check_plain(network.module_, "network.module_")
     kind = _kind(network)
+    if kind in ("binary", "logits"):
+        base = getattr(sys.modules["skorch"], _CLASSES[kind])
+        check_predicts_likeliest(network, base, "predict")
     if kind == "binary" and network.threshold != 0.5:
         raise UnsupportedNetworkError(
             f"its threshold is {network.threshold}, but the classes of a Population are the "
@@ -94,11 +102,7 @@ def _meaning(network: Any, topology: Topology) -> str:
 
 
 def _kind(network: Any) -> str:
-    for name, kind in (
-        ("NeuralNetBinaryClassifier", "binary"),
-        ("NeuralNetClassifier", "logits"),
-        ("NeuralNetRegressor", "values"),
-    ):
+    for kind, name in _CLASSES.items():
         if isinstance(network, getattr(sys.modules["skorch"], name)):
             return kind
     return "plain"
@@ -134,17 +138,10 @@ def answers(
         kind == "plain" and not isinstance(network.criterion_, _CLASSIFYING)
     )
     method, link = ("predict", module.link) if says_outputs else ("predict_proba", probabilities)
-    asked = [module, Answer(method, ask(method), link, cause, module.rounding)]
-    if kind == "logits" and overrides(network, _base(), "predict"):
-        asked.append(Answer("predict", ask("predict"), decisions, cause))
-    return tuple(asked)
+    return module, Answer(method, ask(method), link, cause, module.rounding)
 
 
 _CLASSIFYING = nn.CrossEntropyLoss | nn.BCEWithLogitsLoss | nn.BCELoss
-
-
-def _base() -> Any:
-    return sys.modules["skorch"].NeuralNetClassifier
 
 
 def _without_draws(net: Any) -> None:

@@ -58,7 +58,7 @@ def is_own(network: Any, source: Source) -> bool:
     like_new = all(
         t.device.type == "cpu" and t.dtype in (torch.float32, torch.int64) for t in tensors
     )
-    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in network.modules())
+    hooked = _hollow.is_hooked(network)
     return like_new and all(p.requires_grad for p in network.parameters()) and not hooked
 
 
@@ -202,8 +202,8 @@ def answers(
 
 
 def routine(network: nn.Module, skeleton: ModuleSkeleton) -> Hashable:
-    """Return what networks have in common that can be run at once."""
-    return id(skeleton)
+    """Return what networks have in common that can be run at once; None with hooks."""
+    return None if _hollow.is_hooked(network) else id(skeleton)
 
 
 def say_together(skeleton: ModuleSkeleton, weights: Sequence[Weights], rows: Tensor) -> Any:
