@@ -29,6 +29,10 @@ _MOST = 5e-4
 """Relative difference that no loss of digits excuses: the numbers would be wrong."""
 
 
+_NOTHING = 1e-10
+"""A difference that is none: probabilities next to zero, whose digits logits do not fix."""
+
+
 class Said(list):
     """What one network says to each of its questions, on rows of its own."""
 
@@ -139,7 +143,7 @@ def _suspects(ours: Tensor, theirs: Tensor, rounding: float) -> list[int]:
     for group in _GROUPS.values():
         a, b = ours[:, group], theirs[:, group]
         size = a.abs().amax((1, 2), keepdim=True)
-        agree &= ((a - b).abs() <= rounding * size).flatten(1).all(1)
+        agree &= ((a - b).abs() <= rounding * size + _NOTHING).flatten(1).all(1)
     return (~agree).nonzero().flatten().tolist()
 
 
@@ -154,7 +158,9 @@ def _difference(exact: Tensor, ours: Tensor, theirs: Tensor, rounding: float) ->
     size = torch.where(known, exact, 0.0).abs()
     for group in _GROUPS.values():
         most = size[group].max()
-        allowed = most * rounding + (lost[group].max() * _ROUNDINGS).minimum(most * _MOST)
+        allowed = (
+            _NOTHING + most * rounding + (lost[group].max() * _ROUNDINGS).minimum(most * _MOST)
+        )
         a, b = ours[group], theirs[group]
         wrong = (known[group] & ~((a - b).abs() <= allowed)).nonzero()
         if len(wrong):
