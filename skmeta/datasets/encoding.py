@@ -23,6 +23,12 @@ class ColumnsByName(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     A FunctionTransformer would give columns in another order the names of those in ``fit``.
 
+    Parameters
+    ----------
+    categories : dict of str to ndarray, optional
+        The values that columns of categories may have; others are refused by name. An
+        encoder behind it would only know the number of the column.
+
     Attributes
     ----------
     feature_names_in_ : ndarray of str
@@ -40,6 +46,9 @@ class ColumnsByName(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
          a  b
     0  2.0  y
     """
+
+    def __init__(self, categories: dict[str, np.ndarray] | None = None) -> None:
+        self.categories = categories
 
     def fit(self, X: Any, y: Any = None) -> ColumnsByName:
         """Remember the columns of a frame.
@@ -86,6 +95,15 @@ class ColumnsByName(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             )
         # Ones for True, or a column without any value, are of numbers to a frame.
         table = table.astype(dict.fromkeys(self.categories_in_, object))
+        for name, known in (self.categories or {}).items():
+            values = table[name]
+            strange = values[values.notna() & ~values.isin(known)]
+            if len(strange):
+                raise ValueError(
+                    f"The column {name!r} has values that the table of split_tasks had not: "
+                    f"{listed(strange.unique()[:5])}, the first in row {strange.index[0]}. Known "
+                    f"are {listed(known[:20])}. Replace them, or split a table that has them."
+                )
         return table[list(self.feature_names_in_)]
 
 
@@ -122,13 +140,19 @@ def table_encoder(data: pd.DataFrame, train: np.ndarray, *, impute: bool) -> Pip
     table = plain_frame(data)
     _check_table(table, train, impute)
     steps: list[tuple[str, Any, list[str]]] = []
+    # All rows know the categories, so that those of the other rows are no strangers.
+    known = {name: _values(table[name]) for name in table if table[name].dtype == object}
     # Neighbours of one kind together: the columns stay in their order.
     for is_category, group in groupby(table.columns, lambda name: table[name].dtype == object):
         names = list(group)
-        step = _categories(table[names], impute) if is_category else _numbers(impute)
+        step = (
+            _categories([known[name] for name in names], impute)
+            if is_category
+            else _numbers(impute)
+        )
         steps.append((f"{'categories' if is_category else 'numbers'}-{len(steps)}", step, names))
     encoder = make_pipeline(
-        ColumnsByName(),
+        ColumnsByName(known),
         ColumnTransformer(steps, verbose_feature_names_out=False),
         StandardScaler(),
     )
@@ -139,9 +163,12 @@ def _numbers(impute: bool) -> Any:
     return SimpleImputer(strategy="median") if impute else "passthrough"
 
 
-def _categories(table: pd.DataFrame, impute: bool) -> Any:
-    # All rows know the categories, so that those of the other rows are no strangers.
-    codes = OrdinalEncoder(categories=OrdinalEncoder().fit(table).categories_)
+def _values(column: pd.Series) -> np.ndarray:
+    return OrdinalEncoder().fit(column.to_frame()).categories_[0]
+
+
+def _categories(known: list[np.ndarray], impute: bool) -> Any:
+    codes = OrdinalEncoder(categories=known)
     return make_pipeline(SimpleImputer(strategy="most_frequent"), codes) if impute else codes
 
 
