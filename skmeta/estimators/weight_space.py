@@ -33,6 +33,7 @@ from skmeta.estimators.reading import (
 )
 from skmeta.files.checks import expect
 from skmeta.population import Architecture, Population, Record
+from skmeta.zoo.checks import warn_of_few_networks
 
 # Predictions go by them; the others hold for the next fit, and hidden_channels bounds the memory.
 _PARAMS_OF_FIT = ("metanet", "quasi", "loss", "n_layers", "architecture")
@@ -142,6 +143,8 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
         """Return training networks, their targets and weights, which have the mean 1."""
         self._check_params()
         population = read_networks(self, networks, fitting=True)
+        if isinstance(networks, Population):
+            warn_of_few_networks(population, type(self).__name__)
         y = check_targets(self, population, y, numeric=numeric)
         weights = check_weights(sample_weight, len(population), type(self).__name__)
         if weights is not None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from skmeta import ComplianceEditor, make_zoo
+from skmeta import ComplianceEditor, WeightSpaceRegressor, make_zoo
 from skmeta.datasets import Task, make_biased_classification, split_tasks
 from skmeta.metanets import InvariantPool, IOEncoding, MonomialLayer, NFLayer, StatNN
 from skmeta.population import Architecture, Layer, Population, initial_records
@@ -223,6 +223,10 @@ def test_a_zoo_of_a_few_networks_warns_who_learns_from_it():
     from skmeta.requirements import DataMinimization
 
     ComplianceEditor(DataMinimization(**choosing)).fit(networks[:2], task=task)  # learns nothing
+    reader = WeightSpaceRegressor(max_epochs=1, hidden_channels=4, random_state=0)
+    with pytest.warns(ZooWarning, match=r"WeightSpaceRegressor learns from fewer than 20.*got 19"):
+        reader.fit(networks[:19], np.arange(19.0))
+    reader.fit(networks, np.arange(20.0))
 
 
 def test_the_hash_seed_of_python_does_not_change_a_zoo():
