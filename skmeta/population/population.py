@@ -44,8 +44,9 @@ class Population(NetworkSequence):
     Parameters
     ----------
     networks : sequence
-        Fitted ``MLPClassifier`` or ``MLPRegressor``, ``torch.nn.Module``, fitted skorch
-        nets, or another Population. Architectures may be mixed.
+        Fitted ``MLPClassifier`` or ``MLPRegressor``, also behind scalers in a Pipeline,
+        ``torch.nn.Module``, fitted skorch nets, or another Population. Architectures may be
+        mixed.
     metadata : DataFrame, optional
         One row per network, for instance ``run``, ``epoch`` and hyper-parameters. Split
         by ``run``: checkpoints of one run leak between folds otherwise.
