@@ -160,7 +160,8 @@ def take_all_apart(
 ) -> tuple[list[Record], list[Source | None]]:
     """Return networks as float32 tensors, and what else it takes to build them again.
 
-    Each is asked for its outputs on a few random rows: they must be those of the record.
+    They are asked for their outputs on a few random rows, which must be those of the record;
+    of plain scikit-learn estimators, one of each kind.
 
     Parameters
     ----------
