@@ -57,7 +57,7 @@ def rows_for(n_inputs: int, scaling: InputScaling | None) -> Tensor:
     return torch.from_numpy(unscaled).float().double()
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=4)
 def _standard_rows(n_inputs: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     n_rows = max(group.stop for group in _GROUPS.values())

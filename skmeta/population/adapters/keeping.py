@@ -10,8 +10,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -246,11 +246,14 @@ def trained_on(
     return _the_one(None if feature_names is None else tuple(feature_names), labels)
 
 
-@lru_cache
+# Only as long as a population holds them: names may come from files of anybody, and be long.
+_ALIVE: WeakValueDictionary[tuple, Trained] = WeakValueDictionary()
+
+
 def _the_one(
     feature_names: tuple[str, ...] | None, labels: tuple[str, tuple[Any, ...]] | None
 ) -> Trained:
-    return Trained(feature_names, labels)
+    return _ALIVE.setdefault((feature_names, labels), Trained(feature_names, labels))
 
 
 def places_of(weights: Weights) -> dict[str, tuple[torch.device, torch.dtype]]:
