@@ -1,177 +1,37 @@
-"""What a network computes, without its weights: :class:`Layer` and :class:`Architecture`."""
+"""What a network computes, without its weights: :class:`Architecture`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from skmeta._checks import check_in_range, shown
-from skmeta.networks.images import Convolution, check_images
-
-ACTIVATIONS = (
-    "identity",
-    "relu",
-    "leaky_relu",
-    "gelu",
-    "tanh",
-    "sigmoid",
-    "silu",
-    "elu",
-    "softplus",
-)
-"""Names of the activations that a layer can have; the order is the code in encodings."""
-
-NORMS = ("none", "batch", "layer")
-"""Names of the normalisations that a layer can have; the order is the code in encodings."""
-
-POOLS = ("none", "mean")
-"""Names of the poolings behind a convolution: none, or the mean over all positions."""
-
-_CONVOLUTION_FIELDS = ("kernel", "stride", "padding", "pool")
+from skmeta.networks.ops import Activate, Conv, Dropout, Linear, Norm, Pool, Skip
+from skmeta.networks.ops.base import Size
+from skmeta.networks.slots import Slot
+from skmeta.networks.stage import Stage
 
 OUTPUTS = ("logits", "values", "multilabel")
-"""What the last layer's numbers are: class logits, regression values, one logit per label."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One linear map, or one convolution, and what follows it.
-
-    The order of operations is: linear, normalisation (unless ``norm_after``), skip
-    connections if ``skip_before``, activation, normalisation if ``norm_after``, skip
-    connections otherwise, dropout (in training only), pooling.
-
-    Parameters
-    ----------
-    width : int
-        Number of neurons, the rows of the weight matrix; of a convolution the channels.
-    activation : str, default="identity"
-        One of ``ACTIVATIONS``.
-    norm : {"none", "batch", "layer"}, default="none"
-        Batch or layer normalisation.
-    norm_after : bool, default=False
-        Normalise behind the activation instead of in front of it.
-    skips : tuple of int, default=()
-        Earlier states added to this layer's: 0 is the input, ``k`` the output of layer
-        ``k`` counted from 1. A narrower state is padded with zeros at its end.
-    skip_before : bool, default=False
-        Add the skip connections in front of the activation instead of at the end.
-    dropout : float, default=0.0
-        Share of this layer's outputs set to zero in training.
-    bias, affine : bool, default=True
-        Whether the linear map has a bias, the normalisation a scale and a shift.
-    eps : float, default=1e-5
-        Added to the variance in the normalisation.
-    kernel : int or (int, int), optional
-        Height and width of the filters: the layer is then a two-dimensional convolution.
-    stride : int or (int, int), default=1
-        Step of the filters.
-    padding : int or (int, int), default=0
-        Zeros around the image, on either side.
-    pool : {"none", "mean"}, default="none"
-        Whether a convolution ends with the mean over all positions.
-    """
-
-    width: int
-    activation: str = "identity"
-    norm: str = "none"
-    norm_after: bool = False
-    skips: tuple[int, ...] = ()
-    skip_before: bool = False
-    dropout: float = 0.0
-    bias: bool = True
-    affine: bool = True
-    eps: float = 1e-5
-    kernel: int | tuple[int, int] | None = None
-    stride: int | tuple[int, int] = 1
-    padding: int | tuple[int, int] = 0
-    pool: str = "none"
-
-    def __post_init__(self) -> None:
-        check_in_range("width", self.width, owner="Layer", low=1, kind="int")
-        check_in_range("dropout", self.dropout, owner="Layer", low=0, high=1, closed="left")
-        check_in_range("eps", self.eps, owner="Layer", low=0, high=math.inf, closed="left")
-        if not isinstance(self.skips, Iterable):
-            raise TypeError(
-                "The 'skips' of a Layer must be a tuple of the states that are added to its "
-                f"output. Got {shown(self.skips)}. For one state pass (state,)."
-            )
-        for source in self.skips:
-            check_in_range("skips", source, owner="Layer", low=0, kind="int")
-        # Plain ints: numpy's do not go into JSON.
-        object.__setattr__(self, "width", int(self.width))
-        object.__setattr__(self, "skips", tuple(sorted(map(int, self.skips))))
-        if len(set(self.skips)) < len(self.skips):
-            raise ValueError(
-                f"The 'skips' of a Layer must name each state once. Got {shown(self.skips)}."
-            )
-        for name, value, options in (
-            ("activation", self.activation, ACTIVATIONS),
-            ("norm", self.norm, NORMS),
-            ("pool", self.pool, POOLS),
-        ):
-            if value not in options:
-                raise ValueError(
-                    f"The {name!r} of a Layer must be one of {options}. Got {shown(value)}."
-                )
-        self._check_convolution()
-
-    def _check_convolution(self) -> None:
-        given = {name: getattr(self, name) for name in _CONVOLUTION_FIELDS}
-        if self.kernel is None:
-            if given != {"kernel": None, "stride": 1, "padding": 0, "pool": "none"}:
-                raise ValueError(
-                    "The 'stride', 'padding' and 'pool' of a Layer belong to a convolution. Got "
-                    f"{shown(given)}. Give the size of the filters as 'kernel', for instance "
-                    "(3, 3)."
-                )
-            return
-        for name, low in (("kernel", 1), ("stride", 1), ("padding", 0)):
-            value = given[name]
-            pair = (value, value) if isinstance(value, int) else tuple(value)
-            if len(pair) != 2 or any(type(v) is not int or v < low for v in pair):
-                raise ValueError(
-                    f"The '{name}' of a Layer must be an int of at least {low} or a pair of "
-                    f"them. Got {shown(value)}."
-                )
-            object.__setattr__(self, name, pair)
-        if self.norm != "none" or self.skips:
-            raise ValueError(
-                "A convolution has no normalisation and no skip connections. Got "
-                f"norm={self.norm!r} and skips={self.skips}. Leave them out."
-            )
-
-    @property
-    def convolution(self) -> Convolution | None:
-        """How the layer moves over an image; None if it is linear."""
-        if self.kernel is None:
-            return None
-        assert isinstance(self.kernel, tuple)
-        assert isinstance(self.stride, tuple) and isinstance(self.padding, tuple)
-        return Convolution(self.kernel, self.stride, self.padding, self.pool == "mean")
-
-    @property
-    def kernel_shape(self) -> tuple[int, ...]:
-        """What follows ``(width_out, width_in)`` in the shape of the weights."""
-        return () if self.convolution is None else self.convolution.kernel
+"""What the last stage's numbers are: class logits, regression values, one logit per label."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The spec of a feed-forward network: its input size, its layers, what its outputs are.
+    """The spec of a feed-forward network: its input size, its stages, what its outputs are.
 
-    Convolutions come first, the last of them pools, and linear layers may follow.
+    Convolutions come first; what they see is pooled to rows before the first linear stage.
 
     Parameters
     ----------
     n_inputs : int
         Number of input features; of an image channels * height * width.
-    layers : sequence of Layer
-        From the first hidden layer to the output layer.
+    stages : sequence of Stage
+        From the first hidden stage to the outputs.
     output : {"logits", "values", "multilabel"}, default="logits"
         Meaning of the outputs: class logits (softmax over them gives probabilities),
         regression values, or one independent logit per label.
@@ -191,38 +51,78 @@ class Architecture:
     """
 
     n_inputs: int
-    layers: tuple[Layer, ...]
+    stages: tuple[Stage, ...]
     output: str = "logits"
     input_shape: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         check_in_range("n_inputs", self.n_inputs, owner="Architecture", low=1, kind="int")
         object.__setattr__(self, "n_inputs", int(self.n_inputs))
-        layers = self.layers if isinstance(self.layers, tuple | list) else ()
-        if not layers or not all(isinstance(layer, Layer) for layer in layers):
+        stages = self.stages if isinstance(self.stages, tuple | list) else ()
+        if not stages or not all(isinstance(stage, Stage) for stage in stages):
             raise TypeError(
-                "The 'layers' of an Architecture must be one or more Layers, from the first "
-                f"hidden layer to the output. Got {self.layers!r}. Widths make an Architecture: "
+                "The 'stages' of an Architecture must be one or more Stages, from the first "
+                f"hidden one to the output. Got {self.stages!r}. Widths make an Architecture: "
                 "Architecture.mlp((3, 4, 2))."
             )
-        object.__setattr__(self, "layers", tuple(layers))
+        object.__setattr__(self, "stages", tuple(stages))
         if self.output not in OUTPUTS:
             raise ValueError(
                 f"The 'output' of an Architecture must be one of {OUTPUTS}. Got "
                 f"{shown(self.output)}."
             )
-        check_images(self)
+        self._check_images()
         if self.input_shape is not None:
             object.__setattr__(self, "input_shape", tuple(self.input_shape))
         widths = self.widths
-        for index, layer in enumerate(self.layers, start=1):
-            for source in layer.skips:
-                if not 0 <= source < index or widths[source] > layer.width:
+        for index, stage in enumerate(self.stages, start=1):
+            for source in stage.skips:
+                if not 0 <= source < index or widths[source] > stage.width:
                     raise ValueError(
-                        f"Layer {index} cannot add a skip connection from {source}: a source is "
-                        "an earlier state (0 is the input) that is not wider than the layer. "
+                        f"Stage {index} cannot add a skip connection from {source}: a source is "
+                        "an earlier state (0 is the input) that is not wider than the stage. "
                         f"Widths are {widths}."
                     )
+
+    def _check_images(self) -> None:
+        shape, n = self.input_shape, sum(isinstance(s.mix, Conv) for s in self.stages)
+        if (shape is None) != (n == 0):
+            raise ValueError(
+                "An Architecture has an 'input_shape' (channels, height, width) if and only if "
+                f"it has convolutions. Got input_shape={shape} and {n} convolutions."
+            )
+        if shape is not None and (len(shape) != 3 or math.prod(shape) != self.n_inputs):
+            raise ValueError(
+                "The 'input_shape' of an Architecture must be (channels, height, width) of "
+                f"n_inputs numbers. Got {shape} and n_inputs={self.n_inputs}."
+            )
+        size: Size = None if shape is None else tuple(shape[1:])
+        for stage in self.stages:
+            for op in stage.ops:
+                if isinstance(op, Conv | Pool) != (size is not None) and isinstance(
+                    op, Conv | Pool | Linear
+                ):
+                    raise ValueError(
+                        "The convolutions of an Architecture come before its linear stages, and "
+                        "the last of them, and no other, ends with Pool('mean'). Got "
+                        f"{self.stages}."
+                    )
+                if shape is not None and (op == Norm("layer") or isinstance(op, Skip)):
+                    raise ValueError(
+                        "An Architecture with convolutions has no skip connections and no layer "
+                        f"normalisation. Got {stage}. Leave them out."
+                    )
+                size = op.output_size(size)
+                if size is not None and min(size) < 1:
+                    raise ValueError(
+                        f"The images of {shape} are too small for the convolutions: their sizes "
+                        f"become {size}. Use fewer, smaller strides or more padding."
+                    )
+        if size is not None:
+            raise ValueError(
+                "The last convolution of an Architecture must end with Pool('mean'). Got "
+                f"{self.stages}."
+            )
 
     @classmethod
     def mlp(
@@ -235,9 +135,9 @@ class Architecture:
         widths : sequence of int
             Sizes of all states, from the input to the output.
         activation : str, default="relu"
-            Of the hidden layers, one of ``skmeta.networks.ACTIVATIONS``.
+            Of the hidden stages, one of ``skmeta.networks.ACTIVATIONS``.
         output : str, default="logits"
-            What the last layer means, as in :class:`Architecture`.
+            What the last stage means, as in :class:`Architecture`.
 
         Returns
         -------
@@ -249,8 +149,8 @@ class Architecture:
                 "The 'widths' of Architecture.mlp must be two or more ints, from the inputs to the "
                 f"outputs, for instance (3, 4, 2). Got {shown(widths)}."
             )
-        hidden = [Layer(width, activation) for width in widths[1:-1]]
-        return cls(widths[0], (*hidden, Layer(widths[-1])), output)
+        hidden = [Stage.dense(width, activation) for width in widths[1:-1]]
+        return cls(widths[0], (*hidden, Stage.dense(widths[-1])), output)
 
     @classmethod
     def cnn(
@@ -265,7 +165,7 @@ class Architecture:
         activation: str = "relu",
         dropout: float = 0.0,
     ) -> Architecture:
-        """Return convolutions of one kind, a mean over all positions and a linear layer.
+        """Return convolutions of one kind, a mean over all positions and a linear stage.
 
         Parameters
         ----------
@@ -274,7 +174,7 @@ class Architecture:
         channels : sequence of int
             Of the convolutions' outputs, in order.
         n_outputs : int
-            Size of the linear layer.
+            Size of the linear stage.
         kernel, stride, padding : int
             Of every convolution, alike in height and width.
         activation : str, default="relu"
@@ -287,52 +187,58 @@ class Architecture:
         Architecture
             Its outputs are logits.
         """
-        layers = [
-            Layer(width, activation, dropout=dropout, kernel=kernel, stride=stride, padding=padding)
-            for width in channels
-        ]
-        if layers:
-            layers[-1] = replace(layers[-1], pool="mean")
-        return cls(math.prod(input_shape), (*layers, Layer(n_outputs)), input_shape=input_shape)
+        tail = (Activate(activation), Dropout(dropout))
+        stages = [Stage(Conv(width, kernel, stride, padding), *tail) for width in channels]
+        if stages:
+            stages[-1] = Stage(stages[-1].mix, *stages[-1].tail, Pool("mean"))
+        last = Stage.dense(n_outputs)
+        return cls(math.prod(input_shape), (*stages, last), input_shape=input_shape)
 
     @property
     def widths(self) -> tuple[int, ...]:
         """Sizes of all states, from the input to the output; of images the channels."""
         first = self.n_inputs if self.input_shape is None else self.input_shape[0]
-        return (first, *(layer.width for layer in self.layers))
+        return (first, *(stage.width for stage in self.stages))
+
+    @cached_property
+    def slots(self) -> tuple[Slot, ...]:
+        """All tensors of the network, stage by stage."""
+        pairs = enumerate(zip(self.widths, self.stages, strict=False))
+        return tuple(s for i, (width, stage) in pairs for s in stage.slots(i, width))
+
+    @cached_property
+    def sizes(self) -> tuple[tuple[Size, ...], ...]:
+        """Height and width of the images in front of each operation of each stage."""
+        size: Size = None if self.input_shape is None else self.input_shape[1:]
+        found = []
+        for stage in self.stages:
+            here = []
+            for op in stage.ops:
+                here.append(size)
+                size = op.output_size(size)
+            found.append(tuple(here))
+        return tuple(found)
 
     @property
     def geometry(self) -> tuple:
-        """What networks of one stack share beside the depth: images and convolutions."""
-        return (self.input_shape, *(layer.convolution for layer in self.layers))
-
-    @property
-    def image_sizes(self) -> tuple[tuple[int, int], ...]:
-        """Height and width in front of every convolution and behind the last, unpooled."""
-        sizes = [] if self.input_shape is None else [self.input_shape[1:]]
-        for layer in self.layers:
-            if layer.convolution is not None:
-                sizes.append(layer.convolution.output_size(sizes[-1]))
-        return tuple(sizes)
+        """What networks of one stack share beside the depth: images, convolutions, poolings."""
+        kinds = [(s.mix.windows if isinstance(s.mix, Conv) else None) for s in self.stages]
+        return (self.input_shape, *zip(kinds, (s.find(Pool) for s in self.stages), strict=True))
 
     @property
     def depth(self) -> int:
-        """Number of linear layers and convolutions."""
-        return len(self.layers)
+        """Number of stages."""
+        return len(self.stages)
 
     @property
     def n_outputs(self) -> int:
         """Number of outputs."""
-        return self.layers[-1].width
+        return self.stages[-1].width
 
     @property
     def n_parameters(self) -> int:
         """Number of trainable weights, biases, scales and shifts."""
-        widths, total = self.widths, 0
-        for fan_in, layer in zip(widths, self.layers, strict=False):
-            affine = 2 * (layer.norm != "none" and layer.affine)
-            total += layer.width * (fan_in * math.prod(layer.kernel_shape) + layer.bias + affine)
-        return total
+        return sum(math.prod(slot.shape) for slot in self.slots if slot.trained)
 
     def to_dict(self) -> dict:
         """Describe the architecture in plain JSON types.
@@ -342,14 +248,10 @@ class Architecture:
         dict
             What :meth:`from_dict` reads; only images name their shape.
         """
-        spec: dict[str, Any] = asdict(self)
-        if self.input_shape is None:
-            del spec["input_shape"]
-        for layer in spec["layers"]:
-            if layer["kernel"] is None:
-                for name in _CONVOLUTION_FIELDS:
-                    del layer[name]
-        return spec
+        spec: dict[str, Any] = {"n_inputs": self.n_inputs, "output": self.output}
+        if self.input_shape is not None:
+            spec["input_shape"] = list(self.input_shape)
+        return spec | {"stages": [stage.to_dict() for stage in self.stages]}
 
     @classmethod
     def from_dict(cls, spec: dict) -> Architecture:
@@ -365,13 +267,9 @@ class Architecture:
         Architecture
             Equal to the one that was described.
         """
-        return cls(**{**spec, "layers": tuple(_layer_from_dict(x) for x in spec["layers"])})
-
-
-def _layer_from_dict(spec: dict) -> Layer:
-    # JSON knows no tuples.
-    options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.items()}
-    return Layer(**options)
+        shape = spec.get("input_shape")
+        stages = tuple(map(Stage.from_dict, spec["stages"]))
+        return cls(spec["n_inputs"], stages, spec["output"], shape and tuple(shape))
 
 
 def summarise(architectures: Sequence[Architecture]) -> str:

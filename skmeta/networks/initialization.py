@@ -71,14 +71,13 @@ def initial_records(
 def _initial(architecture: Architecture, seed: int, scheme: str, scale: float) -> Record:
     generator = torch.Generator().manual_seed(seed)
     record = Record.blank(architecture)
-    for layer, weight, bias in zip(
-        architecture.layers, record.tensors["weight"], record.tensors["bias"], strict=True
-    ):
+    for number, stage in enumerate(architecture.stages):
+        weight = record.tensors[f"{number}.weight"]
         if scheme == "uniform":
             bound = 1.0 / math.sqrt(weight[0].numel())
             weight.uniform_(-bound, bound, generator=generator)
-            if layer.bias:
-                bias.uniform_(-bound, bound, generator=generator)
+            if stage.mix.bias:
+                record.tensors[f"{number}.bias"].uniform_(-bound, bound, generator=generator)
         else:
             scheme = check_option("schemes", scheme, INITIALIZATIONS, owner="initial_records")
             _SCHEMES[scheme](weight, generator=generator)

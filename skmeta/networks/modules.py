@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from skmeta.networks.activations import ACTIVATION_FUNCTIONS, BATCH_NORM_MOMENTUM
-from skmeta.networks.architecture import Architecture, Layer
+from skmeta.networks.architecture import Architecture
+from skmeta.networks.ops import Skip
+from skmeta.networks.ops.base import Size
 from skmeta.networks.record import Record
+from skmeta.networks.stage import Stage
 
 
 class _Network(nn.Module):
@@ -17,8 +21,10 @@ class _Network(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.blocks = nn.ModuleList(
-            _Block(fan_in, layer)
-            for fan_in, layer in zip(architecture.widths, architecture.layers, strict=False)
+            _Block(fan_in, stage, sizes)
+            for fan_in, stage, sizes in zip(
+                architecture.widths, architecture.stages, architecture.sizes, strict=False
+            )
         )
 
     def forward(self, X: Tensor) -> Tensor:
@@ -93,62 +99,41 @@ class CNN(_Network):
 
 
 class _Block(nn.Module):
-    """One :class:`Layer`: a linear map or a convolution and what follows it."""
+    """One :class:`Stage`: a linear map or a convolution and what follows it."""
 
-    def __init__(self, fan_in: int, layer: Layer) -> None:
+    def __init__(self, fan_in: int, stage: Stage, sizes: Sequence[Size]) -> None:
         super().__init__()
-        self.layer = layer
-        self.linear: nn.Module
-        if layer.convolution is None:
-            self.linear = nn.Linear(fan_in, layer.width, bias=layer.bias)
-        else:
-            kernel, stride, padding, _ = layer.convolution
-            self.linear = nn.Conv2d(fan_in, layer.width, kernel, stride, padding, bias=layer.bias)
-        self.norm: nn.Module | None = None
-        if layer.norm == "batch":
-            self.norm = nn.BatchNorm1d(
-                layer.width, eps=layer.eps, momentum=BATCH_NORM_MOMENTUM, affine=layer.affine
-            )
-        elif layer.norm == "layer":
-            self.norm = nn.LayerNorm(layer.width, eps=layer.eps, elementwise_affine=layer.affine)
-        self.dropout = nn.Dropout(layer.dropout) if layer.dropout else None
+        self.stage = stage
+        self.linear = stage.mix.module(fan_in)
+        for op, size in zip(stage.tail, sizes[1:], strict=True):
+            module = op.module(stage.width, size)
+            if module is not None:
+                self.add_module(type(op).__name__.lower(), module)
 
     def forward(self, states: list[Tensor]) -> Tensor:
-        layer = self.layer
         h = self.linear(states[-1])
-        if self.norm is not None and not layer.norm_after:
-            h = self.norm(h)
-        if layer.skip_before:
-            h = self._add_skips(h, states)
-        h = ACTIVATION_FUNCTIONS[layer.activation](h)
-        if self.norm is not None and layer.norm_after:
-            h = self.norm(h)
-        if not layer.skip_before:
-            h = self._add_skips(h, states)
-        h = h if self.dropout is None else self.dropout(h)
-        return h.mean((2, 3)) if layer.pool == "mean" else h
-
-    def _add_skips(self, h: Tensor, states: list[Tensor]) -> Tensor:
-        for source in self.layer.skips:
-            state = states[source]
-            h = h + nn.functional.pad(state, (0, h.shape[-1] - state.shape[-1]))
+        for op in self.stage.tail:
+            if isinstance(op, Skip):
+                state = states[op.source]
+                h = h + nn.functional.pad(state, (0, h.shape[-1] - state.shape[-1]))
+            else:
+                h = self.get_submodule(type(op).__name__.lower())(h)
         return h
 
 
-def tensor_names(architecture: Architecture) -> tuple[dict[str, str], ...]:
-    """Return where a module keeps the fields of a :class:`Record`, layer by layer."""
-    out = []
-    for index, layer in enumerate(architecture.layers):
-        block = f"blocks.{index}"
-        names = {"weight": f"{block}.linear.weight"}
-        if layer.bias:
-            names["bias"] = f"{block}.linear.bias"
-        if layer.norm != "none" and layer.affine:
-            names |= {"scale": f"{block}.norm.weight", "shift": f"{block}.norm.bias"}
-        if layer.norm == "batch":
-            names |= {"mean": f"{block}.norm.running_mean", "var": f"{block}.norm.running_var"}
-        out.append(names)
-    return tuple(out)
+_IN_MODULES = {
+    "weight": "linear.weight",
+    "bias": "linear.bias",
+    "scale": "norm.weight",
+    "shift": "norm.bias",
+    "mean": "norm.running_mean",
+    "var": "norm.running_var",
+}
+
+
+def tensor_names(architecture: Architecture) -> dict[str, str]:
+    """Return where a module keeps the tensors of a :class:`Record`."""
+    return {s.name: f"blocks.{s.stage}.{_IN_MODULES[s.field]}" for s in architecture.slots}
 
 
 def to_module(record: Record) -> MLP | CNN:
@@ -169,9 +154,8 @@ def to_module(record: Record) -> MLP | CNN:
     with torch.device("meta"):
         module = kind(record.architecture)
     state = {
-        name: record.tensors[field][index].detach().to("cpu", copy=True)
-        for index, names in enumerate(tensor_names(record.architecture))
-        for field, name in names.items()
+        name: record.tensors[slot].detach().to("cpu", copy=True)
+        for slot, name in tensor_names(record.architecture).items()
     }
     for name, value in module.state_dict().items():
         if name not in state:  # how many batches a batch normalisation has seen

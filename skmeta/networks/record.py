@@ -18,14 +18,12 @@ class Record:
     ----------
     architecture : Architecture
         The spec.
-    tensors : dict of str to list of Tensor
-        ``weight``, ``bias``, ``scale``, ``shift``, ``mean`` and ``var`` with one tensor per
-        layer. Absent parameters hold their neutral value (bias 0, scale 1, shift 0, mean 0,
-        var 1).
+    tensors : dict of str to Tensor
+        One for each of the architecture's slots, by name and in their order.
     """
 
     architecture: Architecture
-    tensors: dict[str, list[Tensor]]
+    tensors: dict[str, Tensor]
 
     @classmethod
     def blank(cls, architecture: Architecture, dtype: torch.dtype = torch.float32) -> Record:
@@ -43,17 +41,5 @@ class Record:
         Record
             With tensors of its own.
         """
-        widths, layers = architecture.widths, architecture.layers
-        zeros = [torch.zeros(layer.width, dtype=dtype) for layer in layers]
-        ones = [torch.ones(layer.width, dtype=dtype) for layer in layers]
-        return cls(
-            architecture,
-            {
-                "weight": [
-                    torch.zeros(layer.width, fan_in, *layer.kernel_shape, dtype=dtype)
-                    for fan_in, layer in zip(widths, layers, strict=False)
-                ],
-                **{name: [z.clone() for z in zeros] for name in ("bias", "shift", "mean")},
-                **{name: [o.clone() for o in ones] for name in ("scale", "var")},
-            },
-        )
+        full = {s.name: torch.full(s.shape, s.neutral, dtype=dtype) for s in architecture.slots}
+        return cls(architecture, full)

@@ -61,11 +61,12 @@ class InputScaling:
 
     def unfolded(self, record: Record) -> Record:
         """Return a record with the first layer behind the scaling, in float64."""
-        weights, biases = (list(record.tensors[field]) for field in ("weight", "bias"))
-        factor, offset = self._tensors(weights[0])
-        weights[0] = weights[0].detach().double() / factor
-        biases[0] = biases[0].detach().double() - weights[0] @ offset
-        return Record(record.architecture, {**record.tensors, "weight": weights, "bias": biases})
+        tensors = dict(record.tensors)
+        factor, offset = self._tensors(tensors["0.weight"])
+        tensors["0.weight"] = weight = tensors["0.weight"].detach().double() / factor
+        if "0.bias" in tensors:  # without one there is no offset
+            tensors["0.bias"] = tensors["0.bias"].detach().double() - weight @ offset
+        return Record(record.architecture, tensors)
 
     def _tensors(self, like: Tensor) -> list[Tensor]:
         return [torch.from_numpy(a).to(like.device) for a in (self.factor, self.offset)]
@@ -165,15 +166,3 @@ def join_logistic(value: Tensor) -> Tensor:
     """Return the logistic unit of two logits, their difference in float64."""
     value = value.double()
     return value[1:] - value[:1]
-
-
-def check_absent(names: Sequence[dict[str, str]], old: Record, new: Record) -> None:
-    """Refuse an edit of parameters that the network does not have."""
-    for field in ("bias", "scale", "shift", "mean", "var"):
-        for index, present in enumerate(names):
-            before, after = (record.tensors[field][index] for record in (old, new))
-            if field not in present and not torch.equal(before, after):
-                raise ValueError(
-                    f"The edit changes the {field} of layer {index + 1}, which the network does "
-                    "not have. Multiply edits by Stack.trainable()."
-                )

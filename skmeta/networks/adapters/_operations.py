@@ -15,49 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from skmeta.networks.activations import ACTIVATIONS
 from skmeta.networks.adapters._common import InputScaling
+from skmeta.networks.ops import Conv, Pool
 
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "relu": {},
-    "leaky_relu": {"negative_slope": 0.01},
-    "gelu": {"approximate": "none"},
-    "tanh": {},
-    "sigmoid": {},
-    "silu": {},
-    "elu": {"alpha": 1.0},
-    "softplus": {"beta": 1.0, "threshold": 20.0},
-}
-"""Parameters of the activations in the order of their functions, and the values supported."""
-
-_MODULES = {
-    nn.ReLU: "relu",
-    nn.LeakyReLU: "leaky_relu",
-    nn.GELU: "gelu",
-    nn.Tanh: "tanh",
-    nn.Sigmoid: "sigmoid",
-    nn.SiLU: "silu",
-    nn.ELU: "elu",
-    nn.Softplus: "softplus",
-}
-
+_MODULES = {a.module: name for name, a in ACTIVATIONS.items() if a.module is not None}
 # In evaluation what a function does in place or not makes no difference here.
-_FUNCTIONS: dict[Any, str] = {
-    torch.relu: "relu",
-    torch.relu_: "relu",
-    F.relu: "relu",
-    F.leaky_relu: "leaky_relu",
-    F.gelu: "gelu",
-    torch.tanh: "tanh",
-    torch.tanh_: "tanh",
-    F.tanh: "tanh",
-    torch.sigmoid: "sigmoid",
-    torch.sigmoid_: "sigmoid",
-    F.sigmoid: "sigmoid",
-    F.silu: "silu",
-    F.elu: "elu",
-    F.softplus: "softplus",
-}
-_METHODS = {f"{name}{tail}": name for name in ("relu", "tanh", "sigmoid") for tail in ("", "_")}
+_FUNCTIONS = {call: name for name, a in ACTIVATIONS.items() for call in a.functions}
 _SOFTMAXES: dict[Any, str] = {
     torch.softmax: "softmax",
     F.softmax: "softmax",
@@ -84,9 +48,9 @@ _FIRST_OUTPUT = ((slice(None), 0), (Ellipsis, 0))
 Operation = tuple[str, Any] | str
 
 
-def convolution(module: nn.Conv2d) -> dict[str, Any] | str:
-    """Return the options of a layer for a convolution, or what is wrong with it."""
-    padding = module.padding
+def convolution(module: nn.Conv2d) -> Conv | str:
+    """Return a convolution as an operation, or what is wrong with it."""
+    padding: Any = module.padding
     if padding == "same" and all(k % 2 for k in module.kernel_size):
         padding = tuple(k // 2 for k in module.kernel_size)
     padding = (0, 0) if padding == "valid" else padding
@@ -94,7 +58,8 @@ def convolution(module: nn.Conv2d) -> dict[str, Any] | str:
         return "must have groups=1, dilation=1 and padding_mode='zeros'"
     if isinstance(padding, str):
         return "pads an even kernel unevenly; give the padding as numbers"
-    return {"kernel": module.kernel_size, "stride": module.stride, "padding": padding}
+    geometry: Any = module.kernel_size, module.stride, padding
+    return Conv(module.out_channels, *geometry, bias=module.bias is not None)
 
 
 def is_addition(node: fx.Node) -> bool:
@@ -124,6 +89,13 @@ def scaling(node: fx.Node, place: int, root: nn.Module) -> InputScaling | str:
         return _SCALINGS[name](value.reshape(value.shape[-1:]).numpy())
 
 
+def factor(node: fx.Node, place: int) -> float | None:
+    """Return the positive number that a node multiplies its operand at ``place`` by, or None."""
+    number = node.args[1 - place]
+    known = isinstance(number, int | float) and not isinstance(number, bool) and number > 0
+    return float(number) if known and _ARITHMETIC[node.target] == "mul" else None  # type: ignore[arg-type]
+
+
 def size(node: fx.Node, sizes: Mapping[fx.Node, str]) -> str | None:
     """Say whether a node is the "shape" of a value or its number of "rows"."""
     target, args = node.target, node.args
@@ -143,7 +115,7 @@ def from_module(module: nn.Module) -> Operation:
     kind = type(module)
     if kind in _MODULES:
         name = _MODULES[kind]
-        return _activation(name, {key: getattr(module, key) for key in _DEFAULTS[name]})
+        return _activation(name, {key: getattr(module, key) for key in ACTIVATIONS[name].options})
     if kind is nn.Dropout:
         return "dropout", module.p
     if kind is nn.Identity:
@@ -154,6 +126,9 @@ def from_module(module: nn.Module) -> Operation:
         return _unflatten(module.dim, module.unflattened_size)
     if kind is nn.AdaptiveAvgPool2d:
         return _adaptive_pool(module.output_size)
+    if kind is nn.MaxPool2d:
+        names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
+        return _max_pool(*(getattr(module, name) for name in names))
     if kind in (nn.Softmax, nn.LogSoftmax):
         return _tail("softmax" if kind is nn.Softmax else "log_softmax", module.dim)
     return "is not a supported module"
@@ -163,10 +138,9 @@ def from_call(node: fx.Node, sizes: Mapping[fx.Node, str]) -> Operation:
     """Read a call of a function or a method; ``sizes`` has what :func:`size` said."""
     target: Any = node.target
     args, kwargs = node.args[1:], dict(node.kwargs)
-    table = _METHODS if node.op == "call_method" else _FUNCTIONS
-    if target in table:
-        name = table[target]
-        names = [*_DEFAULTS[name], "inplace"]
+    if target in _FUNCTIONS:
+        name = _FUNCTIONS[target]
+        names = [*ACTIVATIONS[name].options, "inplace"]
         given = {**dict(zip(names, args, strict=False)), **kwargs}
         given.pop("inplace", None)
         return _activation(name, given)
@@ -190,6 +164,10 @@ def from_call(node: fx.Node, sizes: Mapping[fx.Node, str]) -> Operation:
     if target in (torch.unflatten, "unflatten"):
         given = {**dict(zip(("dim", "sizes"), args, strict=False)), **kwargs}
         return _unflatten(given.get("dim"), given.get("sizes"))
+    if target in (F.max_pool2d, torch.max_pool2d):
+        given = {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False}
+        given |= dict(zip(("kernel_size", *given), args, strict=False)) | kwargs
+        return _max_pool(**given)
     if target is F.adaptive_avg_pool2d:
         return _adaptive_pool(args[0] if args else kwargs.get("output_size"))
     if target in (torch.mean, "mean"):
@@ -202,9 +180,10 @@ def from_call(node: fx.Node, sizes: Mapping[fx.Node, str]) -> Operation:
 
 
 def _activation(name: str, given: dict[str, Any]) -> Operation:
+    options = ACTIVATIONS[name].options
     for key, value in given.items():
-        if key not in _DEFAULTS[name] or value != _DEFAULTS[name][key]:
-            default = _DEFAULTS[name].get(key)
+        if key not in options or value != options[key]:
+            default = options.get(key)
             return f"has {key}={value!r}; only {key}={default!r} is supported"
     return "activation", name
 
@@ -237,6 +216,19 @@ def _unflatten(dim: Any, sizes: Any) -> Operation:
 
 def _adaptive_pool(size: Any) -> Operation:
     return ("pool", None) if size in (1, (1, 1), [1, 1]) else "must pool to size 1"
+
+
+def _max_pool(
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: Any,
+    return_indices: Any = False,
+) -> Operation:
+    if dilation not in (1, (1, 1)) or ceil_mode or return_indices:
+        return "must have dilation=1, ceil_mode=False and return_indices=False"
+    return "maximum", Pool("max", kernel_size, stride or kernel_size, padding)
 
 
 def _mean(dim: Any, keepdim: Any) -> Operation:

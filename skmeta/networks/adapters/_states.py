@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from skmeta.networks.adapters._common import InputScaling
-from skmeta.networks.architecture import Layer
+from skmeta.networks.stage import Stage
 
 
 @dataclass(frozen=True)
 class Op:
     """An operation behind a linear layer.
 
-    ``kind`` is "norm", "skip", "activation", "dropout", "pool", "flatten" or one of the
-    tails, before the first linear layer also "scale"; ``what`` is the path of the normalisation,
-    the source of the skip connection, the name of the activation, the rate of the dropout, an
-    :class:`InputScaling`, or "flat" of a pooling that leaves no axes.
+    ``kind`` is "norm", "skip", "activation", "dropout", "pool", "maximum", "flatten", "times" or
+    one of the tails, before the first linear layer also "scale"; ``what`` is the path of the
+    normalisation, the source of the skip connection, the name of the activation, the rate of
+    the dropout, an :class:`InputScaling`, a :class:`Pool`, a factor, or "flat" of a pooling
+    that leaves no axes.
     """
 
     kind: str
@@ -50,15 +51,14 @@ class Value:
 class Topology:
     """What a module computes and where it keeps its tensors.
 
-    ``names[l]`` maps fields of a record to entries of the module's ``state_dict``; ``tail``
-    is "none", "softmax", "log_softmax" or "sigmoid", the operation behind the outputs.
+    ``names`` maps slots of a record to entries of the module's ``state_dict``; ``tail`` is "none", "softmax", "log_softmax" or "sigmoid", the operation behind the outputs.
     ``n_inputs`` of a convolutional network are the channels; ``input_shape`` is known if the
     network itself makes images of rows; ``scaling`` is what it does to its inputs first.
     """
 
     n_inputs: int
-    layers: tuple[Layer, ...]
-    names: tuple[dict[str, str], ...]
+    stages: tuple[Stage, ...]
+    names: dict[str, str]
     tail: str
     input_shape: tuple[int, int, int] | None = None
     scaling: InputScaling | None = None

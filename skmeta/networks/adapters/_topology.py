@@ -2,13 +2,13 @@
 
 The graph is walked once. Each value in it is a state (0 is the input, ``k`` the output of
 the k-th linear layer) together with the operations since that linear layer; when the next
-linear layer takes the value, the operations must form one :class:`Layer`.
+linear layer takes the value, the operations must form one :class:`Stage`.
 """
 
 from __future__ import annotations
 
-import re
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from functools import reduce
 from typing import Any, NoReturn
@@ -18,22 +18,15 @@ from torch import fx, nn
 from skmeta.networks.adapters import _operations as operations
 from skmeta.networks.adapters._common import InputScaling, UnsupportedNetworkError
 from skmeta.networks.adapters._states import Op, Topology, Value
-from skmeta.networks.architecture import Layer
+from skmeta.networks.ops import Activate, Conv, Dropout, Linear, Norm, Pool, Skip, TailOp
+from skmeta.networks.stage import Stage
 
 SUPPORTED = (
-    "Supported are Linear, Conv2d with global mean pooling behind the last, BatchNorm1d, "
-    "LayerNorm, Dropout, Identity, Flatten, the activations relu, leaky_relu, gelu, tanh, "
-    "sigmoid, silu, elu and softplus with default parameters, additive skip connections "
-    "between layers of equal width, and a Softmax, LogSoftmax or Sigmoid at the end."
-)
-
-# One letter per operation: [n]ormalisation, [s]kip connection, [a]ctivation, [p]ooling.
-_PATTERNS = (
-    (re.compile("a?p"), {"pool": "mean"}),
-    (re.compile("(n?)(a?)s*"), {"norm_after": False, "skip_before": False}),
-    (re.compile("(n?)(s+)(a?)"), {"norm_after": False, "skip_before": True}),
-    (re.compile("a?ns*"), {"norm_after": True, "skip_before": False}),
-    (re.compile("s+a?n"), {"norm_after": True, "skip_before": True}),
+    "Supported are Linear, Conv2d with global mean pooling behind the last, BatchNorm1d and 2d, "
+    "LayerNorm, MaxPool2d, Dropout, Identity, Flatten, the activations relu, leaky_relu, gelu, "
+    "tanh, sigmoid, silu, elu and softplus with default parameters, and sin (of a multiple), "
+    "additive skip connections between layers of equal width, and a Softmax, LogSoftmax or "
+    "Sigmoid at the end."
 )
 
 _TAILS = ("softmax", "log_softmax", "squeeze")
@@ -89,8 +82,8 @@ def read_topology(module: nn.Module, *, values: bool = False) -> Topology:
         reader.visit(node)
     topology = reader.topology(keep_sigmoid=values)
     if bare:
-        names = {field: name.removeprefix("0.") for field, name in topology.names[0].items()}
-        topology = replace(topology, names=(names,))
+        names = {slot: name.removeprefix("0.") for slot, name in topology.names.items()}
+        topology = replace(topology, names=names)
     return topology
 
 
@@ -136,7 +129,7 @@ class _Reader:
         value = self._value(node.args[0] if len(node.args) == 1 else None, where)
         if type(module) in (nn.Linear, nn.Conv2d):
             return self._linear(value, path, where)
-        if isinstance(module, nn.BatchNorm1d | nn.LayerNorm):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.LayerNorm):
             self._check_norm(module, path, where)
             return self._append(value, Op("norm", path), where)
         op = operations.from_module(module)
@@ -161,8 +154,11 @@ class _Reader:
             return None
         values = [self.values.get(a) if isinstance(a, fx.Node) else None for a in node.args]
         found = [(place, value) for place, value in enumerate(values) if value is not None]
-        if len(found) != 1 or found[0][1].state:
+        if len(found) != 1:
             return None
+        if found[0][1].state:
+            factor = operations.factor(node, found[0][0])
+            return None if factor is None else self._append(found[0][1], Op("times", factor), where)
         scaling = operations.scaling(node, found[0][0], self.modules[""])
         if isinstance(scaling, str):
             self._fail(scaling, where)
@@ -191,9 +187,13 @@ class _Reader:
         if Op("squeeze") in value.ops and op.kind not in ("activation", "dropout", "squeeze"):
             self._fail("acts on outputs whose last axis was removed", where)
         image, pooled = self._is_image(value), value.pooled
-        if image and (op.kind in ("norm", "skip") or (op.kind == "flatten" and not pooled)):
-            self._fail("acts on an image, as only activations, Dropout and pooling may", where)
-        if op.kind == "unflatten" or (op.kind == "pool" and (pooled or not image)):
+        flat_norm = op.kind == "norm" and not isinstance(self.modules[op.what], nn.BatchNorm2d)
+        if image and (flat_norm or op.kind == "skip" or (op.kind == "flatten" and not pooled)):
+            self._fail(
+                "acts on an image, as only activations, BatchNorm2d, Dropout and pooling may", where
+            )
+        pools = op.kind in ("pool", "maximum") or (op.kind == "norm" and not flat_norm)
+        if op.kind == "unflatten" or (pools and (pooled or not image)):
             self._fail("does not act on the image behind a Conv2d", where)
         return Value(value.state, (*value.ops, op))
 
@@ -264,12 +264,12 @@ class _Reader:
             if len(owners) > 1:
                 self._fail(f"shares its {name}: {', '.join(owners)} are one parameter", where)
 
-    def _check_norm(self, module: nn.BatchNorm1d | nn.LayerNorm, path: str, where: str) -> None:
+    def _check_norm(self, module: nn.modules.batchnorm._BatchNorm | nn.LayerNorm, path: str, where: str) -> None:
         self._check_parameters(path, where)
         if not self.linears:
             return  # _append says what is wrong with a normalisation of the input.
         width = self._width(len(self.linears))
-        if isinstance(module, nn.BatchNorm1d):
+        if not isinstance(module, nn.LayerNorm):
             if module.running_mean is None or module.running_var is None:
                 self._fail("keeps no running statistics", where)
             shape: tuple[int, ...] = (module.num_features,)
@@ -299,9 +299,11 @@ class _Reader:
             tail = "sigmoid"
         dropped = [op for op in self.output.ops if op.kind == "dropout"]
         self.states.append(Value(self.output.state, (*ops, *dropped)))
-        layers = tuple(self._layer(index) for index in range(len(self.linears)))
-        names = tuple(self._names(index) for index in range(len(self.linears)))
-        return Topology(self._width(0), layers, names, tail, self.input_shape, self._scaling())
+        stages = tuple(self._stage(index) for index in range(len(self.linears)))
+        names: dict[str, str] = {}
+        for index in range(len(self.linears)):
+            names |= self._names(index)
+        return Topology(self._width(0), stages, names, tail, self.input_shape, self._scaling())
 
     def _scaling(self) -> InputScaling | None:
         if not (steps := self.states[0].scaled):
@@ -309,35 +311,48 @@ class _Reader:
         bias = self.modules[self.linears[0]].bias is not None
         return reduce(InputScaling.then, steps).expanded(self._width(0), bias=bias)
 
-    def _layer(self, index: int) -> Layer:
-        value, path = self.states[index + 1], self.linears[index]
-        linear = self.modules[path]
-        letters = "".join("t" if op.kind in _TAILS else op.kind[0] for op in value.lasting)
-        order = next((flags for p, flags in _PATTERNS if p.fullmatch(letters)), None)
-        if order is None:
-            self._fail(
-                f"is followed by {' -> '.join(op.kind for op in value.lasting)}, which is not "
-                "one layer: an optional normalisation, skip connections and an activation, "
-                "the normalisation directly behind the Linear or the activation",
-                f"{type(linear).__name__} at '{path}'",
-            )
-        dropout = 0.0
-        options: dict[str, Any] = dict(order)
-        for op in value.ops:
-            if op.kind == "activation":
-                options["activation"] = op.what
-            elif op.kind == "dropout":
-                dropout = dropout + op.what - dropout * op.what
-            elif op.kind == "norm":
-                norm = self.modules[op.what]
-                options["norm"] = "batch" if isinstance(norm, nn.BatchNorm1d) else "layer"
-                options |= {"affine": norm.weight is not None, "eps": norm.eps}
-        skips = tuple(op.what for op in value.ops if op.kind == "skip")
-        options |= {"skips": skips, "dropout": dropout, "bias": linear.bias is not None}
-        geometry = operations.convolution(linear) if isinstance(linear, nn.Conv2d) else {}
-        if isinstance(geometry, dict):  # what is wrong with it was said before
-            options |= geometry
-        return Layer(self._width(index + 1), **options)
+    def _stage(self, index: int) -> Stage:
+        ops, path = self.states[index + 1].ops, self.linears[index]
+        tail: list[TailOp] = []
+        last = max((i for i, op in enumerate(ops) if op.kind == "dropout"), default=0)
+        rate, factor = 0.0, None
+        try:
+            for i, op in enumerate(ops):
+                if factor is not None and op != Op("activation", "sin"):
+                    break
+                if op.kind == "times":
+                    factor = op.what
+                elif op.kind == "activation":
+                    tail.append(Activate(op.what, factor))
+                    factor = None
+                elif op.kind == "dropout":  # several are one
+                    rate = rate + op.what - rate * op.what
+                    tail += [Dropout(rate)] if i == last else []
+                elif op.kind in _OPS:
+                    tail.append(_OPS[op.kind](self, op.what))
+            if factor is None:
+                return Stage(self._mix(path), *tail)
+        except ValueError:
+            pass
+        self._fail(
+            f"is followed by {' -> '.join(op.kind for op in ops if op.kind != 'flatten')}, which is "
+            "not one layer: skip connections, and at most one normalisation, one activation and "
+            "one pooling; a multiple goes with a sine only",
+            f"{type(self.modules[path]).__name__} at '{path}'",
+        )
+
+    def _mix(self, path: str) -> Linear | Conv:
+        module = self.modules[path]
+        if isinstance(module, nn.Conv2d):
+            conv = operations.convolution(module)
+            assert isinstance(conv, Conv)  # what is wrong with it was said before
+            return conv
+        return Linear(module.out_features, module.bias is not None)
+
+    def _norm(self, path: str) -> Norm:
+        module = self.modules[path]
+        kind = "layer" if isinstance(module, nn.LayerNorm) else "batch"
+        return Norm(kind, module.weight is not None, module.eps)
 
     def _names(self, index: int) -> dict[str, str]:
         path = self.linears[index]
@@ -349,13 +364,22 @@ class _Reader:
                 norm = self.modules[op.what]
                 if norm.weight is not None:
                     names |= {"scale": f"{op.what}.weight", "shift": f"{op.what}.bias"}
-                if isinstance(norm, nn.BatchNorm1d):
+                if not isinstance(norm, nn.LayerNorm):
                     names["mean"] = f"{op.what}.running_mean"
                     names["var"] = f"{op.what}.running_var"
-        return names
+        return {f"{index}.{field}": name for field, name in names.items()}
 
     def _fail(self, what: str, where: str) -> NoReturn:
         raise UnsupportedNetworkError(f"{where} {what}. {SUPPORTED}")
+
+
+_OPS: dict[str, Callable[[_Reader, Any], TailOp]] = {
+    "norm": lambda reader, path: reader._norm(path),
+    "skip": lambda reader, source: Skip(source),
+    "pool": lambda reader, _: Pool("mean"),
+    "maximum": lambda reader, pool: pool,
+}
+"""Operations of a stage from what the walk has found."""
 
 
 def _location(node: fx.Node) -> str:

@@ -95,10 +95,6 @@ class Skeleton(ABC):
         }
 
     @abstractmethod
-    def check_edit(self, old: Record, new: Record) -> None:
-        """Refuse an edit of parameters that the network does not have."""
-
-    @abstractmethod
     def network(self, weights: Weights) -> Any:
         """Return a network of the kind that came in, which owns the weights that are passed."""
 
@@ -162,7 +158,6 @@ class Source:
         weights = self.skeleton.known(old) | self.own
         weights = {name: value.clone() for name, value in weights.items()}
         if new is not old:
-            self.skeleton.check_edit(old, new)
             weights = self.skeleton.moved(weights, old, new)
         return self.skeleton.network(weights)
 

@@ -28,8 +28,9 @@ from skmeta.networks.adapters._common import (
     split_logistic,
 )
 from skmeta.networks.adapters.keeping import Skeleton, Weights, places_of
-from skmeta.networks.architecture import Architecture, Layer
+from skmeta.networks.architecture import Architecture
 from skmeta.networks.record import Record
+from skmeta.networks.stage import Stage
 
 ACTIVATION_NAMES = {"identity": "identity", "relu": "relu", "tanh": "tanh", "logistic": "sigmoid"}
 
@@ -123,21 +124,19 @@ class MLPSkeleton(Skeleton):
         if is_logistic(self.bare):
             weight[-1], bias[-1] = split_logistic(weight[-1]), split_logistic(bias[-1])
         activation = ACTIVATION_NAMES[self.bare.activation]
-        hidden = [Layer(len(b), activation) for b in bias[:-1]]
-        layers = (*hidden, Layer(len(bias[-1])))
-        record = Record.blank(Architecture(weight[0].shape[1], layers, _output(self.bare)))
-        record.tensors.update(weight=weight, bias=bias)
-        return record
-
-    def check_edit(self, old: Record, new: Record) -> None:
-        """Refuse nothing: an estimator has all weights and biases, and records no more."""
+        hidden = [Stage.dense(len(b), activation) for b in bias[:-1]]
+        stages = (*hidden, Stage.dense(len(bias[-1])))
+        tensors = {}
+        for i, pair in enumerate(zip(weight, bias, strict=True)):
+            tensors[f"{i}.weight"], tensors[f"{i}.bias"] = pair
+        return Record(Architecture(weight[0].shape[1], stages, _output(self.bare)), tensors)
 
     def values(self, record: Record) -> Weights:
         """Return the weights of a record as scikit-learn has them, one logistic unit for two."""
         out = {}
         for index in range(self.depth):
             for field, name in (("weight", "coefs_"), ("bias", "intercepts_")):
-                value = record.tensors[field][index].detach()
+                value = record.tensors[f"{index}.{field}"].detach()
                 if index == self.depth - 1 and is_logistic(self.bare):
                     value = join_logistic(value)
                 out[f"{name}.{index}"] = value.T if field == "weight" else value

@@ -96,9 +96,6 @@ class PipelineSkeleton(Skeleton):
             weights = {**weights, "coefs_.0": weight.T, "intercepts_.0": bias}
         return self.inner.record(weights)
 
-    def check_edit(self, old: Record, new: Record) -> None:
-        """Refuse nothing: an estimator has all weights and biases, and records no more."""
-
     def values(self, record: Record) -> Weights:
         """Return the weights of a record behind the scalers."""
         return self.inner.values(record if self.scaling is None else self.scaling.unfolded(record))

@@ -80,7 +80,7 @@ def _meaning(network: Any, topology: Topology) -> str:
     if kind == "plain":
         if not isinstance(criterion, nn.BCEWithLogitsLoss | nn.BCELoss):
             return torch_modules.meaning_of(network.module_, topology)
-        kind = "binary" if topology.layers[-1].width == 1 else "multilabel"
+        kind = "binary" if topology.stages[-1].width == 1 else "multilabel"
     # skorch hands the logarithm of the outputs to NLLLoss. When it predicts, it applies a
     # softmax with CrossEntropyLoss and a sigmoid with BCEWithLogitsLoss.
     tails: tuple[str, ...] = ("none",)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from skmeta.networks.adapters import _hollow
 from skmeta.networks.adapters._common import (
     Answer,
     UnsupportedNetworkError,
-    check_absent,
     check_not_replaced,
     join_logistic,
     read_tensor,
@@ -28,6 +26,7 @@ from skmeta.networks.adapters._topology import read_topology
 from skmeta.networks.adapters.keeping import Skeleton, Source, Weights, places_of
 from skmeta.networks.architecture import Architecture
 from skmeta.networks.modules import CNN, MLP, tensor_names
+from skmeta.networks.ops import Conv
 from skmeta.networks.record import Record
 
 
@@ -39,7 +38,7 @@ def handles(network: Any) -> bool:
 def topology_of(hollow: nn.Module, weights: Weights, *, values: bool = False) -> Topology:
     """Return what a module computes; an :class:`MLP` or a :class:`CNN` knows it itself."""
     if (spec := _own_spec(hollow)) is not None:
-        return Topology(spec.widths[0], spec.layers, tensor_names(spec), "none", spec.input_shape)
+        return Topology(spec.widths[0], spec.stages, tensor_names(spec), "none", spec.input_shape)
     owned = {name: value.clone() for name, value in weights.items()}
     twin = without_hooks(_hollow.fill(hollow, module_of, owned)).eval()
     return read_topology(twin, values=values)
@@ -90,7 +89,7 @@ def take_apart(
 
 def meaning_of(network: nn.Module, topology: Topology) -> str:
     """Return what the outputs of a module mean: an architecture's output, or "binary"."""
-    last = topology.layers[-1]
+    last = topology.stages[-1]
     if (spec := _own_spec(network)) is not None:
         return spec.output
     if topology.tail == "sigmoid":
@@ -131,7 +130,7 @@ class ModuleSkeleton(Skeleton):
         self.tail = topology.tail
         self.scaling = topology.scaling
         self.binary = meaning == "binary"
-        self.takes_images = topology.layers[0].kernel is not None and not topology.input_shape
+        self.takes_images = isinstance(topology.stages[0].mix, Conv) and not topology.input_shape
         self.architecture = _architecture(topology, meaning, input_shape)
 
     @property
@@ -151,37 +150,35 @@ class ModuleSkeleton(Skeleton):
 
     def record(self, weights: Weights) -> Record:
         """Return the float32 record; one logit of two classes becomes two."""
-        record = Record.blank(self.architecture)
-        for index, names in enumerate(self.names):
-            tensors = {field: _floating(name, weights[name]) for field, name in names.items()}
-            if index == 0 and self.scaling is not None:
-                bias = tensors.get("bias", torch.zeros(len(tensors["weight"])))
-                tensors["weight"], bias = self.scaling.fold(tensors["weight"], bias)
-                tensors |= {"bias": bias} if "bias" in names else {}
-            for field, tensor in tensors.items():
-                split = self.binary and index == len(self.names) - 1
-                tensor = tensor.float()
-                record.tensors[field][index] = split_logistic(tensor) if split else tensor
-        return record
+        tensors = {slot: _floating(name, weights[name]) for slot, name in self.names.items()}
+        if self.scaling is not None:
+            bias = tensors.get("0.bias", torch.zeros(len(tensors["0.weight"])))
+            tensors["0.weight"], bias = self.scaling.fold(tensors["0.weight"], bias)
+            tensors |= {"0.bias": bias} if "0.bias" in tensors else {}
+        tensors = {name: tensor.float() for name, tensor in tensors.items()}
+        for name in self._split:
+            tensors[name] = split_logistic(tensors[name])
+        return Record(self.architecture, tensors)
+
+    @property
+    def _split(self) -> list[str]:
+        """Slots of one logit that becomes two."""
+        last = self.architecture.depth - 1
+        names = [f"{last}.weight", f"{last}.bias"]
+        return [name for name in names if name in self.names] if self.binary else []
 
     def inputs(self, rows: Tensor, like: Tensor) -> Tensor:
         """Return rows as the module takes them, in the type and place of its weights."""
         rows, shape = rows.to(like.device, like.dtype), self.architecture.input_shape
         return rows.reshape(-1, *shape) if self.takes_images and shape is not None else rows
 
-    def check_edit(self, old: Record, new: Record) -> None:
-        """Refuse an edit of parameters that the module does not have."""
-        check_absent(self.names, old, new)
-
     def values(self, record: Record) -> Weights:
         """Return the weights of a record behind the scaling, one logit in place of two."""
-        out = {}
         record = record if self.scaling is None else self.scaling.unfolded(record)
-        for index, names in enumerate(self.names):
-            for field, name in names.items():
-                value = record.tensors[field][index].detach()
-                joined = self.binary and index == len(self.names) - 1
-                out[name] = join_logistic(value) if joined else value
+        out, split = {}, self._split
+        for slot, name in self.names.items():
+            value = record.tensors[slot].detach()
+            out[name] = join_logistic(value) if slot in split else value
         return out
 
     def network(self, weights: Weights) -> Any:
@@ -225,7 +222,7 @@ def say_together(skeleton: ModuleSkeleton, weights: Sequence[Weights], rows: Ten
         numpy, or lets depend on numbers, cannot be run so.
     """
     module = Twin(skeleton, weights[0], module_of).host
-    like = weights[0][skeleton.names[0]["weight"]]
+    like = weights[0][skeleton.names["0.weight"]]
     inputs = skeleton.inputs(rows.clone(), like)  # a forward may change them in place
     stacked = {name: torch.stack([w[name] for w in weights]) for name in weights[0]}
     try:
@@ -246,7 +243,7 @@ def twin_of(skeleton: ModuleSkeleton, weights: Weights, twins: dict[int, Twin]) 
 
 def answer_of(skeleton: ModuleSkeleton, weights: Weights, module: nn.Module) -> Answer:
     """Return how to ask a module for its outputs."""
-    like = weights[skeleton.names[0]["weight"]]
+    like = weights[skeleton.names["0.weight"]]
     cause = (
         "Something beside its layers changes the values, perhaps a forward hook or a __call__ of "
         "its own. Take it away."
@@ -296,29 +293,29 @@ def _architecture(
     topology: Topology, meaning: str, input_shape: tuple[int, int, int] | None
 ) -> Architecture:
     """Return the spec of what a module computes; ``meaning`` may be "binary"."""
-    layers, binary = topology.layers, meaning == "binary"
+    stages, binary = topology.stages, meaning == "binary"
+    last = stages[-1]
     if binary:
-        last = layers[-1]
-        if last.width != 1 or last.norm != "none" or last.skips or last.activation != "identity":
+        if last.width != 1 or last.tail:
             raise UnsupportedNetworkError(
                 "a binary classifier needs one plain Linear unit in front of its sigmoid, "
                 "without normalisation and skip connections."
             )
-        layers = (*layers[:-1], replace(last, width=2))
-    elif meaning == "logits" and layers[-1].width == 1:
+        stages = (*stages[:-1], last.with_width(2))
+    elif meaning == "logits" and last.width == 1:
         raise UnsupportedNetworkError(
             "a softmax over one output is constant. Use a sigmoid, or two outputs."
         )
     shape = _image_shape(topology, input_shape)
     n_inputs = topology.n_inputs if shape is None else math.prod(shape)
-    return Architecture(n_inputs, layers, "logits" if binary else meaning, shape)
+    return Architecture(n_inputs, stages, "logits" if binary else meaning, shape)
 
 
 def _image_shape(
     topology: Topology, given: tuple[int, int, int] | None
 ) -> tuple[int, int, int] | None:
     """Return the shape of the images of a convolutional network, from wherever it is known."""
-    if topology.layers[0].convolution is None:
+    if not isinstance(topology.stages[0].mix, Conv):
         return None
     shape = topology.input_shape or given
     way_out = (
