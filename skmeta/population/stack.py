@@ -17,8 +17,8 @@ from torch import Tensor
 from skmeta._plain import from_plain, to_plain
 from skmeta.networks.architecture import Architecture
 from skmeta.networks.record import Record
-from skmeta.population.structure import Structure
-from skmeta.population.tensors import Buffers, Parameters
+from skmeta.population.structure import Structure, layouts_of
+from skmeta.population.weights import Layout, Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,25 +29,27 @@ class Stack(Structure):
     ----------
     architectures : tuple of Architecture
         One per network, all of the same depth and geometry.
-    params : Parameters
-        Weights, biases, scales and shifts.
-    buffers : Buffers
+    widths : tuple of int
+        Padded sizes of all states, from the input to the output.
+    weights : Weights
+        What is trained: weights, biases, scales and shifts.
+    statistics : Weights
         Running statistics of batch normalisation.
     """
 
     architectures: tuple[Architecture, ...]
-    params: Parameters
-    buffers: Buffers
+    widths: tuple[int, ...]
+    weights: Weights
+    statistics: Weights
     _cache: dict = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Own no tensors of ``torch.inference_mode``, which could never be differentiated."""
-        if any(t.is_inference() for t in (*self.params.tensors(), *self.buffers.mean)):
-            with torch.inference_mode(False):
-                for name in ("params", "buffers"):
-                    kind = getattr(self, name)
-                    copies = (tuple(t.clone() for t in tensors) for tensors in kind)
-                    object.__setattr__(self, name, type(kind)(*copies))
+        for name in ("weights", "statistics"):
+            kind = getattr(self, name)
+            if kind.flat.is_inference():
+                with torch.inference_mode(False):
+                    object.__setattr__(self, name, kind.map(torch.clone))
 
     def __getstate__(self) -> dict:
         # Equal stacks pickle to equal bytes, and a slice of a large stack to its own rows only.
@@ -55,36 +57,37 @@ class Stack(Structure):
         return {
             "specs": json.dumps([spec.to_dict() for spec in distinct]),
             "members": [distinct[spec] for spec in self.architectures],
-            "params": tuple(tuple(map(to_plain, field)) for field in self.params),
-            "buffers": tuple(tuple(map(to_plain, field)) for field in self.buffers),
+            "widths": self.widths,
+            "weights": to_plain(self.weights.flat),
+            "statistics": to_plain(self.statistics.flat),
         }
 
     def __setstate__(self, state: dict) -> None:
         specs = [Architecture.from_dict(spec) for spec in json.loads(state["specs"])]
-        fields = {
-            "architectures": tuple(specs[number] for number in state["members"]),
-            "params": Parameters(*(tuple(map(from_plain, f)) for f in state["params"])),
-            "buffers": Buffers(*(tuple(map(from_plain, f)) for f in state["buffers"])),
-            "_cache": {},
-        }
+        architectures = tuple(specs[number] for number in state["members"])
+        layouts = layouts_of(architectures, state["widths"])
+        fields = {"architectures": architectures, "widths": state["widths"], "_cache": {}}
+        for name, layout in zip(("weights", "statistics"), layouts, strict=True):
+            fields[name] = Weights(layout, from_plain(state[name]))
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
-    def with_params(self, params: Parameters, buffers: Buffers | None = None) -> Stack:
-        """Return the same networks with other weights; masks and runs are shared.
+    def with_weights(self, weights: Weights, statistics: Weights | None = None) -> Stack:
+        """Return the same networks with other weights; masks and plans are shared.
 
         Parameters
         ----------
-        params : Parameters
-            In the shapes of :attr:`params`.
-        buffers : Buffers, optional
+        weights : Weights
+            In the layout of :attr:`weights`.
+        statistics : Weights, optional
             Those of this stack by default.
 
         Returns
         -------
         Stack
         """
-        return Stack(self.architectures, params, buffers or self.buffers, self._cache)
+        statistics = self.statistics if statistics is None else statistics
+        return Stack(self.architectures, self.widths, weights, statistics, self._cache)
 
     def to(self, device=None, dtype: torch.dtype | None = None) -> Stack:
         """Return a stack on another device or in another floating type.
@@ -100,9 +103,8 @@ class Stack(Structure):
         -------
         Stack
         """
-        params = self.params.map(lambda t: t.to(device, dtype))
-        buffers = Buffers(*(tuple(t.to(device, dtype) for t in field) for field in self.buffers))
-        return Stack(self.architectures, params, buffers)
+        numbers = (kind.to(device, dtype) for kind in (self.weights, self.statistics))
+        return Stack(self.architectures, self.widths, *numbers, self._cache)
 
     def select(self, rows: Sequence[int] | Tensor) -> Stack:
         """Return the networks at the given rows, in that order.
@@ -120,62 +122,58 @@ class Stack(Structure):
         numbers = torch.as_tensor(rows, dtype=torch.long, device="cpu").tolist()
         architectures = tuple(self.architectures[i] for i in numbers)
         index = torch.tensor(numbers, dtype=torch.long, device=self.device)
-        params = self.params.map(lambda t: t.index_select(0, index))
-        buffers = Buffers(*(tuple(t[index] for t in field) for field in self.buffers))
-        return Stack(architectures, params, buffers)
+        if numbers == list(range(len(self))):
+            return Stack(
+                architectures,
+                self.widths,
+                self.weights.map(torch.clone),
+                self.statistics.map(torch.clone),
+                self._cache,
+            )
+        return self._laid_out(
+            architectures, self.widths, self.weights.select(index), self.statistics.select(index)
+        )
+
+    @staticmethod
+    def _laid_out(
+        architectures: tuple[Architecture, ...], widths: Sequence[int], *numbers: Weights
+    ) -> Stack:
+        """Return a stack of numbers that may have other slots, and other widths, than it needs."""
+        layouts = layouts_of(architectures, widths)
+        moved = (_moved(kind, layout) for kind, layout in zip(numbers, layouts, strict=True))
+        return Stack(architectures, tuple(widths), *moved)
 
     def padded(self, widths: Sequence[int]) -> Stack:
-        """Return the stack with zeros appended up to the given state widths.
+        """Return the networks padded to larger widths.
 
         Parameters
         ----------
         widths : sequence of int
-            From the input to the output; none smaller than in :attr:`widths`.
+            Sizes of all states, from the input to the output.
 
         Returns
         -------
         Stack
-            The same networks; this very stack if it has these widths.
+            Itself if nothing changes.
         """
         if tuple(widths) == self.widths:
             return self
-        grow = [new - old for new, old in zip(widths, self.widths, strict=True)]
-        pad = torch.nn.functional.pad
-        weight = tuple(
-            pad(w, (*[0, 0] * (w.ndim - 3), 0, grow[i], 0, grow[i + 1]))
-            for i, w in enumerate(self.params.weight)
-        )
-        rest = (
-            tuple(pad(t, (0, grow[i + 1])) for i, t in enumerate(field))
-            for field in (*self.params[1:], *self.buffers)
-        )
-        bias, scale, shift, mean, var = rest
-        return Stack(self.architectures, Parameters(weight, bias, scale, shift), Buffers(mean, var))
+        return self._laid_out(self.architectures, widths, self.weights, self.statistics)
 
     def cropped(self, widths: Sequence[int]) -> Stack:
-        """Return the stack without the padding beyond the given state widths.
+        """Return the networks without padding beyond the given widths.
 
         Parameters
         ----------
         widths : sequence of int
-            From the input to the output; none smaller than a true width.
+            Sizes of all states, at least those of each network.
 
         Returns
         -------
         Stack
-            The same networks; this very stack if it has these widths.
+            Itself if nothing changes.
         """
-        if tuple(widths) == self.widths:
-            return self
-        weight = tuple(
-            w[:, :out, :inp]
-            for w, inp, out in zip(self.params.weight, widths, widths[1:], strict=False)
-        )
-        bias, scale, shift, mean, var = (
-            tuple(t[:, :out] for t, out in zip(field, widths[1:], strict=True))
-            for field in (*self.params[1:], *self.buffers)
-        )
-        return Stack(self.architectures, Parameters(weight, bias, scale, shift), Buffers(mean, var))
+        return self.padded(widths)
 
     @staticmethod
     def merge(stacks: Sequence[Stack]) -> Stack:
@@ -192,16 +190,15 @@ class Stack(Structure):
         """
         if len(stacks) == 1:
             return stacks[0]
-        widths = [max(w) for w in zip(*(s.widths for s in stacks), strict=True)]
-        parts = [s.padded(widths) for s in stacks]
-        params = parts[0].params.map(lambda *ts: torch.cat(ts), *(p.params for p in parts[1:]))
-        buffers = Buffers(
-            *(
-                tuple(torch.cat(ts) for ts in zip(*fields, strict=True))
-                for fields in zip(*(p.buffers for p in parts), strict=True)
-            )
-        )
-        return Stack(tuple(a for p in parts for a in p.architectures), params, buffers)
+        widths = tuple(max(w) for w in zip(*(s.widths for s in stacks), strict=True))
+        architectures = tuple(a for s in stacks for a in s.architectures)
+        numbers = []
+        for name, layout in zip(
+            ("weights", "statistics"), layouts_of(architectures, widths), strict=True
+        ):
+            parts = [_moved(getattr(stack, name), layout) for stack in stacks]
+            numbers.append(Weights.cat(parts))
+        return Stack(architectures, widths, *numbers)
 
     @staticmethod
     def from_records(records: Sequence[Record]) -> Stack:
@@ -217,12 +214,17 @@ class Stack(Structure):
         Stack
         """
         architectures = tuple(record.architecture for record in records)
-        fields: dict[str, tuple[Tensor, ...]] = {}
-        for name in (*Parameters._fields, *Buffers._fields):
-            per_layer = zip(*(record.tensors[name] for record in records), strict=True)
-            fields[name] = tuple(torch.stack(tensors) for tensors in per_layer)
-        buffers = Buffers(fields.pop("mean"), fields.pop("var"))
-        return Stack(architectures, Parameters(**fields), buffers)
+        widths, some = architectures[0].widths, records[0].tensors["0.weight"]
+        numbers = []
+        for layout in layouts_of(architectures, widths):
+            columns = []
+            for slot in layout.slots:
+                neutral = some.new_full(slot.shape, slot.neutral)
+                tensors = [record.tensors.get(slot.name, neutral) for record in records]
+                columns.append(torch.stack(tensors).flatten(1))
+            flat = torch.cat(columns, 1) if columns else some.new_zeros(len(records), 0)
+            numbers.append(Weights(layout, flat))
+        return Stack(architectures, widths, *numbers)
 
     def records(self) -> Iterator[Record]:
         """Iterate over the networks.
@@ -232,16 +234,24 @@ class Stack(Structure):
         Record
             Of each network, with its true widths and no padding. The tensors are views.
         """
+        numbers = dict(self.weights.items()) | dict(self.statistics.items())
         for row, architecture in enumerate(self.architectures):
-            widths, tensors = architecture.widths, {}
-            tensors["weight"] = [
-                w[row, :out, :inp]
-                for w, inp, out in zip(self.params.weight, widths, widths[1:], strict=False)
-            ]
-            for name, values in zip(
-                ("bias", "scale", "shift", "mean", "var"),
-                (*self.params[1:], *self.buffers),
-                strict=True,
-            ):
-                tensors[name] = [t[row, :out] for t, out in zip(values, widths[1:], strict=True)]
+            tensors = {
+                slot.name: numbers[slot.name][(row, *map(slice, slot.shape))]
+                for slot in architecture.slots
+            }
             yield Record(architecture, tensors)
+
+
+def _moved(weights: Weights, layout: Layout) -> Weights:
+    """Return the numbers in another layout: neutral ones where they have none."""
+    if layout == weights.layout:
+        return weights
+    moved = Weights.full(layout, len(weights), weights.flat)
+    for slot in layout.slots:
+        old = weights.get(slot.name)
+        if old is not None:
+            shared = [slice(min(a, b)) for a, b in zip(old.shape[1:], slot.shape, strict=True)]
+            where = (slice(None), *shared)
+            moved[slot.name][where] = old[where]
+    return moved

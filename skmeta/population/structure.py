@@ -1,23 +1,58 @@
-"""What follows from the architectures of a stack: padding masks, runs, skip connections."""
+"""What follows from the architectures of a stack: layouts, padding masks, programs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from skmeta.networks.architecture import Architecture
-from skmeta.networks.convolution import ConvolutionPlan
-from skmeta.population.runs import Run, runs_of
-from skmeta.population.tensors import Parameters
+from skmeta.networks.slots import Slot
+from skmeta.population.columns import StagePlan, plan_stage
+from skmeta.population.weights import Layout, Weights
+
+_FIELDS = ("weight", "bias", "scale", "shift", "mean", "var")
+
+
+def layouts_of(
+    architectures: Sequence[Architecture], widths: Sequence[int]
+) -> tuple[Layout, Layout]:
+    """Return where networks of one depth, padded to common widths, keep their numbers.
+
+    Parameters
+    ----------
+    architectures : sequence of Architecture
+        The networks.
+    widths : sequence of int
+        Padded sizes of all states.
+
+    Returns
+    -------
+    trained, statistics : Layout
+        Of all slots that any network has.
+    """
+    slots: dict[str, Slot] = {}
+    for architecture in dict.fromkeys(architectures):
+        for slot in architecture.slots:
+            if slot.name not in slots:
+                shape = tuple(
+                    size if axis is None else widths[axis]
+                    for axis, size in zip(slot.axes, slot.shape, strict=True)
+                )
+                slots[slot.name] = slot._replace(shape=shape)
+    found = sorted(slots.values(), key=lambda slot: (slot.stage, _FIELDS.index(slot.field)))
+    trained, others = ([s for s in found if s.trained == kind] for kind in (True, False))
+    return Layout(tuple(trained)), Layout(tuple(others))
 
 
 class Structure:
     """The part of a :class:`Stack` that looks at shapes and architectures, not at numbers."""
 
     architectures: tuple[Architecture, ...]
-    params: Parameters
+    widths: tuple[int, ...]
+    weights: Weights
     _cache: dict
 
     def __len__(self) -> int:
@@ -25,8 +60,8 @@ class Structure:
 
     @property
     def depth(self) -> int:
-        """Number of linear layers and convolutions."""
-        return len(self.params.weight)
+        """Number of stages."""
+        return len(self.widths) - 1
 
     @property
     def geometry(self) -> tuple:
@@ -36,39 +71,12 @@ class Structure:
     @property
     def device(self) -> torch.device:
         """Where the tensors are."""
-        return self.params.weight[0].device
+        return self.weights.flat.device
 
     @property
     def dtype(self) -> torch.dtype:
         """Floating type of the tensors."""
-        return self.params.weight[0].dtype
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Padded sizes of all states, from the input to the output."""
-        weight = self.params.weight
-        return (weight[0].shape[2], *(w.shape[1] for w in weight))
-
-    def convolution(self, index: int) -> ConvolutionPlan | None:
-        """How a layer moves over images.
-
-        Parameters
-        ----------
-        index : int
-            Number of the layer, from 0.
-
-        Returns
-        -------
-        ConvolutionPlan or None
-            None if the layer is linear.
-        """
-        if "convolutions" not in self._cache:
-            sizes = iter(self.architectures[0].image_sizes)
-            steps = [layer.convolution for layer in self.architectures[0].layers]
-            self._cache["convolutions"] = [
-                None if step is None else ConvolutionPlan(step, next(sizes)) for step in steps
-            ]
-        return self._cache["convolutions"][index]
+        return self.weights.flat.dtype
 
     @cached_property
     def _true_widths(self) -> Tensor:
@@ -97,72 +105,76 @@ class Structure:
             self._cache[key] = mask
         return self._cache[key]
 
-    def trainable(self) -> Parameters:
-        """Ones where an entry is a true parameter, zeros at padding and absent parameters.
+    def true_neurons(self, index: int) -> Tensor:
+        """Ones at the true neurons of a state, also where nothing is padded.
+
+        Parameters
+        ----------
+        index : int
+            Number of the state; 0 is the input.
 
         Returns
         -------
-        masks : Parameters
-            Its tensors broadcast against :attr:`params`.
+        Tensor of shape (n, width)
+            Zeros at the padding.
         """
-        key = ("trainable", self.device, self.dtype)
-        if key in self._cache:
-            return self._cache[key]
-        rows: list[list[Tensor]] = [[], [], [], []]
-        for index in range(self.depth):
-            layers = [a.layers[index] for a in self.architectures]
-            source, target = (self._ones_mask(i) for i in (index, index + 1))
-            bias, affine = (
-                torch.tensor(flags, dtype=self.dtype, device=self.device)[:, None]
-                for flags in (
-                    [x.bias for x in layers],
-                    [x.affine and x.norm != "none" for x in layers],
-                )
-            )
-            weight = target[:, :, None] * source[:, None]
-            shape = self.params.weight[index].shape
-            weight = weight.reshape(*weight.shape, *[1] * (len(shape) - 3)).expand(shape)
-            for row, mask in zip(rows, (weight, target * bias, target * affine), strict=False):
-                row.append(mask)
-        rows[3] = rows[2]
-        self._cache[key] = Parameters(*(tuple(row) for row in rows))
-        return self._cache[key]
-
-    def _ones_mask(self, index: int) -> Tensor:
         mask = self.state_mask(index)
         shape = (len(self), self.widths[index])
         return torch.ones(shape, dtype=self.dtype, device=self.device) if mask is None else mask
 
-    def layer_runs(self, index: int) -> tuple[Run, ...]:
-        """Runs of networks with the same normalisation and activation in a layer.
-
-        Parameters
-        ----------
-        index : int
-            Number of the layer, from 0.
+    def present(self) -> Weights:
+        """Ones where an entry is a true parameter, zeros at padding and absent parameters.
 
         Returns
         -------
-        tuple of Run
-            Each ``(start, stop, (norm, norm_after, activation, eps))``.
+        masks : Weights
+            In the layout of :attr:`weights`.
         """
-        key = ("runs", index)
+        key = ("present", self.device, self.dtype)
         if key not in self._cache:
-            layers = [a.layers[index] for a in self.architectures]
-            self._cache[key] = runs_of(
-                [(x.norm, x.norm_after, x.activation, x.eps) for x in layers]
-            )
+            has: dict[str, list[bool]] = {slot.name: [] for slot in self.weights.layout.slots}
+            for architecture in self.architectures:
+                names = {slot.name for slot in architecture.slots}
+                for name, flags in has.items():
+                    flags.append(name in names)
+            masks = {}
+            for slot in self.weights.layout.slots:
+                flags = torch.tensor(has[slot.name], dtype=self.dtype, device=self.device)
+                mask = flags.view(-1, *[1] * len(slot.shape)).expand(-1, *slot.shape)
+                for axis, state in enumerate(slot.axes, start=1):
+                    if state is not None and (true := self.state_mask(state)) is not None:
+                        shape = [len(self), *[1] * len(slot.shape)]
+                        shape[axis] = -1
+                        mask = mask * true.view(shape)
+                masks[slot.name] = mask
+            self._cache[key] = Weights.of(self.weights.layout, masks)
         return self._cache[key]
 
-    def skips(self, index: int, *, before: bool) -> list[tuple[int, Tensor | None]]:
-        """Skip connections into a layer.
+    @property
+    def plan(self) -> list[StagePlan]:
+        """What is done in each stage, to which networks."""
+        key = ("plan", self.device)
+        if key not in self._cache:
+            self._cache[key] = [
+                plan_stage(self.architectures, k, self.device) for k in range(self.depth)
+            ]
+        return self._cache[key]
+
+    @property
+    def skip_sources(self) -> frozenset[int]:
+        """States that skip connections start from."""
+        if "sources" not in self._cache:
+            stages = {stage for a in self.architectures for stage in a.stages}
+            self._cache["sources"] = frozenset(s for stage in stages for s in stage.skips)
+        return self._cache["sources"]
+
+    def skips(self, index: int) -> list[tuple[int, Tensor | None]]:
+        """Skip connections into a stage.
 
         Parameters
         ----------
         index : int
-            Number of the layer, from 0.
-        before : bool
-            Those that are added before the activation, or those added behind it.
+            Number of the stage.
 
         Returns
         -------
@@ -170,25 +182,5 @@ class Structure:
             The state a connection starts from and the rows of the networks that have it; None
             where all networks of the stack do.
         """
-        key = ("skips", index, before, self.device)
-        if key not in self._cache:
-            pairs: list[tuple[int, Tensor | None]] = []
-            for source in range(index + 1):
-                rows = [
-                    i
-                    for i, a in enumerate(self.architectures)
-                    if source in a.layers[index].skips and a.layers[index].skip_before == before
-                ]
-                if rows:
-                    full = len(rows) == len(self)
-                    pairs.append((source, None if full else torch.tensor(rows, device=self.device)))
-            self._cache[key] = pairs
-        return self._cache[key]
-
-    @property
-    def skip_sources(self) -> frozenset[int]:
-        """States that skip connections start from."""
-        if "sources" not in self._cache:
-            layers = (layer for a in self.architectures for layer in a.layers)
-            self._cache["sources"] = frozenset(s for layer in layers for s in layer.skips)
-        return self._cache["sources"]
+        pairs = [pair for column in self.plan[index].columns for pair in column.skips]
+        return sorted(pairs, key=lambda pair: pair[0])

@@ -1,0 +1,303 @@
+"""How the stages of many networks run side by side: :class:`StagePlan` and its columns.
+
+Networks of a stack differ in what follows their mixes. Their tails are laid side by side so that
+operations of one kind form a *column*; a column runs in as few steps as its kind allows, each on
+the networks that share an operation.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from skmeta.networks.architecture import Architecture
+from skmeta.networks.ops import Dropout, Mix, RunOp, Skip, TailOp
+from skmeta.networks.ops.base import Affine, Run, Size
+from skmeta.population.weights import Weights
+
+Rows = slice | Tensor
+
+
+@dataclass
+class Pass:
+    """What a pass over the stages of a stack carries along.
+
+    Attributes
+    ----------
+    masks : sequence of Tensor or None
+        Ones at true neurons of each state; None where nothing is padded.
+    train : bool
+        Whether dropout acts and batches are normalised by their own statistics.
+    keep : bool
+        Whether a backward pass by hand will follow.
+    dropout : callable or None
+        ``dropout(stage, h, rates)`` draws the factors of a state in training.
+    states : dict of int to Tensor
+        States that are still needed, or all of them with ``keep``.
+    saved : list of list
+        With ``keep``, for each stage what the backward pass of its columns needs.
+    owned : bool
+        Whether the present state may be overwritten.
+    """
+
+    masks: Sequence[Tensor | None]
+    train: bool = False
+    keep: bool = False
+    dropout: Callable[[int, Tensor, Tensor], Tensor] | None = None
+    states: dict[int, Tensor] = field(default_factory=dict)
+    saved: list[list[Any]] = field(default_factory=list)
+    owned: bool = False
+
+
+class Column(ABC):
+    """Operations of one kind in a stage, for the networks that have one."""
+
+    skips: Sequence[tuple[int, Tensor | None]] = ()
+
+    @abstractmethod
+    def forward(self, x: Tensor, weights: Weights, passing: Pass) -> tuple[Tensor, Any]:
+        """Return new states and what :meth:`backward` needs."""
+
+    @abstractmethod
+    def backward(
+        self,
+        g: Tensor,
+        saved: Any,
+        weights: Weights,
+        passing: Pass,
+        arrived: list[Tensor | None],
+        affine: Callable[[Rows, Tensor, Tensor], None],
+    ) -> Tensor:
+        """Return the gradient in front, given that behind, which is overwritten.
+
+        ``arrived`` collects the gradients of earlier states, ``affine`` is told of those of
+        scales and shifts.
+        """
+
+
+class RunsColumn(Column):
+    """Networks that share an operation stand side by side: each run is one step."""
+
+    def __init__(self, stage: int, ops: Sequence[TailOp | None], size: Size) -> None:
+        self.stage, self.size, self.n = stage, size, len(ops)
+        self.parts: list[tuple[slice, RunOp | None]] = []
+        start = 0
+        for op, members in groupby(ops):
+            stop = start + sum(1 for _ in members)
+            assert op is None or isinstance(op, RunOp)
+            self.parts.append((slice(start, stop), op))
+            start = stop
+        self.sizes = [rows.stop - rows.start for rows, _ in self.parts]
+        self.overwritable = all(op is None or op.overwritable for _, op in self.parts)
+
+    def _values(self, op: RunOp, rows: slice, weights: Weights) -> dict[str, Tensor]:
+        names = {name: f"{self.stage}.{name}" for name in op.fields}
+        return {field: weights[name][rows] for field, name in names.items() if name in weights}
+
+    def _run(self, passing: Pass, rows: slice) -> Run:
+        mask = passing.masks[self.stage + 1]
+        mask = None if mask is None else mask[rows]
+        return Run(mask, self.size, passing.train, passing.keep, passing.owned)
+
+    def forward(self, x: Tensor, weights: Weights, passing: Pass) -> tuple[Tensor, Any]:
+        """Run by run, in place where the state may be overwritten."""
+        runs = [self._run(passing, rows) for rows, _ in self.parts]
+        parts = [x] if len(runs) == 1 else x.split(self.sizes)
+        outputs, saved, in_place = [], [], passing.owned
+        for part, run, (rows, op) in zip(parts, runs, self.parts, strict=True):
+            y, kept = (part, None)
+            if op is not None:
+                y, kept = op.apply(part, self._values(op, rows, weights), run)
+            outputs.append(y)
+            saved.append(kept)
+            in_place = in_place and y is part
+        if not torch.is_grad_enabled():
+            passing.owned = self.overwritable or not passing.keep
+        if len(outputs) == 1:
+            return outputs[0], saved
+        return x if in_place else torch.cat(outputs), saved
+
+    def backward(
+        self,
+        g: Tensor,
+        saved: Any,
+        weights: Weights,
+        passing: Pass,
+        arrived: list[Tensor | None],
+        affine: Callable[[Rows, Tensor, Tensor], None],
+    ) -> Tensor:
+        """Run by run."""
+        parts = [g] if len(saved) == 1 else g.split(self.sizes)
+        outputs = []
+        for part, kept, (rows, op) in zip(parts, saved, self.parts, strict=True):
+            if op is None:
+                outputs.append(part)
+                continue
+            tell: Affine = lambda normal, behind, rows=rows: affine(rows, normal, behind)  # noqa: E731
+            values, run = self._values(op, rows, weights), self._run(passing, rows)
+            outputs.append(op.pull(part, kept, values, run, tell))
+        if len(outputs) == 1:
+            return outputs[0]
+        same = all(o is p for o, p in zip(outputs, parts, strict=True))
+        return g if same else torch.cat(outputs)
+
+
+class SkipColumn(Column):
+    """Each source is one addition, to the networks that have it."""
+
+    def __init__(self, ops: Sequence[TailOp | None], device: torch.device) -> None:
+        members: dict[int, list[int]] = {}
+        for row, op in enumerate(ops):
+            if isinstance(op, Skip):
+                members.setdefault(op.source, []).append(row)
+        self.skips = [
+            (source, None if len(rows) == len(ops) else torch.tensor(rows, device=device))
+            for source, rows in sorted(members.items())
+        ]
+
+    def forward(self, x: Tensor, weights: Weights, passing: Pass) -> tuple[Tensor, Any]:
+        """Add the sources; in a padded stack one may be padded wider, the rest is zero."""
+        by_hand = not torch.is_grad_enabled()
+        if by_hand:
+            x, passing.owned = (x if passing.owned else x.clone()), True
+        for source, rows in self.skips:
+            state = passing.states[source]
+            if by_hand:
+                _add(x, state, rows)
+                continue
+            state = state if rows is None else state.index_select(0, rows)
+            state = F.pad(state, (0, x.shape[-1] - state.shape[-1]))
+            x = x + state if rows is None else x.index_add(0, rows, state)
+        return x, None
+
+    def backward(
+        self,
+        g: Tensor,
+        saved: Any,
+        weights: Weights,
+        passing: Pass,
+        arrived: list[Tensor | None],
+        affine: Callable[[Rows, Tensor, Tensor], None],
+    ) -> Tensor:
+        """Add the gradient to those of the sources; nobody asks for that of the data."""
+        for source, rows in self.skips:
+            if source:
+                there = arrived[source]
+                if there is None:
+                    there = arrived[source] = torch.zeros_like(passing.states[source])
+                _add(there, g, rows)
+        return g
+
+
+def _add(to: Tensor, values: Tensor, rows: Tensor | None) -> None:
+    """Add states of some networks, or of all, in place; the narrower state decides."""
+    width = min(to.shape[2], values.shape[2])
+    to, values = to[..., :width], values[..., :width]
+    if rows is None:
+        to.add_(values)
+    else:
+        to.index_add_(0, rows, values.index_select(0, rows))
+
+
+class DropoutColumn(Column):
+    """All networks at once, each with a rate of its own."""
+
+    def __init__(self, stage: int, ops: Sequence[TailOp | None]) -> None:
+        rates = [op.rate if isinstance(op, Dropout) else 0.0 for op in ops]
+        self.stage, self.rates = stage, torch.tensor(rates, dtype=torch.float32)
+
+    def forward(self, x: Tensor, weights: Weights, passing: Pass) -> tuple[Tensor, Any]:
+        """Drop in training; keep the factors."""
+        if not passing.train or passing.dropout is None:
+            return x, None
+        mask = passing.dropout(self.stage, x, self.rates)
+        if passing.owned:
+            return x.mul_(mask), mask
+        passing.owned = not torch.is_grad_enabled()
+        return x * mask, mask
+
+    def backward(
+        self,
+        g: Tensor,
+        saved: Any,
+        weights: Weights,
+        passing: Pass,
+        arrived: list[Tensor | None],
+        affine: Callable[[Rows, Tensor, Tensor], None],
+    ) -> Tensor:
+        """Multiply by the factors."""
+        return g if saved is None else g.mul_(saved)
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage of the networks of a stack.
+
+    Attributes
+    ----------
+    mix : Mix
+        That of the widest network; they differ in their widths only.
+    size : (int, int) or None
+        Height and width of the images that enter.
+    n_positions : int
+        How many rows of outputs of the mix belong to one sample.
+    columns : list of Column
+        What follows.
+    """
+
+    mix: Mix
+    size: Size
+    n_positions: int
+    columns: list[Column]
+
+
+def plan_stage(
+    architectures: Sequence[Architecture], number: int, device: torch.device
+) -> StagePlan:
+    """Lay the tails of a stage side by side."""
+    stages = [a.stages[number] for a in architectures]
+    tails = [stage.tail for stage in stages]
+    kinds: list[type[TailOp]] = []
+    places: dict[tuple[TailOp, ...], list[int]] = {}
+    # The longest first: most others are a part of it.
+    for tail in sorted(dict.fromkeys(tails), key=len, reverse=True):
+        at, here = 0, []
+        for op in tail:
+            found = [i for i in range(at, len(kinds)) if kinds[i] is type(op)]
+            if not found:
+                kinds.insert(at, type(op))
+                places = {t: [p + (p >= at) for p in ps] for t, ps in places.items()}
+            place = found[0] if found else at
+            here.append(place)
+            at = place + 1
+        places[tail] = here
+    sizes = architectures[0].sizes[number]
+    columns: list[Column] = []
+    for place, kind in enumerate(kinds):
+        ops = [
+            tail[places[tail].index(place)] if place in places[tail] else None for tail in tails
+        ]
+        if kind is Skip:
+            columns.append(SkipColumn(ops, device))
+        elif kind is Dropout:
+            columns.append(DropoutColumn(number, ops))
+        else:
+            columns.append(RunsColumn(number, ops, _size_of(stages[0].tail, kind, sizes)))
+    mix, size = stages[0].mix, sizes[0]
+    after = mix.output_size(size)
+    return StagePlan(mix, size, 1 if after is None else after[0] * after[1], columns)
+
+
+def _size_of(tail: Sequence[TailOp], kind: type[TailOp], sizes: Sequence[Size]) -> Size:
+    """Return the size of images in front of an operation, which all networks share."""
+    for op, size in zip(tail, sizes[1:], strict=True):
+        if type(op) is kind:
+            return size
+    return sizes[1] if len(sizes) > 1 else None
