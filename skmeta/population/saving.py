@@ -135,7 +135,7 @@ def load(path: str | Path) -> Parts:
         If there is none.
     """
     elsewhere = "it is a fitted estimator. Read it with skmeta.load"
-    formats = {FORMAT: Format(KINDS, build), "skmeta estimator": elsewhere}
+    formats: dict[str, Format | str] = {FORMAT: Format(KINDS, build), "skmeta estimator": elsewhere}
     return codec.read(path, "a population file", formats)
 
 
@@ -228,9 +228,10 @@ def _stack_of(specs: Sequence[Architecture], tensors: Fields) -> Stack:
     alike = all((s.widths, s.geometry) == (first.widths, first.geometry) for s in distinct)
     expect(alike, "networks of a stack differ in widths or convolutions")
     n, widths, stored = len(specs), first.widths, _stored(distinct)
-    fields_of(tensors, "a stack of tensors", **dict.fromkeys(stored, list))
+    expect(set(tensors) == set(stored), "tensors of a stack are missing or too many")
     for field in stored:
-        expect(len(tensors[field]) == first.depth, f"a {field} is missing")
+        good = isinstance(tensors[field], list) and len(tensors[field]) == first.depth
+        expect(good, f"a {field} is missing")
         for fan_in, layer, value in zip(widths, first.layers, tensors[field], strict=False):
             shape = (fan_in, *layer.kernel_shape) if field == "weight" else ()
             good = isinstance(value, Tensor) and value.dtype == torch.float32
