@@ -11,11 +11,11 @@ from torch import Tensor
 from skmeta._checks import check_in_range, check_rng
 from skmeta._modes import in_own_modes
 from skmeta._plain import as_array
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.population import Population, Stack, run_stack
 from skmeta.population.blocks import Block
 from skmeta.population.checks import check_columns, check_fit_together
-from skmeta.requirements import Cells, Objective
+from skmeta.requirements import Objective
 from skmeta.training import StackTrainer, StratifiedRows, per_network
 
 

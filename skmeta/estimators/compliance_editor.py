@@ -24,7 +24,7 @@ from skmeta._checks import (
 from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
 from skmeta.baselines.base import KeepsNetworks
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.datasets.checks import check_task
 from skmeta.editing.checks import check_finite_on, check_lam_range, warn_of_small_cells
 from skmeta.editing.cost import measure_cost
@@ -42,7 +42,7 @@ from skmeta.learning.checks import check_finite_training, check_training_params
 from skmeta.population import Population
 from skmeta.population.checks import check_classifiers, check_population
 from skmeta.population.running import check_no_images
-from skmeta.requirements import Cells, Objective, split_requirements
+from skmeta.requirements import Objective, split_requirements
 from skmeta.training import keep_freed_memory
 from skmeta.zoo.checks import warn_of_few_networks
 

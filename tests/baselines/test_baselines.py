@@ -25,11 +25,11 @@ from skmeta.baselines import (
 )
 from skmeta.baselines.labels import move_just_past
 from skmeta.baselines.threshold_optimizer import _GivenScores
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.editing import fine_tune
 from skmeta.population import Population, run_networks
 from skmeta.population.checks import check_population
-from skmeta.requirements import Cells, EqualizedOdds, Objective, jensen_shannon
+from skmeta.requirements import EqualizedOdds, Objective, jensen_shannon
 
 RIVALS = [
     Nothing(),

@@ -95,8 +95,8 @@ class Small:
         return b.run_networks(self.zoo, self.task)
 
     @cached_property
-    def cells(self) -> r.Cells:
-        return r.Cells.of(self.task)
+    def cells(self) -> d.Cells:
+        return d.Cells.of(self.task)
 
     @property
     def weights(self) -> torch.Tensor:
@@ -256,7 +256,7 @@ CALLS: dict[str, Callable[[Small], Any]] = {
         s.stack, [torch.ones(1, 1, 1)] * s.stack.depth, s.X, s.weights
     ),
     # requirements
-    "Cells": lambda s: r.Cells.of(s.task),
+    "Cells": lambda s: d.Cells.of(s.task),
     "Custom": lambda s: r.Custom(lambda P, y, z: P[..., 1].mean(-1)).measure(s.logits, s.cells),
     "DataMinimization": lambda s: r.DataMinimization().scores(s.stack, s.X, s.weights),
     "Pruning": lambda s: r.Pruning().scores(s.stack, s.X, s.weights),

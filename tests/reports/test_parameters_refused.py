@@ -17,11 +17,10 @@ from skmeta import (
 )
 from skmeta import baselines as rivals
 from skmeta import evaluation as ev
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.networks import Architecture
 from skmeta.population import Population
 from skmeta.requirements import (
-    Cells,
     Custom,
     DataMinimization,
     DemographicParity,
