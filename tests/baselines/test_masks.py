@@ -198,7 +198,7 @@ def slow_scores(criterion, module):
 @pytest.mark.parametrize("criterion", ["magnitude", "gradient", "snip"])
 def test_the_largest_scores_of_a_network_stay(criterion, small_pieces, monkeypatch):
     if small_pieces:
-        monkeypatch.setattr("skmeta.population.running._CHUNK_ELEMENTS", 1000)
+        monkeypatch.setattr("skmeta.population.mapping._ON_CPU", 1000)
     edited = edit(Prune(criterion), MIXED, budget=0.4)
     for old, new in zip(modules(MIXED), modules(edited), strict=True):
         scores = torch.cat([s.flatten() for s in slow_scores(criterion, old)])
