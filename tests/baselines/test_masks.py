@@ -9,10 +9,10 @@ from torch import nn
 from torch.nn.utils import prune
 
 from skmeta.baselines import LotteryTicket, PermutationSelection, Prune, distill
-from skmeta.baselines.finetune import seeds_of
 from skmeta.datasets import Task
 from skmeta.networks import to_module
 from skmeta.population import Population, run_networks
+from skmeta.population.mapping import seeds_of
 from skmeta.requirements import jensen_shannon
 from skmeta.training import ShuffledRows
 from tests.population.cases import ARCHITECTURES, trained_looking
