@@ -375,5 +375,5 @@ def test_reject_option_flips_scores_in_the_critical_region(zoo, tasks):
 
 def test_running_in_pieces_changes_nothing(zoo, tasks, monkeypatch):
     whole = run_networks(zoo, tasks[1])
-    monkeypatch.setattr("skmeta.population.running._CHUNK_ELEMENTS", 20_000)
+    monkeypatch.setattr("skmeta.population.mapping._ON_CPU", 20_000)
     torch.testing.assert_close(run_networks(zoo, tasks[1]), whole)
