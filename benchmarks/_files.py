@@ -20,7 +20,7 @@ from torch import nn
 import skmeta
 from skmeta.datasets import make_biased_classification, split_tasks
 from skmeta.files import FileError
-from skmeta.population import Architecture, Layer
+from skmeta.networks import Architecture, Layer
 from skmeta.requirements import Joint, Pruning
 
 KINDS = ("population", "reader", "editor")

@@ -27,10 +27,11 @@ from skmeta.baselines import (
     RejectOption,
     Swap,
     ThresholdOptimizer,
-    run_networks,
 )
 from skmeta.datasets import Task
-from skmeta.evaluation import hypervolume, measure_edits, pareto_front
+from skmeta.editing import measure_edits
+from skmeta.evaluation import hypervolume, pareto_front
+from skmeta.population import run_networks
 from skmeta.requirements import EqualizedOdds
 from skmeta.requirements.rates import THRESHOLDS
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 import skmeta
-from skmeta.population import Architecture, to_rows
+from skmeta.networks import Architecture
+from skmeta.population import to_rows
 
 
 def kill_savers(folder: Path, count: int, seed: int = 0) -> int:

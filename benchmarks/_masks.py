@@ -11,8 +11,9 @@ import pandas as pd
 from _experiment import Experiment
 
 from skmeta import ComplianceEditor, Population
-from skmeta.baselines import LotteryTicket, PermutationSelection, Prune, distill, run_networks
-from skmeta.evaluation import measure_edits, paired_interval
+from skmeta.baselines import LotteryTicket, PermutationSelection, Prune, distill
+from skmeta.editing import measure_edits, paired_interval
+from skmeta.population import run_networks
 from skmeta.requirements import DataMinimization, Pruning
 
 Method = Callable[[Population], Population]

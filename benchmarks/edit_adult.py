@@ -27,10 +27,11 @@ from skmeta.baselines import (
     RejectOption,
     Swap,
     ThresholdOptimizer,
-    run_networks,
 )
-from skmeta.evaluation import compare, measure_edits
-from skmeta.evaluation.intervals import bootstrap_interval
+from skmeta.editing import measure_edits
+from skmeta.editing.intervals import bootstrap_interval
+from skmeta.evaluation import compare
+from skmeta.population import run_networks
 
 LAMS = (0.03, 0.1, 0.3)
 LAM_RANGE = (0.02, 0.5)

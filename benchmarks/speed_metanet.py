@@ -20,9 +20,9 @@ from _common import interleaved, matmul, print_table
 
 from skmeta import ComplianceEditor, Population, make_zoo
 from skmeta.datasets import make_biased_classification, split_tasks
-from skmeta.estimators.graphs import FEATURES, GraphBuilder
+from skmeta.editing.graphs import FEATURES, GraphBuilder
 from skmeta.metanets import METANETS
-from skmeta.population import Architecture
+from skmeta.networks import Architecture
 from skmeta.requirements import EqualizedOdds, Objective
 from skmeta.training import keep_freed_memory
 

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier
 from torch import nn
 
-import skmeta.population.adapters as adapters
+import skmeta.networks.adapters as adapters
 from skmeta import Population
 
 rng = np.random.default_rng(0)

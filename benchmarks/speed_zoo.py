@@ -22,8 +22,9 @@ from sklearn.neural_network import MLPClassifier
 from torch import nn
 
 from skmeta.datasets import fetch_adult, split_tasks
-from skmeta.population import Architecture, Stack
-from skmeta.population.initialization import initial_records
+from skmeta.networks import Architecture
+from skmeta.networks.initialization import initial_records
+from skmeta.population import Stack
 from skmeta.training import CrossEntropy, ShuffledRows, StackTrainer
 from skmeta.zoo import MLPSearchSpace, make_zoo
 from skmeta.zoo.grouping import group_size, plan_groups

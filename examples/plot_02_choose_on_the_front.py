@@ -21,7 +21,8 @@ import pandas as pd
 from skmeta import ComplianceEditor, make_zoo
 from skmeta.baselines import FineTune, Nothing, Swap
 from skmeta.datasets import make_biased_classification, split_tasks
-from skmeta.evaluation import ParetoFrontDisplay, measure_edits
+from skmeta.editing import measure_edits
+from skmeta.evaluation import ParetoFrontDisplay
 
 bunch = make_biased_classification(10_000, gap=0.2, random_state=0)
 train, reference, rest = split_tasks(bunch, "group", random_state=0)

@@ -19,7 +19,8 @@ import pandas as pd
 from skmeta import ComplianceEditor, make_zoo
 from skmeta.baselines import PermutationSelection, Prune
 from skmeta.datasets import make_biased_classification, split_tasks
-from skmeta.evaluation import EditDisplay, measure_edits
+from skmeta.editing import measure_edits
+from skmeta.evaluation import EditDisplay
 from skmeta.requirements import DataMinimization, Pruning
 
 bunch = make_biased_classification(10_000, random_state=0)

@@ -25,7 +25,8 @@ from sklearn.pipeline import make_pipeline
 from skmeta import WeightSpaceClassifier, WeightStatistics, make_zoo
 from skmeta.datasets import make_biased_classification, split_tasks
 from skmeta.evaluation import kendall_tau
-from skmeta.population import Architecture, to_rows
+from skmeta.networks import Architecture
+from skmeta.population import to_rows
 from skmeta.zoo import MLPSearchSpace
 
 bunch = make_biased_classification(4000, random_state=0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skmeta._validation import check_generator, check_in_range, check_option, check_rng
+from skmeta._checks import check_generator, check_in_range, check_option, check_rng
 
 
 @pytest.mark.parametrize("value, closed", [(0, "both"), (1, "both"), (np.float32(0.5), "neither")])

@@ -1,11 +1,11 @@
 """The rivals of the learned editors, with the editors' own signature."""
 
 from skmeta.baselines.additive import AdditiveCorrection
-from skmeta.baselines.base import Baseline, run_networks
+from skmeta.baselines.base import Baseline
 from skmeta.baselines.calibrated_eq_odds import CalibratedEqOdds
 from skmeta.baselines.distillation import distill
 from skmeta.baselines.feature_selection import PermutationSelection
-from skmeta.baselines.finetune import FineTune, fine_tune
+from skmeta.baselines.finetune import FineTune
 from skmeta.baselines.group_shift import GroupShift
 from skmeta.baselines.group_thresholds import GroupThresholds
 from skmeta.baselines.linear_post import LinearPost
@@ -34,6 +34,4 @@ __all__ = [
     "Swap",
     "ThresholdOptimizer",
     "distill",
-    "fine_tune",
-    "run_networks",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skmeta._validation import check_in_range, check_rng
+from skmeta._checks import check_in_range, check_rng
 from skmeta.baselines.base import PostProcessor
 from skmeta.datasets import Task
 from skmeta.requirements import Cells
@@ -44,7 +44,8 @@ class AdditiveCorrection(PostProcessor):
     --------
     >>> from skmeta.baselines import AdditiveCorrection
     >>> from skmeta.datasets import make_biased_classification, split_tasks
-    >>> from skmeta.population import Architecture, Population
+    >>> from skmeta.networks import Architecture
+    >>> from skmeta.population import Population
     >>> bunch = make_biased_classification(2000, random_state=0)
     >>> train, reference, test = split_tasks(bunch, "group")
     >>> networks = Population.initialize(Architecture.mlp((10, 8, 2)), 3, random_state=0)

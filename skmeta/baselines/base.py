@@ -1,4 +1,4 @@
-"""What all rivals share: :class:`Baseline`, :class:`PostProcessor` and :func:`run_networks`."""
+"""What all rivals share: :class:`Baseline`, :class:`PostProcessor`."""
 
 from __future__ import annotations
 
@@ -11,57 +11,17 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from skmeta._checks import check_in_range, check_unchanged, params_now
 from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
-from skmeta._validation import check_in_range, check_unchanged, params_now
-from skmeta.baselines.checks import (
-    check_classifiers,
+from skmeta.datasets import Task
+from skmeta.datasets.checks import check_task
+from skmeta.population import Population, run_networks
+from skmeta.population.checks import (
     check_finite_logits,
-    check_not_empty,
-    check_task,
     finite_weights,
 )
-from skmeta.datasets import Task
-from skmeta.population import Population, run_stack
 from skmeta.requirements import Objective, Requirement, resolve_requirement
-
-
-def run_networks(networks: Any, task: Task) -> Tensor:
-    """Run networks on all rows of a task, in pieces that fit into memory.
-
-    Parameters
-    ----------
-    networks : Population or sequence of networks
-        Classifiers of the task. NaN weights give NaN logits.
-    task : Task
-        The rows.
-
-    Returns
-    -------
-    Tensor of shape (n, n_samples, n_classes)
-        Logits, without gradients.
-
-    Examples
-    --------
-    >>> from torch import nn
-    >>> from skmeta.baselines import run_networks
-    >>> from skmeta.datasets import Task
-    >>> run_networks([nn.Linear(1, 2)], Task([[0.0], [1.0]], ["no", "yes"])).shape
-    torch.Size([1, 2, 2])
-    """
-    population = check_fit_together(networks, task, "run_networks")
-    X, _, _ = task.tensors(population.device, population.dtype)
-    logits = X.new_empty(len(population), task.n_samples, task.n_classes)
-    for positions, stack in population.blocks:
-        logits[torch.as_tensor(positions)] = run_stack(stack, X)
-    return logits
-
-
-def check_fit_together(networks: Any, task: Task, owner: str) -> Population:
-    """Return networks as a Population, or raise unless they are classifiers of the task."""
-    population = check_not_empty(networks, owner)
-    check_classifiers(population, check_task(task, owner), owner)
-    return population
 
 
 class Baseline(StablePickle, BaseEstimator, ABC):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skmeta._validation import check_generator, check_option, check_rng
+from skmeta._checks import check_generator, check_option, check_rng
 from skmeta.baselines.base import PostProcessor
 from skmeta.baselines.group_search import membership
 from skmeta.datasets import Task
@@ -46,7 +46,8 @@ class CalibratedEqOdds(PostProcessor):
     --------
     >>> from skmeta.baselines import CalibratedEqOdds
     >>> from skmeta.datasets import make_biased_classification, split_tasks
-    >>> from skmeta.population import Architecture, Population
+    >>> from skmeta.networks import Architecture
+    >>> from skmeta.population import Population
     >>> bunch = make_biased_classification(2000, random_state=0)
     >>> train, reference, test = split_tasks(bunch, "group")
     >>> networks = Population.initialize(Architecture.mlp((10, 8, 2)), 3, random_state=0)

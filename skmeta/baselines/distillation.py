@@ -9,14 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skmeta._checks import check_in_range
 from skmeta._modes import in_own_modes
-from skmeta._validation import check_in_range
-from skmeta.baselines.base import check_fit_together
-from skmeta.baselines.checks import check_columns, check_population
-from skmeta.baselines.finetune import dict_of_rows, seeds_of
 from skmeta.datasets import Task
+from skmeta.editing.fine_tuning import dict_of_rows, seeds_of
 from skmeta.population import Population, Stack, run_stack
 from skmeta.population.blocks import Block
+from skmeta.population.checks import check_columns, check_fit_together, check_population
 from skmeta.requirements import jensen_shannon
 from skmeta.training import ShuffledRows, StackTrainer
 
@@ -74,7 +73,8 @@ def distill(
     >>> import numpy as np
     >>> from skmeta.baselines import Prune, distill
     >>> from skmeta.datasets import Task
-    >>> from skmeta.population import Architecture, Population
+    >>> from skmeta.networks import Architecture
+    >>> from skmeta.population import Population
     >>> rng = np.random.default_rng(0)
     >>> task = Task(rng.normal(size=(100, 3)), np.arange(100) % 2)
     >>> networks = Population.initialize(Architecture.mlp((3, 8, 2)), 2, random_state=0)

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skmeta._validation import check_generator, check_in_range, check_option
-from skmeta.baselines.base import check_fit_together
+from skmeta._checks import check_generator, check_in_range, check_option
 from skmeta.baselines.masking import MaskEditor, sample_rows
 from skmeta.datasets import Task
 from skmeta.population import Stack, run_stack
+from skmeta.population.checks import check_fit_together
 from skmeta.requirements import DataMinimization, jensen_shannon
 from skmeta.requirements.masks import Masks
 
@@ -61,7 +61,8 @@ class PermutationSelection(MaskEditor):
     >>> import numpy as np
     >>> from skmeta.baselines import PermutationSelection
     >>> from skmeta.datasets import Task
-    >>> from skmeta.population import Architecture, Population
+    >>> from skmeta.networks import Architecture
+    >>> from skmeta.population import Population
     >>> rng = np.random.default_rng(0)
     >>> task = Task(rng.normal(size=(100, 3)), np.arange(100) % 2)
     >>> networks = Population.initialize(Architecture.mlp((3, 8, 2)), 2, random_state=0)

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
-from zlib import crc32
 
-import torch
-from torch import Tensor
-
-from skmeta._modes import in_own_modes
-from skmeta._plain import as_array
-from skmeta._validation import check_in_range, check_rng
-from skmeta.baselines.base import WeightEditor, check_fit_together
-from skmeta.baselines.checks import check_columns
+from skmeta._checks import check_in_range, check_rng
+from skmeta.baselines.base import WeightEditor
 from skmeta.datasets import Task
-from skmeta.population import Population, Stack, run_stack
-from skmeta.population.blocks import Block
-from skmeta.requirements import Cells, Objective
-from skmeta.training import StackTrainer, StratifiedRows, per_network
+from skmeta.editing.fine_tuning import fine_tune
+from skmeta.population import Population
+from skmeta.population.checks import check_fit_together
 
 
 class FineTune(WeightEditor):
@@ -98,132 +90,3 @@ class FineTune(WeightEditor):
             n_per_cell=self.n_per_cell,
             random_state=self._seed,
         )
-
-
-@in_own_modes
-def fine_tune(
-    start: Population,
-    task: Task,
-    objective: Objective,
-    *,
-    lam: float | Tensor,
-    n_steps: int,
-    lr: float = 5e-3,
-    n_per_cell: int = 192,
-    original: Population | None = None,
-    random_state: Any = None,
-) -> Population:
-    """Continue the training of every network on divergence + lam * violation.
-
-    All networks of one depth take their steps together, with Adam on batches that hold the
-    same number of rows of each (label, group) cell; normalisation statistics stay fixed.
-
-    Parameters
-    ----------
-    start : Population
-        Networks to begin with.
-    task : Task
-        Rows to train on.
-    objective : Objective
-        Eq. 12 of the paper on learned editing.
-    lam : float or Tensor of shape (n_networks,)
-        Weight of the violation.
-    n_steps : int
-        Gradient steps of each network.
-    lr : float, default=5e-3
-        Peak learning rate; it decays to zero linearly.
-    n_per_cell : int, default=192
-        Rows per cell and step.
-    original : Population, optional
-        Networks to stay close to, if not ``start``, which is an edit of them then: weights
-        that it has set to zero stay zero.
-    random_state : int or None
-        Seed of the batches.
-
-    Returns
-    -------
-    Population
-        The fine-tuned networks.
-    """
-    owner = "fine_tune"
-    check_fit_together(start, task, owner)
-    if not isinstance(objective, Objective):
-        raise TypeError(
-            f"The 'objective' parameter of {owner} must be an Objective, such as "
-            f"Objective(EqualizedOdds()). Got {objective!r}."
-        )
-    for value in lam.flatten().tolist() if isinstance(lam, Tensor) else [lam]:
-        check_in_range("lam", value, owner=owner, low=0)
-    check_in_range("n_steps", n_steps, owner=owner, low=0, kind="int")
-    check_in_range("n_per_cell", n_per_cell, owner=owner, low=1, kind="int")
-    check_in_range("lr", lr, owner=owner, low=0, closed="neither")
-    if objective.requirement is not None and objective.requirement.needs_sensitive:
-        task.require_sensitive("fine_tune")
-    check_columns(start, task, "fine_tune")
-    if n_steps == 0:
-        return start
-    original = start if original is None else original
-    origin, seeds = dict_of_rows(original), seeds_of(original, random_state)
-    lams = per_network(lam, len(start)).to(start.device, start.dtype)
-    sampler = StratifiedRows(task.cells(), n_per_cell, n_steps)
-    blocks: list[Block] = []
-    for positions, stack in start.depth_blocks():
-        reference = Stack.merge([origin[p] for p in positions]).padded(stack.widths)
-        trainer = StackTrainer(
-            stack,
-            lr=torch.full((len(stack),), lr),
-            weight_decay=torch.zeros(len(stack)),
-            seeds=[seeds[p] for p in positions],
-            train_mode=False,
-            keep_zeros=original is not start,
-        )
-        network_lams = lams[torch.as_tensor(positions, device=lams.device)]
-        _fine_tune_stack(trainer, reference, task, objective, network_lams, lr, sampler)
-        blocks.append((positions, trainer.current()))
-    return start.with_blocks(blocks)
-
-
-def dict_of_rows(population: Population) -> dict[int, Stack]:
-    """Map each position to a stack of one network."""
-    return {
-        int(position): stack.select([row])
-        for positions, stack in population.blocks
-        for row, position in enumerate(positions)
-    }
-
-
-def seeds_of(population: Population, random_state: Any) -> list[int]:
-    """Make a seed per network from its own weights and ``random_state``."""
-    base = int(check_rng(random_state).integers(2**31))
-    weights = [record.tensors["weight"] for record in population.records()]
-    checksums = [crc32(b"".join(as_array(w).tobytes() for w in layers)) for layers in weights]
-    return [base + checksum for checksum in checksums]
-
-
-def _fine_tune_stack(
-    trainer: StackTrainer,
-    original: Stack,
-    task: Task,
-    objective: Objective,
-    lam: Tensor,
-    lr: float,
-    sampler: StratifiedRows,
-) -> None:
-    X, _, _ = task.tensors(original.device, original.dtype)
-    cells = Cells.of(task, original.device)
-    # Many steps come back to the same rows, so one pass of the originals over all rows is
-    # cheaper than one per step.
-    n_steps, batch_size = sampler.n_steps, sampler.batch_size
-    known = run_stack(original, X) if n_steps * batch_size > task.n_samples else None
-
-    def loss(outputs: Tensor, rows: Tensor) -> Tensor:
-        if known is None:
-            target = run_stack(original, X[rows])
-        else:
-            target = known.take_along_dim(rows[..., None], 1)
-        # A stratified batch goes cell by cell: its cells are the same for every network.
-        return objective.loss(target, outputs, cells.take(rows[0]), lam)
-
-    for step, rows in enumerate(sampler.epoch(trainer.generators)):
-        trainer.lr.fill_(lr * (1 - step / n_steps))
-        trainer.step(X, rows.to(X.device), loss)

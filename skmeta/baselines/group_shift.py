@@ -8,7 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from skmeta._validation import check_in_range, check_option, check_rng
+from skmeta._checks import check_in_range, check_option, check_rng
 from skmeta.baselines.code_model import fit_codes, predicted_codes
 from skmeta.baselines.group_search import GroupSearch, membership
 from skmeta.datasets import Task

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from skmeta._validation import check_in_range, check_rng
+from skmeta._checks import check_in_range, check_rng
 from skmeta.baselines.group_search import GroupSearch, membership
 from skmeta.baselines.labels import move_just_past
 from skmeta.datasets import Task

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skmeta._validation import check_option
+from skmeta._checks import check_option
 from skmeta.baselines.base import PostProcessor
 
 _CERTAIN = 20.0

@@ -11,7 +11,7 @@ from scipy.optimize import linprog
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import Tensor
 
-from skmeta._validation import check_in_range, check_option, check_rng
+from skmeta._checks import check_in_range, check_option, check_rng
 from skmeta.baselines.code_model import fit_codes, predicted_codes
 from skmeta.baselines.group_search import membership
 from skmeta.baselines.labels import LabelPostProcessor
@@ -74,7 +74,8 @@ class LinearPost(LabelPostProcessor):
     --------
     >>> from skmeta.baselines import LinearPost
     >>> from skmeta.datasets import make_biased_classification, split_tasks
-    >>> from skmeta.population import Architecture, Population
+    >>> from skmeta.networks import Architecture
+    >>> from skmeta.population import Population
     >>> bunch = make_biased_classification(2000, random_state=0)
     >>> train, reference, test = split_tasks(bunch, "group")
     >>> networks = Population.initialize(Architecture.mlp((10, 8, 2)), 3, random_state=0)

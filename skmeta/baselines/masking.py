@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from skmeta._validation import check_in_range, check_rng
-from skmeta.baselines.base import WeightEditor, check_fit_together
-from skmeta.baselines.checks import check_population
+from skmeta._checks import check_in_range, check_rng
+from skmeta.baselines.base import WeightEditor
 from skmeta.baselines.distillation import distill
-from skmeta.baselines.finetune import seeds_of
 from skmeta.datasets import Task
+from skmeta.editing.fine_tuning import seeds_of
 from skmeta.population import Population, Stack
 from skmeta.population.blocks import Block
+from skmeta.population.checks import check_fit_together, check_population
 from skmeta.population.running import check_no_images
 from skmeta.requirements.masks import MaskRequirement, Masks, keep_largest, masked
 

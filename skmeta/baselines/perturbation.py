@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skmeta._validation import check_generator, check_in_range, check_rng
-from skmeta.baselines.base import WeightEditor, check_fit_together
+from skmeta._checks import check_generator, check_in_range, check_rng
+from skmeta.baselines.base import WeightEditor
 from skmeta.baselines.group_search import reference_objective
 from skmeta.datasets import Task
 from skmeta.population import Parameters, Population, Stack, run_stack
+from skmeta.population.checks import check_fit_together
 from skmeta.population.running import check_no_images
 from skmeta.requirements import Cells
 
@@ -124,7 +125,8 @@ class RandomPerturbation(_PerturbationSearch):
     --------
     >>> from skmeta.baselines import RandomPerturbation
     >>> from skmeta.datasets import make_biased_classification, split_tasks
-    >>> from skmeta.population import Architecture, Population
+    >>> from skmeta.networks import Architecture
+    >>> from skmeta.population import Population
     >>> reference, *_ = split_tasks(make_biased_classification(2000, random_state=0), "group")
     >>> networks = Population.initialize(Architecture.mlp((10, 8, 2)), 3, random_state=0)
     >>> rival = RandomPerturbation(n_candidates=5, random_state=0)
@@ -195,7 +197,8 @@ class LayerwiseOptimization(_PerturbationSearch):
     --------
     >>> from skmeta.baselines import LayerwiseOptimization
     >>> from skmeta.datasets import make_biased_classification, split_tasks
-    >>> from skmeta.population import Architecture, Population
+    >>> from skmeta.networks import Architecture
+    >>> from skmeta.population import Population
     >>> reference, *_ = split_tasks(make_biased_classification(2000, random_state=0), "group")
     >>> networks = Population.initialize(Architecture.mlp((10, 8, 2)), 3, random_state=0)
     >>> rival = LayerwiseOptimization(n_candidates=4, n_rounds=1, random_state=0)

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skmeta._validation import check_in_range, check_option
+from skmeta._checks import check_in_range, check_option
 from skmeta.baselines.masking import MaskEditor, sample_rows
 from skmeta.datasets import Task
-from skmeta.population import Stack, Tape, forward, initial_records
+from skmeta.networks import initial_records
+from skmeta.population import Stack, Tape, forward
 from skmeta.population.running import rows_at_once
 from skmeta.requirements import Pruning
 from skmeta.requirements.masks import Masks
@@ -67,7 +68,8 @@ class Prune(MaskEditor):
     >>> import numpy as np
     >>> from skmeta.baselines import Prune
     >>> from skmeta.datasets import Task
-    >>> from skmeta.population import Architecture, Population
+    >>> from skmeta.networks import Architecture
+    >>> from skmeta.population import Population
     >>> rng = np.random.default_rng(0)
     >>> task = Task(rng.normal(size=(100, 3)), np.arange(100) % 2)
     >>> networks = Population.initialize(Architecture.mlp((3, 8, 2)), 2, random_state=0)
@@ -146,7 +148,8 @@ class LotteryTicket(MaskEditor):
     >>> import numpy as np
     >>> from skmeta.baselines import LotteryTicket
     >>> from skmeta.datasets import Task
-    >>> from skmeta.population import Architecture, Population
+    >>> from skmeta.networks import Architecture
+    >>> from skmeta.population import Population
     >>> rng = np.random.default_rng(0)
     >>> task = Task(rng.normal(size=(100, 3)), np.arange(100) % 2)
     >>> networks = Population.initialize(Architecture.mlp((3, 8, 2)), 2, random_state=0)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skmeta._validation import shown
+from skmeta._checks import shown
 from skmeta.baselines.base import PostProcessor
 from skmeta.baselines.group_search import membership, reference_objective
 from skmeta.datasets import Task

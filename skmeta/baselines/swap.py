@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skmeta._validation import check_in_range, check_rng
-from skmeta.baselines.base import WeightEditor, run_networks
-from skmeta.baselines.checks import check_finite_logits
+from skmeta._checks import check_in_range, check_rng
+from skmeta.baselines.base import WeightEditor
 from skmeta.datasets import Task
-from skmeta.population import Population
+from skmeta.population import Population, run_networks
+from skmeta.population.checks import check_finite_logits
 from skmeta.requirements import Cells
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor
 
-from skmeta._validation import check_in_range, check_rng
+from skmeta._checks import check_in_range, check_rng
 from skmeta.baselines.labels import LabelPostProcessor
 from skmeta.datasets import Task
 from skmeta.requirements import Cells

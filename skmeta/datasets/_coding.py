@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_array, column_or_1d
 
+from skmeta._checks import check_dense, shown
 from skmeta._columns import column_of, frame_of, listed, missing_rows
-from skmeta._validation import check_dense, shown
 
 
 def plain_frame(frame: Any) -> pd.DataFrame:

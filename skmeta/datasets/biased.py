@@ -6,7 +6,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from sklearn.utils import Bunch
 
-from skmeta._validation import check_in_range, check_rng
+from skmeta._checks import check_in_range, check_rng
 
 # The strength a of the merit and the intercept b: a base rate and an accuracy that look like
 # those of real credit and income data, and a gap that costs little divergence to remove.

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 from sklearn.utils import Bunch
 
-from skmeta._validation import check_in_range
+from skmeta._checks import check_in_range
 from skmeta.datasets._files import find_file, read_unpacked
 
 _MNIST = {  # sha256 of the unpacked files

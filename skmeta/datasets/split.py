@@ -8,8 +8,8 @@ import pandas as pd
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Bunch
 
+from skmeta._checks import check_in_range, check_option, check_rng, shown
 from skmeta._columns import column_of, frame_of, missing_rows
-from skmeta._validation import check_in_range, check_option, check_rng, shown
 from skmeta.datasets.encoding import image_encoder, table_encoder
 from skmeta.datasets.task import Task
 

@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from skmeta._checks import check_in_range, check_rng
 from skmeta._columns import check_same_names, names_of
-from skmeta._validation import check_in_range, check_rng
 from skmeta.datasets._coding import check_features, encode_groups, encode_target
 
 

@@ -13,11 +13,11 @@ import pandas as pd
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from skmeta.baselines import FineTune, Nothing, Swap, ThresholdOptimizer, run_networks
+from skmeta.baselines import FineTune, Nothing, Swap, ThresholdOptimizer
 from skmeta.datasets import Task
+from skmeta.editing import measure_edits
 from skmeta.estimators import ComplianceEditor
-from skmeta.evaluation import measure_edits
-from skmeta.population import Population
+from skmeta.population import Population, run_networks
 
 NOTHING, SWAP, THRESHOLDS = "nothing", "swap", "ThresholdOptimizer"
 FINE_TUNE, EDITOR = "fine-tune, 40 steps", "editor, one pass"
@@ -63,7 +63,7 @@ def compare_methods(
     -------
     DataFrame
         One row per method, lam and network, with the columns of
-        :func:`skmeta.evaluation.measure_edits`, ``objective`` (divergence + lam * measure)
+        :func:`skmeta.editing.measure_edits`, ``objective`` (divergence + lam * measure)
         and ``seconds`` (CPU, per network).
     """
     methods = list(_methods(editor, zoo, test, lams, random_state))

@@ -14,15 +14,15 @@ import pandas as pd
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 
-from skmeta.baselines import run_networks
 from skmeta.datasets import Task
 from skmeta.demo import table
 from skmeta.demo.data import DemoData
 from skmeta.demo.methods import EDITOR, FINE_TUNE, compare_methods
+from skmeta.editing import measure_edits, network_intervals
+from skmeta.editing.cost import cost_of, cpu_seconds
 from skmeta.estimators import ComplianceEditor
-from skmeta.estimators.cost import cost_of, cpu_seconds
-from skmeta.evaluation import ParetoFrontDisplay, measure_edits, network_intervals
-from skmeta.population import Population
+from skmeta.evaluation import ParetoFrontDisplay
+from skmeta.population import Population, run_networks
 from skmeta.training import single_thread
 from skmeta.zoo import make_zoo
 

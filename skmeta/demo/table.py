@@ -11,7 +11,7 @@ import pandas as pd
 from skmeta._text import printable
 from skmeta.demo.data import DemoData
 from skmeta.demo.methods import EDITOR, FINE_TUNE, NOTHING, SWAP, THRESHOLDS
-from skmeta.evaluation import paired_interval
+from skmeta.editing import paired_interval
 
 _ORDER = (NOTHING, SWAP, THRESHOLDS, FINE_TUNE, EDITOR)
 _HEAD = (

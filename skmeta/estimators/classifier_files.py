@@ -15,7 +15,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skmeta._validation import check_unchanged, params_now
+from skmeta._checks import check_unchanged, params_now
 from skmeta.estimators.compliance_editor import ComplianceEditor
 from skmeta.estimators.edited_classifier import FOLLOWED, EditedClassifier
 from skmeta.estimators.estimator_files import (

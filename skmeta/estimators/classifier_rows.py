@@ -19,11 +19,12 @@ from sklearn.utils.validation import check_consistent_length, has_fit_parameter
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 from torch import nn
 
+from skmeta._checks import shown
 from skmeta._random import local_draws
-from skmeta._validation import shown
 from skmeta.datasets import Task
 from skmeta.estimators.inputs import repeated
-from skmeta.population import Population, UnsupportedNetworkError
+from skmeta.networks import UnsupportedNetworkError
+from skmeta.population import Population
 
 # One part of the rows is the reference, the others train the networks.
 _N_PARTS = 3

@@ -13,9 +13,7 @@ from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skmeta._modes import in_own_modes
-from skmeta._plain import StablePickle
-from skmeta._validation import (
+from skmeta._checks import (
     check_device,
     check_in_range,
     check_option,
@@ -23,28 +21,26 @@ from skmeta._validation import (
     check_unchanged,
     params_now,
 )
-from skmeta.baselines import fine_tune
+from skmeta._modes import in_own_modes
+from skmeta._plain import StablePickle
 from skmeta.baselines.base import KeepsNetworks
-from skmeta.baselines.checks import check_classifiers, check_population, check_task
 from skmeta.datasets import Task
-from skmeta.estimators.checks import (
-    check_finite_on,
-    check_finite_training,
-    check_lam_range,
-    check_training_params,
-    warn_of_small_cells,
-)
-from skmeta.estimators.cost import measure_cost
+from skmeta.datasets.checks import check_task
+from skmeta.editing.checks import check_finite_on, check_lam_range, warn_of_small_cells
+from skmeta.editing.cost import measure_cost
+from skmeta.editing.fine_tuning import fine_tune
+from skmeta.editing.graphs import FEATURES, GraphBuilder, make_builder
+from skmeta.editing.guard import check_guard, roll_back
+from skmeta.editing.masked_graphs import with_mask
+from skmeta.editing.passes import edit_population
+from skmeta.editing.reference import Reference, reference_rows
+from skmeta.editing.training import train_metanet
 from skmeta.estimators.editor_files import contents, restore
 from skmeta.estimators.estimator_files import write_estimator
-from skmeta.estimators.fitting import train_metanet
-from skmeta.estimators.graphs import FEATURES, GraphBuilder, make_builder
-from skmeta.estimators.guard import check_guard, roll_back
-from skmeta.estimators.masked_graphs import with_mask
 from skmeta.estimators.measuring import PARAMS_OF_FIT, MeasuredEdits
-from skmeta.estimators.passes import edit_population
-from skmeta.estimators.reference import Reference, reference_rows
+from skmeta.learning.checks import check_finite_training, check_training_params
 from skmeta.population import Population
+from skmeta.population.checks import check_classifiers, check_population
 from skmeta.population.running import check_no_images
 from skmeta.requirements import Cells, Objective, split_requirements
 from skmeta.training import keep_freed_memory

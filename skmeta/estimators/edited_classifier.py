@@ -13,19 +13,20 @@ from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmeta._columns import checked_column
-from skmeta._modes import in_own_modes
-from skmeta._plain import StablePickle
-from skmeta._random import local_draws
-from skmeta._validation import (
+from skmeta._checks import (
     check_in_range,
     check_n_jobs,
     check_rng,
     check_unchanged,
     params_now,
 )
+from skmeta._columns import checked_column
+from skmeta._modes import in_own_modes
+from skmeta._plain import StablePickle
+from skmeta._random import local_draws
 from skmeta.datasets import Task
-from skmeta.estimators.checks import check_lam_range, check_verbose
+from skmeta.editing.checks import check_lam_range
+from skmeta.editing.guard import check_guard
 from skmeta.estimators.classifier_rows import (
     by_weight,
     dense,
@@ -37,8 +38,8 @@ from skmeta.estimators.classifier_rows import (
     weighing,
 )
 from skmeta.estimators.compliance_editor import ComplianceEditor
-from skmeta.estimators.guard import check_guard
 from skmeta.estimators.inputs import check_weights
+from skmeta.learning.checks import check_verbose
 from skmeta.requirements import split_requirements
 from skmeta.requirements.resolve import Plan
 from skmeta.zoo import make_zoo

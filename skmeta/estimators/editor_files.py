@@ -13,19 +13,20 @@ import torch
 from sklearn.base import clone
 from torch import Tensor, nn
 
-from skmeta._validation import check_device, check_in_range
+from skmeta._checks import check_device, check_in_range
 from skmeta.datasets import Task
-from skmeta.estimators.checks import cell_counts, check_lam_range
-from skmeta.estimators.cost import cost_of
+from skmeta.editing.checks import cell_counts, check_lam_range
+from skmeta.editing.cost import cost_of
+from skmeta.editing.graphs import GraphBuilder
+from skmeta.editing.masked_graphs import with_mask
+from skmeta.editing.reference import Reference
+from skmeta.editing.training import build_metanet
 from skmeta.estimators.estimator_files import load_weights
 from skmeta.estimators.file_values import encode
-from skmeta.estimators.fitting import build_metanet
-from skmeta.estimators.graphs import GraphBuilder
-from skmeta.estimators.masked_graphs import with_mask
-from skmeta.estimators.reference import Reference
 from skmeta.files.checks import expect, fields_of
 from skmeta.metanets import WeightGraph
-from skmeta.population import Architecture, Population
+from skmeta.networks import Architecture
+from skmeta.population import Population
 from skmeta.requirements import (
     Cells,
     DataMinimization,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from skmeta.files.checks import check_texts, expect
-from skmeta.population import Architecture
+from skmeta.networks import Architecture
 from skmeta.population._estimator_files import REGISTRY as NETWORKS
 from skmeta.population._filecheck import architecture
 from skmeta.population._table_files import DTYPES

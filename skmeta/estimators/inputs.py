@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,9 @@ from skorch import NeuralNet
 from torch import nn
 
 from skmeta._columns import checked_column
-from skmeta.baselines.checks import check_population
-from skmeta.population import Architecture, Layer, Population, from_rows
-from skmeta.population.blocks import Block
-
-# Numbers of a metanetwork's state for the networks that it reads at once, 64 MB as float32.
-_CHUNK_NUMBERS = 2**24
+from skmeta.networks import Architecture, Layer
+from skmeta.population import Population, from_rows
+from skmeta.population.checks import check_population
 
 
 def are_rows(networks: Any) -> bool:
@@ -148,30 +145,3 @@ def repeated(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
             return np.repeat(rows, counts)
     ends = np.cumsum(weights) * (_RESOLUTION * len(rows) / weights.sum())
     return np.repeat(rows, np.maximum(np.diff(np.round(ends), prepend=0.0), 1).astype(np.int64))
-
-
-def depth_chunks(population: Population, channels: int = 1) -> Iterator[Block]:
-    """Cut a population of any size into stacks of one depth that fit into memory.
-
-    Parameters
-    ----------
-    population : Population
-        Networks.
-    channels : int, default=1
-        How many numbers are computed for every weight.
-
-    Yields
-    ------
-    tuple of (positions, Stack)
-        Some networks and where they stand.
-    """
-    depths, sizes = np.empty((2, len(population)), dtype=np.int64)
-    for positions, stack in population.blocks:
-        depths[positions] = stack.depth
-        sizes[positions] = sum(t[0].numel() for t in stack.params.tensors())
-    order = np.lexsort((sizes, depths))
-    at_once = max(_CHUNK_NUMBERS // int(channels * sizes.max()), 1)
-    for start in range(0, len(order), at_once):
-        chunk = order[start : start + at_once]
-        for positions, stack in population[chunk].depth_blocks():
-            yield chunk[positions], stack

@@ -10,16 +10,16 @@ import pandas as pd
 import torch
 from sklearn.utils.validation import check_is_fitted
 
+from skmeta._checks import check_in_range, check_unchanged, shown
 from skmeta._modes import in_own_modes
-from skmeta._validation import check_in_range, check_unchanged, shown
-from skmeta.baselines import run_networks
-from skmeta.baselines.checks import check_classifiers, check_population, check_task
 from skmeta.datasets import Task
-from skmeta.estimators.card import model_card
-from skmeta.estimators.reference import Reference
-from skmeta.estimators.reporting import edit_report
-from skmeta.evaluation import measure_edits
-from skmeta.population import Population
+from skmeta.datasets.checks import check_task
+from skmeta.editing import measure_edits
+from skmeta.editing.card import model_card
+from skmeta.editing.reference import Reference
+from skmeta.editing.reporting import edit_report
+from skmeta.population import Population, run_networks
+from skmeta.population.checks import check_classifiers, check_population
 from skmeta.population.running import check_no_images
 from skmeta.requirements import Joint, Objective, split_requirements
 from skmeta.requirements.base import Cells

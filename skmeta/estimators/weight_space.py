@@ -12,27 +12,29 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from skmeta._modes import in_own_modes
-from skmeta._plain import StablePickle
-from skmeta._validation import (
+from skmeta._checks import (
     check_device,
     check_option,
     check_rng,
     check_unchanged,
     params_now,
 )
-from skmeta.estimators.checks import check_finite_outputs, check_training_params
+from skmeta._modes import in_own_modes
+from skmeta._plain import StablePickle
 from skmeta.estimators.estimator_files import load_weights, write_estimator
 from skmeta.estimators.inputs import check_targets, check_weights, read_networks
-from skmeta.estimators.reading import (
+from skmeta.files.checks import expect
+from skmeta.learning.checks import check_training_params
+from skmeta.networks import Architecture, Record
+from skmeta.population import Population
+from skmeta.reading.reading import (
     AUGMENTATIONS,
     build_reader,
+    check_finite_outputs,
     read_population,
     template,
     train_reader,
 )
-from skmeta.files.checks import expect
-from skmeta.population import Architecture, Population, Record
 from skmeta.zoo.checks import warn_of_few_networks
 
 # Predictions go by them; the others hold for the next fit, and hidden_channels bounds the memory.

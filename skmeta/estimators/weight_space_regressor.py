@@ -9,12 +9,12 @@ from scipy.special import expit
 from sklearn.base import RegressorMixin
 from torch import nn
 
+from skmeta._checks import check_option
 from skmeta._modes import in_own_modes
-from skmeta._validation import check_option
 from skmeta.datasets import Task
-from skmeta.estimators.reading import RankingLoss
 from skmeta.estimators.weight_space import WeightSpaceEstimator
-from skmeta.population import Architecture
+from skmeta.networks import Architecture
+from skmeta.reading.reading import RankingLoss
 
 _LOSSES: dict[str, type[nn.Module]] = {
     "mse": nn.MSELoss,

@@ -10,9 +10,11 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skmeta.datasets import Task
-from skmeta.estimators.inputs import depth_chunks, read_networks
+from skmeta.estimators.inputs import read_networks
 from skmeta.metanets import statistic_names, weight_statistics
-from skmeta.population import Architecture, Population
+from skmeta.networks import Architecture
+from skmeta.population import Population
+from skmeta.reading.reading import depth_chunks
 
 
 class WeightStatistics(TransformerMixin, BaseEstimator):

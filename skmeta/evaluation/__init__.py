@@ -5,13 +5,6 @@ from skmeta.evaluation.comparison import compare
 from skmeta.evaluation.displays import EditDisplay, GroupRatesDisplay, ParetoFrontDisplay
 from skmeta.evaluation.frames import metric_frames
 from skmeta.evaluation.fronts import hypervolume, pareto_front
-from skmeta.evaluation.intervals import (
-    Interval,
-    bootstrap_interval,
-    network_intervals,
-    paired_interval,
-)
-from skmeta.evaluation.measures import measure_edits
 from skmeta.evaluation.ranking import kendall_tau
 from skmeta.evaluation.scorers import (
     EditScorer,
@@ -24,20 +17,15 @@ __all__ = [
     "EditDisplay",
     "EditScorer",
     "GroupRatesDisplay",
-    "Interval",
     "ParetoFrontDisplay",
     "accuracy_change_scorer",
-    "bootstrap_interval",
     "compare",
     "divergence_scorer",
     "hypervolume",
     "kendall_tau",
     "least_divergence",
     "least_violation",
-    "measure_edits",
     "measure_scorer",
     "metric_frames",
-    "network_intervals",
-    "paired_interval",
     "pareto_front",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skmeta._validation import check_in_range, shown
+from skmeta._checks import check_in_range, shown
 
 Refit = Callable[[Mapping[str, Any]], int]
 """The ``refit`` of GridSearchCV: from ``cv_results_`` to ``best_index_``."""

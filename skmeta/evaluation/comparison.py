@@ -11,14 +11,13 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from skmeta._validation import check_in_range
-from skmeta.baselines import run_networks
-from skmeta.baselines.checks import check_task
+from skmeta._checks import check_in_range
 from skmeta.datasets import Task
+from skmeta.datasets.checks import check_task
+from skmeta.editing.intervals import bootstrap_interval, paired_interval, runs_of
+from skmeta.editing.measures import measure_edits
 from skmeta.evaluation.fitted import check_columns_of_fit
-from skmeta.evaluation.intervals import bootstrap_interval, paired_interval, runs_of
-from skmeta.evaluation.measures import measure_edits
-from skmeta.population import Population
+from skmeta.population import Population, run_networks
 from skmeta.requirements import MaskRequirement, resolve_requirement
 
 

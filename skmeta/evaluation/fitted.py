@@ -6,8 +6,8 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-from skmeta.baselines.checks import check_task
 from skmeta.datasets import Task
+from skmeta.datasets.checks import check_task
 from skmeta.population import Population
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from fairlearn.metrics import MetricFrame
 
-from skmeta.baselines import run_networks
-from skmeta.baselines.checks import check_task
 from skmeta.datasets import Task
+from skmeta.datasets.checks import check_task
+from skmeta.population import run_networks
 
 
 class MetricFrames(NamedTuple):

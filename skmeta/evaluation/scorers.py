@@ -8,10 +8,10 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import UNUSED
 
-from skmeta._validation import check_option
+from skmeta._checks import check_option
 from skmeta.datasets import Task
+from skmeta.editing.measures import measure_edits
 from skmeta.evaluation.fitted import edit_networks, measuring_task, requirement_of
-from skmeta.evaluation.measures import measure_edits
 from skmeta.population import Population
 
 _NAMES = (

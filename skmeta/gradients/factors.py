@@ -43,7 +43,8 @@ class Recording(Tape):
     --------
     >>> import torch
     >>> from skmeta.gradients import Recording
-    >>> from skmeta.population import Architecture, Population
+    >>> from skmeta.networks import Architecture
+    >>> from skmeta.population import Population
     >>> population = Population.initialize(Architecture.mlp((3, 8, 2)), 5, random_state=0)
     >>> ((_, stack),) = population.blocks
     >>> recording = Recording(stack, torch.ones(10, 3))

@@ -59,7 +59,8 @@ def reconstruct(stack: Stack, masks: Sequence[Tensor], X: Tensor, weights: Tenso
     --------
     >>> import torch
     >>> from skmeta.gradients import reconstruct
-    >>> from skmeta.population import Architecture, Population
+    >>> from skmeta.networks import Architecture
+    >>> from skmeta.population import Population
     >>> population = Population.initialize(Architecture.mlp((2, 8, 2)), 5, random_state=0)
     >>> ((_, stack),) = population.blocks
     >>> X = torch.randn(50, 1, generator=torch.Generator().manual_seed(0)).expand(50, 2)

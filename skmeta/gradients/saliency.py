@@ -36,7 +36,8 @@ def saliency(recording: Recording, weights: Tensor) -> tuple[Tensor, ...]:
     --------
     >>> import torch
     >>> from skmeta.gradients import Recording, saliency
-    >>> from skmeta.population import Architecture, Population
+    >>> from skmeta.networks import Architecture
+    >>> from skmeta.population import Population
     >>> population = Population.initialize(Architecture.mlp((3, 8, 2)), 5, random_state=0)
     >>> ((_, stack),) = population.blocks
     >>> X = torch.tensor([[1.0, 0.0, 2.0]])

@@ -7,7 +7,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from skmeta._validation import check_in_range
+from skmeta._checks import check_in_range
 from skmeta.metanets.inputs import WeightGraph, n_node_inputs
 from skmeta.population import Parameters
 

@@ -9,7 +9,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from skmeta.population import ACTIVATIONS, NORMS, Stack
+from skmeta.networks import ACTIVATIONS, NORMS
+from skmeta.population import Stack
 from skmeta.population.direction import Direction
 
 MAX_DEPTH_CODE = 6

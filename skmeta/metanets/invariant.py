@@ -8,7 +8,7 @@ from math import pi
 import torch
 from torch import Tensor, nn
 
-from skmeta._validation import check_in_range, check_option
+from skmeta._checks import check_in_range, check_option
 from skmeta.metanets.layout import (
     Layout,
     Masks,

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skmeta._validation import check_in_range
+from skmeta._checks import check_in_range
 
 Masks = Sequence[Tensor | None]
 """Ones at true neurons, ``(B, width)`` per state; None where a state is not padded."""

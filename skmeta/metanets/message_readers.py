@@ -9,7 +9,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from skmeta._validation import check_in_range
+from skmeta._checks import check_in_range
 from skmeta.metanets import graph as graph_messages
 from skmeta.metanets import neuron as neuron_messages
 from skmeta.metanets.editing import encode_neurons, masked_mean, mlp
@@ -153,7 +153,7 @@ class GraphReader(MessageReader):
     --------
     >>> from skmeta import Population
     >>> from skmeta.metanets import GraphReader
-    >>> from skmeta.population import Architecture
+    >>> from skmeta.networks import Architecture
     >>> population = Population.initialize(Architecture.mlp((5, 8, 2)), 4, random_state=0)
     >>> stacks = [stack for _, stack in population.depth_blocks()]
     >>> GraphReader(stacks, n_outputs=2)(stacks[0]).shape
@@ -212,7 +212,7 @@ class NeuronReader(MessageReader):
     --------
     >>> from skmeta import Population
     >>> from skmeta.metanets import NeuronReader
-    >>> from skmeta.population import Architecture
+    >>> from skmeta.networks import Architecture
     >>> population = Population.initialize(Architecture.mlp((5, 8, 2)), 4, random_state=0)
     >>> stacks = [stack for _, stack in population.depth_blocks()]
     >>> NeuronReader(stacks)(stacks[0]).shape

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from skmeta._validation import check_option
+from skmeta._checks import check_option
 from skmeta.metanets.layout import (
     Layout,
     Masks,

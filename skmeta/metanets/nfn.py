@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from skmeta._validation import check_in_range, check_option
+from skmeta._checks import check_in_range, check_option
 from skmeta.metanets.invariant import ENCODINGS, SYMMETRIES, IOEncoding, pool
 from skmeta.metanets.layout import hide_padding, layout_of
 from skmeta.metanets.monomial import GROUPS, MonomialMap, with_path_norms
@@ -67,7 +67,7 @@ class NFN(ReadingMetanet):
     --------
     >>> from skmeta import Population
     >>> from skmeta.metanets import NFN
-    >>> from skmeta.population import Architecture
+    >>> from skmeta.networks import Architecture
     >>> population = Population.initialize(Architecture.mlp((5, 8, 8, 2)), 4, random_state=0)
     >>> stacks = [stack for _, stack in population.depth_blocks()]
     >>> NFN(stacks, symmetry="np")(stacks[0]).shape

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from skmeta._validation import check_in_range
+from skmeta._checks import check_in_range
 from skmeta.metanets.reading import Standardize, check_stacks
 from skmeta.metanets.stack_channels import by_key, part_for
 from skmeta.metanets.statistics import weight_statistics
@@ -81,7 +81,7 @@ class QuasiScaling(nn.Module):
     --------
     >>> from skmeta import Population
     >>> from skmeta.metanets import QuasiScaling
-    >>> from skmeta.population import Architecture
+    >>> from skmeta.networks import Architecture
     >>> population = Population.initialize(Architecture.mlp((5, 8, 2)), 4, random_state=0)
     >>> stacks = [stack for _, stack in population.depth_blocks()]
     >>> QuasiScaling(stacks)(stacks[0]).params.weight[0].shape
@@ -158,7 +158,7 @@ class Quasi(nn.Module):
     --------
     >>> from skmeta import Population
     >>> from skmeta.metanets import GraphReader, Quasi
-    >>> from skmeta.population import Architecture
+    >>> from skmeta.networks import Architecture
     >>> population = Population.initialize(Architecture.mlp((5, 8, 2)), 4, random_state=0)
     >>> stacks = [stack for _, stack in population.depth_blocks()]
     >>> Quasi(GraphReader(stacks), stacks)(stacks[0]).shape

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from skmeta._validation import check_in_range
-from skmeta.population import ACTIVATIONS, Stack
+from skmeta._checks import check_in_range
+from skmeta.networks import ACTIVATIONS
+from skmeta.population import Stack
 
 
 class ReadingMetanet(nn.Module):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from skmeta._validation import check_in_range
+from skmeta._checks import check_in_range
 from skmeta.metanets.reading import ReadingMetanet, activation_shares
 from skmeta.population import Stack
 
@@ -46,7 +46,7 @@ def weight_statistics(stack: Stack, depth: int | None = None) -> Tensor:
     --------
     >>> from skmeta import Population
     >>> from skmeta.metanets import weight_statistics
-    >>> from skmeta.population import Architecture
+    >>> from skmeta.networks import Architecture
     >>> population = Population.initialize(Architecture.mlp((3, 4, 2)), 5, random_state=0)
     >>> weight_statistics(population.blocks[0][1]).shape
     torch.Size([5, 28])
@@ -131,7 +131,7 @@ class StatNN(ReadingMetanet):
     --------
     >>> from skmeta import Population
     >>> from skmeta.metanets import StatNN
-    >>> from skmeta.population import Architecture
+    >>> from skmeta.networks import Architecture
     >>> population = Population.initialize(Architecture.mlp((3, 4, 2)), 5, random_state=0)
     >>> stacks = [stack for _, stack in population.depth_blocks()]
     >>> StatNN(stacks)(stacks[0]).shape

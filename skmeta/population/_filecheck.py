@@ -7,7 +7,7 @@ from typing import Any
 
 from skmeta.files import FileError
 from skmeta.files.checks import expect, fields_of, integers
-from skmeta.population.architecture import Architecture, Layer
+from skmeta.networks.architecture import Architecture, Layer
 
 MAX_LAYERS = 1000
 # States of an image may be this much larger than the image: "same" convolutions keep its size.

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from skmeta.population.architecture import Architecture
+from skmeta.networks.architecture import Architecture
+from skmeta.networks.record import Record
 from skmeta.population.stack import Stack
-from skmeta.population.tensors import Record
 
 Block = tuple[np.ndarray, Stack]
 """Positions in a population and the stack that holds the networks at these positions."""

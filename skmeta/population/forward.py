@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from skmeta.population.convolution import as_positions
+from skmeta.networks.activations import ACTIVATION_FUNCTIONS, BATCH_NORM_MOMENTUM
+from skmeta.networks.convolution import as_positions
 from skmeta.population.stack import Stack
 from skmeta.population.tensors import Buffers, Parameters
-
-ACTIVATION_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "identity": lambda z: z,
-    "relu": torch.relu,
-    "leaky_relu": F.leaky_relu,
-    "gelu": F.gelu,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "silu": F.silu,
-    "elu": F.elu,
-    "softplus": F.softplus,
-}
-
-BATCH_NORM_MOMENTUM = 0.1
 
 
 class Tape:

@@ -11,10 +11,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from skmeta._checks import check_device, check_in_range, shown
 from skmeta._plain import as_array
-from skmeta._validation import check_device, check_in_range, shown
-from skmeta.population import adapters, storage
-from skmeta.population.architecture import Architecture
+from skmeta.networks import adapters
+from skmeta.networks.architecture import Architecture
+from skmeta.networks.initialization import initial_records
+from skmeta.networks.record import Record
+from skmeta.population import storage
 from skmeta.population.blocks import (
     Block,
     blocks_from_records,
@@ -22,7 +25,6 @@ from skmeta.population.blocks import (
     join_blocks,
     records_of,
 )
-from skmeta.population.initialization import initial_records
 from skmeta.population.running import (
     accuracies,
     check_classifiers,
@@ -31,7 +33,7 @@ from skmeta.population.running import (
     run_blocks,
 )
 from skmeta.population.sequence import NetworkSequence
-from skmeta.population.tensors import Record
+from skmeta.population.taking import take_all_apart
 
 
 class Population(NetworkSequence):
@@ -94,7 +96,7 @@ class Population(NetworkSequence):
             return
         networks = adapters.as_network_list(networks)
         input_shape = adapters.check_input_shape(input_shape)
-        records, sources = adapters.take_all_apart(networks, input_shape)
+        records, sources = take_all_apart(networks, input_shape)
         blocks = blocks_from_records(records)
         self._assign(blocks, tuple(sources), blocks, metadata)
 

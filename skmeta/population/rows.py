@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from skmeta._plain import as_array
-from skmeta.population.architecture import Architecture, Layer
+from skmeta.networks.architecture import Architecture, Layer
+from skmeta.networks.record import Record
 from skmeta.population.population import Population
 from skmeta.population.stack import Stack
-from skmeta.population.tensors import Buffers, Parameters, Record
+from skmeta.population.tensors import Buffers, Parameters
 
 
 def to_rows(population: Population) -> np.ndarray:
@@ -39,7 +40,8 @@ def to_rows(population: Population) -> np.ndarray:
     Examples
     --------
     >>> from skmeta import Population
-    >>> from skmeta.population import Architecture, from_rows, to_rows
+    >>> from skmeta.networks import Architecture
+    >>> from skmeta.population import from_rows, to_rows
     >>> architecture = Architecture.mlp((3, 4, 2))
     >>> rows = to_rows(Population.initialize(architecture, 5, random_state=0))
     >>> rows.shape

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skmeta._checks import check_dense, may_be_codes, shown
 from skmeta._columns import check_same_names, checked_column, frame_of, names_of
-from skmeta._validation import check_dense, may_be_codes, shown
-from skmeta.population.architecture import Architecture
+from skmeta.networks.architecture import Architecture
 from skmeta.population.blocks import Block
 from skmeta.population.forward import forward
 from skmeta.population.stack import Stack

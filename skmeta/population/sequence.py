@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 
 from skmeta._plain import frame_from_plain, frame_to_plain, plain_array
-from skmeta.population import adapters, symmetries
+from skmeta.networks import adapters
+from skmeta.networks.architecture import Architecture, summarise
+from skmeta.networks.record import Record
+from skmeta.population import symmetries
 from skmeta.population._namespace import NAMESPACE
 from skmeta.population._table_files import check_metadata
-from skmeta.population.architecture import Architecture, summarise
 from skmeta.population.blocks import (
     Block,
     blocks_from_records,
@@ -24,7 +26,6 @@ from skmeta.population.blocks import (
     take_blocks,
     where_of,
 )
-from skmeta.population.tensors import Record
 
 _ONE_AXIS = "A Population has one axis: index it as population[key]."
 

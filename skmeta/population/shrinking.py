@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skmeta.population.adapters import sklearn_mlp
-from skmeta.population.architecture import Architecture
+from skmeta.networks.adapters import sklearn_mlp
+from skmeta.networks.architecture import Architecture
+from skmeta.networks.modules import to_module
+from skmeta.networks.record import Record
 from skmeta.population.forward import Tape, forward
-from skmeta.population.modules import to_module
 from skmeta.population.population import Population
 from skmeta.population.running import check_no_images
 from skmeta.population.stack import Stack
 from skmeta.population.symmetries import apply_permutations, tied_neurons
-from skmeta.population.tensors import Record
 
 
 class Shrunk(NamedTuple):
@@ -60,7 +60,7 @@ def shrink(networks: Any, *, drop_inputs: bool = False) -> Shrunk:
         ``networks`` and ``kept_inputs``. A network that cannot shrink comes back as it came.
         Of a smaller one the outputs are the same in evaluation mode, up to rounding; an
         estimator of scikit-learn stays one, everything else becomes an
-        :class:`~skmeta.population.MLP`, whose outputs are logits (two for a binary
+        :class:`~skmeta.networks.MLP`, whose outputs are logits (two for a binary
         classifier) or values.
 
     Examples

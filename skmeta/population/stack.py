@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from skmeta._plain import from_plain, to_plain
-from skmeta.population.architecture import Architecture
+from skmeta.networks.architecture import Architecture
+from skmeta.networks.record import Record
 from skmeta.population.structure import Structure
-from skmeta.population.tensors import Buffers, Parameters, Record
+from skmeta.population.tensors import Buffers, Parameters
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,10 +20,13 @@ from torch import Tensor
 
 from skmeta.files.checks import expect, fields_of, integers, refusing
 from skmeta.files.container import read_file, write_file
-from skmeta.population import _estimator_files, _filecheck, _table_files, adapters
-from skmeta.population.architecture import Architecture
+from skmeta.networks import adapters
+from skmeta.networks.architecture import Architecture
+from skmeta.networks.record import Record
+from skmeta.population import _estimator_files, _filecheck, _table_files
 from skmeta.population.stack import Stack
-from skmeta.population.tensors import Buffers, Parameters, Record, are_finite
+from skmeta.population.taking import take_apart
+from skmeta.population.tensors import Buffers, Parameters, are_finite
 
 if TYPE_CHECKING:
     from skmeta.population.population import Population
@@ -244,7 +247,7 @@ def rebuild(
         for position, estimator in zip(
             next(groups), _read_estimators(tensors, index, group), strict=True
         ):
-            records[position], sources[position] = adapters.take_apart(estimator, position)
+            records[position], sources[position] = take_apart(estimator, position)
     _name(names, records, sources)
     table = {i: tensors[f"metadata.{i}"] for i in _table_files.expected(columns)}
     return records, sources, _table_files.rebuild(columns, table, n)

@@ -7,8 +7,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from skmeta.population.architecture import Architecture
-from skmeta.population.convolution import ConvolutionPlan
+from skmeta.networks.architecture import Architecture
+from skmeta.networks.convolution import ConvolutionPlan
 from skmeta.population.runs import Run, runs_of
 from skmeta.population.tensors import Parameters
 

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skmeta._validation import check_generator, check_in_range
-from skmeta.population.architecture import Architecture, Layer
-from skmeta.population.tensors import Record
+from skmeta._checks import check_generator, check_in_range
+from skmeta.networks.architecture import Architecture, Layer
+from skmeta.networks.record import Record
 
 HOMOGENEOUS = ("identity", "relu", "leaky_relu")
 """Activations with f(c x) = c f(x) for every c > 0."""

@@ -1,15 +1,12 @@
-"""Tensors of many networks, :class:`Parameters` and :class:`Buffers`; of one, :class:`Record`."""
+"""Tensors of many networks: :class:`Parameters` and :class:`Buffers`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-from skmeta.population.architecture import Architecture
 
 
 def are_finite(tensors: Iterable[Tensor]) -> Tensor:
@@ -103,52 +100,3 @@ class Buffers(NamedTuple):
 
     mean: tuple[Tensor, ...]
     var: tuple[Tensor, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Record:
-    """One network as an architecture and its tensors; what adapters read and write.
-
-    Attributes
-    ----------
-    architecture : Architecture
-        The spec.
-    tensors : dict of str to list of Tensor
-        ``weight``, ``bias``, ``scale``, ``shift``, ``mean`` and ``var`` with one tensor per
-        layer. Absent parameters hold their neutral value (bias 0, scale 1, shift 0, mean 0,
-        var 1).
-    """
-
-    architecture: Architecture
-    tensors: dict[str, list[Tensor]]
-
-    @classmethod
-    def blank(cls, architecture: Architecture, dtype: torch.dtype = torch.float32) -> Record:
-        """Return a record with zero weights and neutral normalisation.
-
-        Parameters
-        ----------
-        architecture : Architecture
-            The spec.
-        dtype : torch.dtype, default=torch.float32
-            Floating type of the tensors.
-
-        Returns
-        -------
-        Record
-            With tensors of its own.
-        """
-        widths, layers = architecture.widths, architecture.layers
-        zeros = [torch.zeros(layer.width, dtype=dtype) for layer in layers]
-        ones = [torch.ones(layer.width, dtype=dtype) for layer in layers]
-        return cls(
-            architecture,
-            {
-                "weight": [
-                    torch.zeros(layer.width, fan_in, *layer.kernel_shape, dtype=dtype)
-                    for fan_in, layer in zip(widths, layers, strict=False)
-                ],
-                **{name: [z.clone() for z in zeros] for name in ("bias", "shift", "mean")},
-                **{name: [o.clone() for o in ones] for name in ("scale", "var")},
-            },
-        )

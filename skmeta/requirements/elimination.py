@@ -41,7 +41,8 @@ def backward_elimination(stack: Stack, X: Tensor, weights: Tensor) -> Tensor:
     Examples
     --------
     >>> import torch
-    >>> from skmeta.population import Architecture, Population
+    >>> from skmeta.networks import Architecture
+    >>> from skmeta.population import Population
     >>> from skmeta.requirements.elimination import backward_elimination
     >>> ((_, stack),) = Population.initialize(Architecture.mlp((3, 8, 2)), 1, random_state=0).blocks
     >>> X = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))

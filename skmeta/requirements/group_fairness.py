@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from torch import Tensor
 
-from skmeta._validation import check_in_range, shown
+from skmeta._checks import check_in_range, shown
 from skmeta.requirements.base import Cells, Requirement
 from skmeta.requirements.rates import (
     THRESHOLDS,

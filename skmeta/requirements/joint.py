@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from skmeta._validation import check_in_range, shown
+from skmeta._checks import check_in_range, shown
 from skmeta.requirements.base import Cells, Requirement
 
 

@@ -11,7 +11,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from skmeta._validation import check_in_range, check_option
+from skmeta._checks import check_in_range, check_option
 from skmeta.gradients import Recording, saliency
 from skmeta.population import Parameters, Stack
 from skmeta.requirements.elimination import backward_elimination
@@ -179,7 +179,8 @@ class DataMinimization(MaskRequirement):
 
     Examples
     --------
-    >>> from skmeta.population import Architecture, Population
+    >>> from skmeta.networks import Architecture
+    >>> from skmeta.population import Population
     >>> from skmeta.requirements import DataMinimization
     >>> networks = Population.initialize(Architecture.mlp((14, 8, 2)), 1, random_state=0)
     >>> DataMinimization(budget=7).measure_weights(networks.blocks[0][1])  # not edited yet
@@ -240,7 +241,8 @@ class Pruning(MaskRequirement):
 
     Examples
     --------
-    >>> from skmeta.population import Architecture, Population
+    >>> from skmeta.networks import Architecture
+    >>> from skmeta.population import Population
     >>> from skmeta.requirements import Pruning
     >>> networks = Population.initialize(Architecture.mlp((14, 8, 2)), 1, random_state=0)
     >>> Pruning().n_kept(networks.blocks[0][1], 0.25)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from skmeta._validation import check_in_range, check_option
+from skmeta._checks import check_in_range, check_option
 from skmeta.requirements.base import Requirement
 from skmeta.requirements.custom import Custom
 from skmeta.requirements.group_fairness import (

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skmeta.networks.convolution import as_positions
 from skmeta.population import Parameters, Stack
-from skmeta.population.convolution import as_positions
 from skmeta.population.runs import runs_of
 
 _aten = torch.ops.aten

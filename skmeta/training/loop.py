@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from skmeta._validation import shown
+from skmeta._checks import shown
 from skmeta.population import Buffers, Stack, forward
 from skmeta.population.forward import Tape, update_buffers
 from skmeta.training.backprop import Backprop
@@ -67,7 +67,8 @@ class StackTrainer:
     Examples
     --------
     >>> import torch
-    >>> from skmeta.population import Architecture, Population
+    >>> from skmeta.networks import Architecture
+    >>> from skmeta.population import Population
     >>> from skmeta.training import CrossEntropy, StackTrainer
     >>> networks = Population.initialize(Architecture.mlp((3, 8, 2)), 2, random_state=0)
     >>> (_, stack), = networks.blocks

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
-from skmeta._validation import check_option
+from skmeta._checks import check_option
 
 
 class SGD:

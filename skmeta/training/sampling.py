@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skmeta._validation import check_in_range
+from skmeta._checks import check_in_range
 
 _STEPS_AT_ONCE = 16
 

@@ -19,11 +19,11 @@ from joblib.parallel import get_active_backend
 from sklearn.model_selection import train_test_split
 from tqdm.auto import tqdm
 
-from skmeta._validation import check_device, check_in_range, check_n_jobs, check_rng, shown
+from skmeta._checks import check_device, check_in_range, check_n_jobs, check_rng, shown
 from skmeta.datasets import Task
 from skmeta.files import FileError
+from skmeta.networks.initialization import initial_records
 from skmeta.population import Population, Stack, run_stack
-from skmeta.population.initialization import initial_records
 from skmeta.training import (
     CrossEntropy,
     ShuffledRows,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skmeta._validation import check_in_range, check_option, shown
+from skmeta._checks import check_in_range, check_option, shown
 from skmeta.datasets import Task
 from skmeta.population import Population
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skmeta.population import ACTIVATIONS, INITIALIZATIONS, Architecture
+from skmeta.networks import ACTIVATIONS, INITIALIZATIONS, Architecture
 from skmeta.training import RULES
 from skmeta.zoo.checks import check_bounds, check_choices
 from skmeta.zoo.search_space import Run, log_uniform

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skmeta.population import ACTIVATIONS, NORMS, Architecture, Layer
+from skmeta.networks import ACTIVATIONS, NORMS, Architecture, Layer
 from skmeta.zoo.checks import check_bounds, check_choices
 
 
@@ -30,7 +30,7 @@ class Run:
     rule : str, default="adam"
         One of ``skmeta.training.RULES``.
     initialization : str, default="uniform"
-        One of ``skmeta.population.INITIALIZATIONS``.
+        One of ``skmeta.networks.INITIALIZATIONS``.
     init_scale : float, default=1.0
         What the initial weights are multiplied by.
     fraction : float, default=1.0

@@ -22,14 +22,13 @@ from skmeta.baselines import (
     RejectOption,
     Swap,
     ThresholdOptimizer,
-    fine_tune,
-    run_networks,
 )
-from skmeta.baselines.checks import check_population
 from skmeta.baselines.labels import move_just_past
 from skmeta.baselines.threshold_optimizer import _GivenScores
 from skmeta.datasets import Task
-from skmeta.population import Population
+from skmeta.editing import fine_tune
+from skmeta.population import Population, run_networks
+from skmeta.population.checks import check_population
 from skmeta.requirements import Cells, EqualizedOdds, Objective, jensen_shannon
 
 RIVALS = [

@@ -14,11 +14,10 @@ from skmeta.baselines import (
     LayerwiseOptimization,
     LinearPost,
     RandomPerturbation,
-    run_networks,
 )
 from skmeta.baselines.linear_post import solve_fair_labels
 from skmeta.datasets import Task
-from skmeta.population import Parameters, Population
+from skmeta.population import Parameters, Population, run_networks
 from skmeta.requirements import Cells, DemographicParity, EqualizedOdds, Objective, jensen_shannon
 
 ALL = 10**6  # rows per cell: takes every row once

@@ -8,16 +8,11 @@ from sklearn.neural_network import MLPClassifier
 from torch import nn
 from torch.nn.utils import prune
 
-from skmeta.baselines import (
-    LotteryTicket,
-    PermutationSelection,
-    Prune,
-    distill,
-    run_networks,
-)
+from skmeta.baselines import LotteryTicket, PermutationSelection, Prune, distill
 from skmeta.baselines.finetune import seeds_of
 from skmeta.datasets import Task
-from skmeta.population import Population, to_module
+from skmeta.networks import to_module
+from skmeta.population import Population, run_networks
 from skmeta.requirements import jensen_shannon
 from skmeta.training import ShuffledRows
 from tests.population.cases import ARCHITECTURES, trained_looking

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from skmeta import Population
-from skmeta.population import Architecture
+from skmeta.networks import Architecture
 
 ARCHITECTURES = (
     Architecture.mlp((4, 6, 2)),

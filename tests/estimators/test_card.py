@@ -9,8 +9,8 @@ from sklearn.exceptions import NotFittedError
 
 from skmeta import ComplianceEditor, Population, Task
 from skmeta.datasets import make_biased_classification, split_tasks
-from skmeta.estimators.checks import cell_counts
-from skmeta.population import Architecture
+from skmeta.editing.checks import cell_counts
+from skmeta.networks import Architecture
 from skmeta.requirements import Pruning
 
 FAST = {"max_epochs": 1, "hidden_channels": 8, "n_layers": 1, "random_state": 0}

@@ -17,7 +17,7 @@ from torch import nn
 
 from skmeta import ComplianceEditor, Population, Task, make_zoo
 from skmeta.baselines.finetune import fine_tune
-from skmeta.estimators.cost import cost_of, zoo_seconds
+from skmeta.editing.cost import cost_of, zoo_seconds
 from skmeta.requirements import Cells, EqualizedOdds, Objective
 from skmeta.zoo import MLPSearchSpace
 

@@ -6,7 +6,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from torch import nn
 
 from skmeta import ComplianceEditor, Population, Task
-from skmeta.population import MLP, Architecture
+from skmeta.networks import MLP, Architecture
 
 FAST = {"max_epochs": 2, "hidden_channels": 16, "n_layers": 1, "random_state": 0}
 

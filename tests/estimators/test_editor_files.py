@@ -12,7 +12,7 @@ from sklearn.base import clone
 
 import skmeta
 from skmeta import ComplianceEditor, Task
-from skmeta.estimators.reference import reference_rows, rows_per_cell
+from skmeta.editing.reference import reference_rows, rows_per_cell
 from skmeta.evaluation import ParetoFrontDisplay
 from skmeta.files import FileError
 from skmeta.files.container import seal

@@ -7,9 +7,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 
 from skmeta import ComplianceEditor, Population, Task
-from skmeta.baselines import run_networks
 from skmeta.datasets import make_biased_classification, split_tasks
-from skmeta.evaluation import measure_edits
+from skmeta.editing import measure_edits
+from skmeta.population import run_networks
 from skmeta.requirements import (
     DataMinimization,
     DemographicParity,

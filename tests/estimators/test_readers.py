@@ -7,7 +7,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import skmeta
 from skmeta import WeightSpaceClassifier, WeightSpaceRegressor
 from skmeta.metanets import READERS
-from skmeta.population import Architecture
+from skmeta.networks import Architecture
 
 from .reading_zoo import reading_zoo
 

@@ -5,16 +5,11 @@ import pandas as pd
 import pytest
 import torch
 
-from skmeta.baselines import FineTune, GroupShift, Nothing, run_networks
+from skmeta.baselines import FineTune, GroupShift, Nothing
 from skmeta.datasets import Task
-from skmeta.evaluation import (
-    bootstrap_interval,
-    compare,
-    measure_edits,
-    network_intervals,
-    paired_interval,
-    pareto_front,
-)
+from skmeta.editing import bootstrap_interval, measure_edits, network_intervals, paired_interval
+from skmeta.evaluation import compare, pareto_front
+from skmeta.population import run_networks
 from skmeta.requirements import Cells, EqualizedOdds, Requirement, jensen_shannon
 
 

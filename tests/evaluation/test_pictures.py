@@ -17,14 +17,10 @@ from sklearn.pipeline import make_pipeline
 
 from skmeta.baselines import FineTune, Nothing
 from skmeta.datasets import Task
-from skmeta.evaluation import (
-    EditDisplay,
-    GroupRatesDisplay,
-    ParetoFrontDisplay,
-    measure_edits,
-    metric_frames,
-)
-from skmeta.population import Architecture, Layer, Population
+from skmeta.editing import measure_edits
+from skmeta.evaluation import EditDisplay, GroupRatesDisplay, ParetoFrontDisplay, metric_frames
+from skmeta.networks import Architecture, Layer
+from skmeta.population import Population
 
 
 @pytest.fixture

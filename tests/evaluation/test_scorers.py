@@ -13,16 +13,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skmeta import ComplianceEditor
-from skmeta.baselines import FineTune, GroupShift, Nothing, Swap, run_networks
+from skmeta.baselines import FineTune, GroupShift, Nothing, Swap
+from skmeta.editing import measure_edits
 from skmeta.evaluation import (
     EditScorer,
     accuracy_change_scorer,
     divergence_scorer,
     least_divergence,
-    measure_edits,
     measure_scorer,
 )
-from skmeta.population import Population
+from skmeta.population import Population, run_networks
 from skmeta.requirements import Cells, DataMinimization, EqualizedOdds, jensen_shannon
 
 ALL = {

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from skmeta.gradients import KroneckerFisher, Recording
-from skmeta.population import Architecture, Population, forward
+from skmeta.networks import Architecture
+from skmeta.population import Population, forward
 from tests.population.cases import ARCHITECTURES, NAMES, trained_looking
 
 ROWS = torch.randn(40, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

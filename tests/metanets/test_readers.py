@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from skmeta.metanets import READERS, Quasi, QuasiScaling
-from skmeta.population import Architecture, Buffers, Layer, Parameters, Population, Stack, run_stack
+from skmeta.networks import Architecture, Layer
+from skmeta.population import Buffers, Parameters, Population, Stack, run_stack
 from tests.metanets.features import draw_features, draw_permutations, move
 from tests.population.cases import ARCHITECTURES, NAMES, trained_looking
 

@@ -6,7 +6,8 @@ import torch
 
 from skmeta.metanets.monomial import path_norms, with_path_norms
 from skmeta.metanets.stack_channels import StackChannels
-from skmeta.population import Architecture, Population
+from skmeta.networks import Architecture
+from skmeta.population import Population
 
 
 def stack_of_networks():

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from skmeta.metanets import StatNN, statistic_names, weight_statistics
-from skmeta.population import Architecture, Layer, Population, Stack
+from skmeta.networks import Architecture, Layer
+from skmeta.population import Population, Stack
 
 ARCHITECTURES = [
     Architecture.mlp((5, 8, 3)),

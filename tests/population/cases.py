@@ -2,7 +2,8 @@
 
 import torch
 
-from skmeta.population import Architecture, Layer, Population, Record, initial_records
+from skmeta.networks import Architecture, Layer, Record, initial_records
+from skmeta.population import Population
 
 CASES = [
     ("linear", Architecture(5, [Layer(2)])),

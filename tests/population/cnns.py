@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from skmeta.population import Architecture, Layer, Population, Record, initial_records
+from skmeta.networks import Architecture, Layer, Record, initial_records
+from skmeta.population import Population
 
 SHAPE = (2, 9, 8)
 N_INPUTS = 2 * 9 * 8

@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from torch import nn
 
-from skmeta.population import MLP
+from skmeta.networks import MLP
 
 from .cases import ARCHITECTURES
 

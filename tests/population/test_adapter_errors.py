@@ -8,7 +8,8 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 
-from skmeta.population import Population, UnsupportedNetworkError
+from skmeta.networks import UnsupportedNetworkError
+from skmeta.population import Population
 
 from . import networks as make
 

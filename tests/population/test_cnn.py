@@ -11,19 +11,10 @@ from skmeta.baselines import Prune
 from skmeta.datasets import Task
 from skmeta.estimators import ComplianceEditor
 from skmeta.gradients import Recording
-from skmeta.population import (
-    CNN,
-    Architecture,
-    Layer,
-    Population,
-    apply_permutations,
-    forward,
-    random_permutations,
-    shrink,
-    to_module,
-)
-from skmeta.population.architecture import Convolution
-from skmeta.population.convolution import ConvolutionPlan
+from skmeta.networks import CNN, Architecture, Layer, to_module
+from skmeta.networks.architecture import Convolution
+from skmeta.networks.convolution import ConvolutionPlan
+from skmeta.population import Population, apply_permutations, forward, random_permutations, shrink
 
 from .cnns import ARCHITECTURES, CASES, IMAGES, N_INPUTS, ROWS, SHAPE, population, sequential
 

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from skmeta.files import FileError
-from skmeta.population import Population, UnsupportedNetworkError
+from skmeta.networks import UnsupportedNetworkError
+from skmeta.population import Population
 from skmeta.population._filecheck import architecture as checked
 
 from .cnns import ARCHITECTURES, IMAGES, ROWS, SHAPE, population, sequential

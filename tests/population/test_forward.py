@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from skmeta.population import MLP, Population, forward, to_module
+from skmeta.networks import MLP, to_module
+from skmeta.population import Population, forward
 
 from .cases import ARCHITECTURES, CASES, mixed_population, trained_looking
 

@@ -13,7 +13,8 @@ from sklearn.model_selection import train_test_split as split
 from sklearn.pipeline import make_pipeline
 from torch import nn
 
-from skmeta.population import Architecture, Population
+from skmeta.networks import Architecture
+from skmeta.population import Population
 
 from .cases import mixed_population
 

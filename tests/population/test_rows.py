@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from skmeta.population import Architecture, Layer, Population, from_rows, to_rows
+from skmeta.networks import Architecture, Layer
+from skmeta.population import Population, from_rows, to_rows
 
 from .cases import CASES
 

@@ -9,7 +9,8 @@ import torch
 from sklearn.neural_network import MLPClassifier
 from torch import nn
 
-from skmeta.population import Architecture, Population, forward, run_stack
+from skmeta.networks import Architecture
+from skmeta.population import Population, forward, run_stack
 
 from .cases import mixed_population
 

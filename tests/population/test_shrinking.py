@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from skmeta.population import Architecture, Layer, Population, Record, shrink, to_module
+from skmeta.networks import Architecture, Layer, Record, to_module
+from skmeta.population import Population, shrink
 
 from .cases import ARCHITECTURES, CASES, NAMES, trained_looking
 from .networks import N_INPUTS, X32, X, fit, mlp_classifier, mlp_regressor, multilabel

@@ -5,14 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skmeta.population import (
-    Architecture,
-    Layer,
-    Population,
-    apply_permutations,
-    random_permutations,
-)
-from skmeta.population.architecture import ACTIVATIONS
+from skmeta.networks import Architecture, Layer
+from skmeta.networks.architecture import ACTIVATIONS
+from skmeta.population import Population, apply_permutations, random_permutations
 from skmeta.population.symmetries import tied_neurons
 
 from .cases import CASES, NAMES, mixed_population, trained_looking

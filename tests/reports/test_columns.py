@@ -20,10 +20,12 @@ from skmeta import (
     WeightSpaceRegressor,
     make_zoo,
 )
-from skmeta.baselines import FineTune, GroupShift, Nothing, distill, run_networks
-from skmeta.evaluation import EditScorer, compare, measure_edits, metric_frames
+from skmeta.baselines import FineTune, GroupShift, Nothing, distill
+from skmeta.editing import measure_edits
+from skmeta.evaluation import EditScorer, compare, metric_frames
 from skmeta.evaluation.displays import EditDisplay, GroupRatesDisplay, ParetoFrontDisplay
-from skmeta.population import Architecture, to_rows
+from skmeta.networks import Architecture
+from skmeta.population import run_networks, to_rows
 
 NAMES = list("abcd")
 TURNED = NAMES[::-1]

@@ -94,7 +94,8 @@ def test_an_edit_does_not_depend_on_the_networks_beside_it(name):
 
 
 def test_padding_does_not_change_what_a_mask_makes_up_for():
-    from skmeta.population import Architecture, Population
+    from skmeta.networks import Architecture
+    from skmeta.population import Population
 
     narrow, wide = (
         Population.initialize(Architecture.mlp((10, w, w, 2)), 1, random_state=0) for w in (4, 40)

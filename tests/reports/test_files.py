@@ -22,7 +22,8 @@ from torch import nn
 import skmeta
 from skmeta import EditedClassifier, Population
 from skmeta.datasets import make_biased_classification
-from skmeta.population import Architecture, storage
+from skmeta.networks import Architecture
+from skmeta.population import storage
 
 SPECS = [Architecture.mlp((3, 4, 2)), Architecture.mlp((3, 5, 2), activation="tanh")]
 

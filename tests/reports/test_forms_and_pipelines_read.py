@@ -12,7 +12,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from torch import nn
 
-from skmeta.population import Population, UnsupportedNetworkError
+from skmeta.networks import UnsupportedNetworkError
+from skmeta.population import Population
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(80, 4)) * [1.0, 20.0, 0.01, 3.0] + [0.0, 5.0, 0.02, -5.0]
@@ -274,7 +275,7 @@ def test_an_input_that_was_pruned_in_front_of_the_scaler_is_pruned_behind_it():
 
 
 def test_names_of_columns_are_known_of_estimators_and_pipelines():
-    from skmeta.population import adapters
+    from skmeta.networks import adapters
 
     names = ["a", "b", "c", "d"]
     frame = pd.DataFrame(X, columns=names)

@@ -7,9 +7,10 @@ import torch
 from skmeta import ComplianceEditor, Population
 from skmeta import baselines as rivals
 from skmeta.datasets import Task
-from skmeta.estimators.guard import roll_back
-from skmeta.evaluation import compare, least_divergence, measure_edits, pareto_front
-from skmeta.population import Architecture
+from skmeta.editing import measure_edits
+from skmeta.editing.guard import roll_back
+from skmeta.evaluation import compare, least_divergence, pareto_front
+from skmeta.networks import Architecture
 
 FAST = {"max_epochs": 1, "hidden_channels": 4, "n_layers": 1, "random_state": 0}
 

@@ -13,7 +13,7 @@ import torch
 import skmeta
 from skmeta import Population, WeightSpaceRegressor, make_zoo
 from skmeta.datasets import make_biased_classification, split_tasks
-from skmeta.population import Architecture
+from skmeta.networks import Architecture
 
 SMALL = {"hidden_channels": 3, "n_layers": 1, "max_epochs": 1, "random_state": 0}
 

@@ -15,7 +15,7 @@ from skmeta.demo import table
 from skmeta.demo.cli import main
 from skmeta.demo.data import DemoData
 from skmeta.evaluation import EditDisplay, GroupRatesDisplay, ParetoFrontDisplay
-from skmeta.population import Architecture
+from skmeta.networks import Architecture
 from skmeta.requirements import Custom
 
 NAMES = (

@@ -17,7 +17,7 @@ from skmeta import (
     WeightSpaceRegressor,
 )
 from skmeta.datasets import make_biased_classification, split_tasks
-from skmeta.population import Architecture
+from skmeta.networks import Architecture
 
 X = np.arange(12.0).reshape(6, 2)
 Y = [0, 1, 1, 0, 1, 0]

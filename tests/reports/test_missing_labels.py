@@ -8,8 +8,9 @@ from sklearn.neural_network import MLPClassifier
 from skmeta import ComplianceEditor, EditedClassifier, Population
 from skmeta import baselines as rivals
 from skmeta.datasets import Task
-from skmeta.evaluation import compare, measure_edits, network_intervals
-from skmeta.population import Architecture
+from skmeta.editing import measure_edits, network_intervals
+from skmeta.evaluation import compare
+from skmeta.networks import Architecture
 from skmeta.requirements import DemographicParity
 
 FAST = {"max_epochs": 2, "hidden_channels": 4, "n_layers": 1, "random_state": 0}

@@ -10,7 +10,8 @@ from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
 from sklearn.neural_network import MLPClassifier
 from torch import nn
 
-from skmeta.population import Population, UnsupportedNetworkError
+from skmeta.networks import UnsupportedNetworkError
+from skmeta.population import Population
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(80, 4)).astype(np.float32)

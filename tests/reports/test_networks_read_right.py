@@ -10,7 +10,8 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from skmeta.population import MLP, Architecture, Population, UnsupportedNetworkError
+from skmeta.networks import MLP, Architecture, UnsupportedNetworkError
+from skmeta.population import Population
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 5))

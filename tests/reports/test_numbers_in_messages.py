@@ -7,13 +7,13 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.utils import Bunch
 
 from skmeta import ComplianceEditor, EditedClassifier, Population, Task
-from skmeta._validation import check_in_range, check_option, check_rng
+from skmeta._checks import check_in_range, check_option, check_rng
 from skmeta.baselines import RejectOption
 from skmeta.datasets import split_tasks
-from skmeta.estimators.checks import check_lam_range
-from skmeta.estimators.guard import check_guard
+from skmeta.editing.checks import check_lam_range
+from skmeta.editing.guard import check_guard
 from skmeta.evaluation import least_violation
-from skmeta.population import Architecture, Layer
+from skmeta.networks import Architecture, Layer
 from skmeta.zoo import CNNSearchSpace
 
 ONE, HALF, TEXT = np.int64(1), np.float64(0.5), np.str_("a")

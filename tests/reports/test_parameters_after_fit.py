@@ -17,7 +17,8 @@ from skmeta.baselines import (
     ThresholdOptimizer,
 )
 from skmeta.datasets import Task
-from skmeta.population import Architecture, Population
+from skmeta.networks import Architecture
+from skmeta.population import Population
 from skmeta.requirements import DataMinimization, EqualizedOdds, Pruning
 from tests.reports.small_table import table
 

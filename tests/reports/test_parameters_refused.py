@@ -18,7 +18,8 @@ from skmeta import (
 from skmeta import baselines as rivals
 from skmeta import evaluation as ev
 from skmeta.datasets import Task
-from skmeta.population import Architecture, Population
+from skmeta.networks import Architecture
+from skmeta.population import Population
 from skmeta.requirements import (
     Cells,
     Custom,

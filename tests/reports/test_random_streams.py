@@ -12,7 +12,8 @@ import torch
 import skmeta
 from skmeta import ComplianceEditor, WeightSpaceRegressor
 from skmeta.metanets import NeuronMetanet
-from skmeta.population import Architecture, Population
+from skmeta.networks import Architecture
+from skmeta.population import Population
 from tests.reports.public_calls import CALLS, MODULES, NO_CALLS, Small, public_names
 from tests.reports.threads import in_threads
 

@@ -11,9 +11,9 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from skmeta import EditedClassifier, Population, WeightSpaceClassifier, WeightSpaceRegressor
-from skmeta.baselines import run_networks
-from skmeta.evaluation import measure_edits
-from skmeta.population import Architecture
+from skmeta.editing import measure_edits
+from skmeta.networks import Architecture
+from skmeta.population import run_networks
 from tests.reports.small_table import table
 
 SMALL = MLPClassifier((4,), solver="lbfgs", max_iter=30, tol=1e-1, random_state=0)
@@ -154,8 +154,8 @@ def zoo(n=24):
 
 @pytest.mark.parametrize("loss", ["mse", "bce", "ranking"])
 def test_the_loss_of_weighted_networks_is_that_of_repeated_ones(loss):
-    from skmeta.estimators.reading import Weighted
     from skmeta.estimators.weight_space_regressor import _LOSSES
+    from skmeta.reading.reading import Weighted
 
     generator = torch.Generator().manual_seed(0)
     outputs, y = torch.rand(2, 6, 1, generator=generator)

@@ -25,7 +25,7 @@ from skmeta import baselines as rivals
 from skmeta._modes import in_own_modes
 from skmeta.baselines import FineTune, Swap
 from skmeta.datasets import Task
-from skmeta.population import Architecture
+from skmeta.networks import Architecture
 from skmeta.requirements import DataMinimization
 from skmeta.zoo import MLPSearchSpace
 from tests.reports.small_table import table
@@ -176,7 +176,7 @@ ARRAY_API = """
 import numpy as np, sklearn
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from skmeta import ComplianceEditor, Population, Task, WeightSpaceClassifier, WeightSpaceRegressor
-from skmeta.population import Architecture
+from skmeta.networks import Architecture
 
 fast = dict(max_epochs=1, hidden_channels=4, n_layers=1, random_state=0)
 networks = Population.initialize(Architecture.mlp((4, 6, 2)), 12, random_state=0)

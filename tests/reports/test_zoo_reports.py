@@ -11,7 +11,8 @@ import torch
 from skmeta import ComplianceEditor, WeightSpaceRegressor, make_zoo
 from skmeta.datasets import Task, make_biased_classification, split_tasks
 from skmeta.metanets import InvariantPool, IOEncoding, MonomialLayer, NFLayer, StatNN
-from skmeta.population import Architecture, Layer, Population, initial_records
+from skmeta.networks import Architecture, Layer, initial_records
+from skmeta.population import Population
 from skmeta.training import ShuffledRows, StackTrainer
 from skmeta.zoo import CNNSearchSpace, MLPSearchSpace
 

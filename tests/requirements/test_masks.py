@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from skmeta.population import Architecture, Layer, Population
+from skmeta.networks import Architecture, Layer
+from skmeta.population import Population
 from skmeta.requirements import DataMinimization, Pruning, resolve_requirement
 from skmeta.requirements.masks import keep_largest, masked
 

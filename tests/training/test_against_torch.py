@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from skmeta.population import Architecture, Layer, Stack, to_module
-from skmeta.population.modules import tensor_names
+from skmeta.networks import Architecture, Layer, to_module
+from skmeta.networks.modules import tensor_names
+from skmeta.population import Stack
 from skmeta.training import CrossEntropy, StackTrainer
 from tests.population.cases import ARCHITECTURES, CASES, trained_looking
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from skmeta.population import Architecture, Stack, initial_records, to_module
+from skmeta.networks import Architecture, initial_records, to_module
+from skmeta.population import Stack
 from skmeta.training import CrossEntropy, StackTrainer
 from tests.population.cnns import CASES, N_INPUTS, SHAPE
 from tests.training.test_against_torch import OPTIMIZERS, module_matches

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from skmeta.population import Architecture, Layer, Population, Stack, forward
+from skmeta.networks import Architecture, Layer
+from skmeta.population import Population, Stack, forward
 from skmeta.training import (
     CrossEntropy,
     ShuffledRows,

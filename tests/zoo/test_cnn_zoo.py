@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from skmeta.datasets import Task
-from skmeta.population import INITIALIZATIONS, Architecture, Population, initial_records
+from skmeta.networks import INITIALIZATIONS, Architecture, initial_records
+from skmeta.population import Population
 from skmeta.training import train_stack
 from skmeta.zoo import CNNSearchSpace, build, make_zoo
 from skmeta.zoo.cnn_space import CNNRun

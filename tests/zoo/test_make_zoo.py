@@ -13,7 +13,8 @@ import torch
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from skmeta.datasets import Task
-from skmeta.population import Architecture, Population
+from skmeta.networks import Architecture
+from skmeta.population import Population
 from skmeta.zoo import MLPSearchSpace, make_zoo
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from skmeta.population import Architecture, Layer
+from skmeta.networks import Architecture, Layer
 from skmeta.population.blocks import run_key
 from skmeta.zoo import MLPSearchSpace
 from skmeta.zoo.grouping import plan_groups

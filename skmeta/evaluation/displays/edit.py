@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from skmeta._validation import check_option
-from skmeta.baselines.checks import check_columns, check_task
+from skmeta._checks import check_option
 from skmeta.datasets import Task
+from skmeta.datasets.checks import check_task
 from skmeta.evaluation.displays._drawing import COLORS, axes_or_new, literal, tidy
 from skmeta.evaluation.fitted import check_columns_of_fit, edit_networks
 from skmeta.population import Population
+from skmeta.population.checks import check_columns
 
 
 class EditDisplay:
@@ -41,7 +42,8 @@ class EditDisplay:
     Examples
     --------
     >>> from skmeta.evaluation import EditDisplay
-    >>> from skmeta.population import Architecture, Population
+    >>> from skmeta.networks import Architecture
+    >>> from skmeta.population import Population
     >>> original, other = (
     ...     Population.initialize(Architecture.mlp((3, 4, 2)), 5, random_state=s) for s in (0, 1)
     ... )

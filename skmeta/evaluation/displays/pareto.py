@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skmeta.baselines import run_networks
 from skmeta.datasets import Task
+from skmeta.editing.intervals import bootstrap_interval, runs_of
+from skmeta.editing.measures import measure_edits
 from skmeta.evaluation.choosing import mean_of
 from skmeta.evaluation.displays._drawing import COLORS, MARKERS, axes_or_new, literal, tidy
 from skmeta.evaluation.fitted import measuring_task
-from skmeta.evaluation.intervals import bootstrap_interval, runs_of
-from skmeta.evaluation.measures import measure_edits
-from skmeta.population import Population
+from skmeta.population import Population, run_networks
 from skmeta.requirements import MaskRequirement
 
 

@@ -1,0 +1,92 @@
+"""What edits did, network by network: :func:`edit_report`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from skmeta.datasets import Task
+from skmeta.editing.intervals import network_intervals
+from skmeta.editing.measures import measure_edits
+from skmeta.population import Population, run_networks
+from skmeta.requirements import DataMinimization, MaskRequirement
+from skmeta.requirements.resolve import Plan
+
+
+def edit_report(
+    original: Population,
+    edited: Population,
+    task: Task,
+    plan: Plan,
+    n_bootstrap: int,
+    rolled_back: np.ndarray,
+) -> pd.DataFrame:
+    """Summarise edits with intervals from resampled rows.
+
+    Parameters
+    ----------
+    original, edited : Population
+        The same networks before and after.
+    task : Task
+        Rows to measure on.
+    plan : Plan
+        What the edits were for.
+    n_bootstrap : int
+        Resamples of the rows.
+    rolled_back : ndarray of bool of shape (n,)
+        Edits that a guard has refused.
+
+    Returns
+    -------
+    DataFrame
+        See ``ComplianceEditor.report``.
+    """
+    before, after = run_networks(original, task), run_networks(edited, task)
+    requirement = plan.requirement
+    frame = measure_edits(before, after, task, requirement)
+    # Only functions of rates can be resampled cheaply.
+    resampled = requirement if hasattr(requirement, "of_rates") else None
+    intervals = network_intervals(
+        before, after, task, resampled, n_bootstrap=n_bootstrap, random_state=0
+    )
+    columns = {"divergence": frame["divergence"]}
+    for name in ("measure", "accuracy"):
+        if name not in frame:
+            continue
+        columns[f"{name}_before"] = frame[name] - frame[f"{name}_change"]
+        columns[f"{name}_after"] = frame[name]
+        columns[f"{name}_change"] = frame[f"{name}_change"]
+        for end in ("low", "high"):
+            column = f"{name}_change_{end}"
+            if column in intervals:
+                columns[column] = intervals[column]
+    if plan.mask is not None:
+        columns |= dict(_mask_columns(edited, task, plan.mask))
+    status = np.full(len(original), "unclear", dtype=object)
+    if "measure_change_high" in columns:
+        status[columns["measure_change_high"] < 0] = "reduced"
+        status[columns["measure_change_low"] > 0] = "raised"
+    elif requirement is None:
+        status[:] = "reduced"
+    status[rolled_back] = "rolled back"
+    return pd.DataFrame(columns).assign(status=status)
+
+
+def _mask_columns(
+    edited: Population, task: Task, mask: MaskRequirement
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield what each network keeps: the share, the number and the names of inputs."""
+    share, number = np.empty(len(edited)), np.empty(len(edited), dtype=int)
+    names = np.empty(len(edited), dtype=object)
+    for positions, stack in edited.blocks:
+        share[positions] = mask.measure_weights(stack).cpu().numpy()
+        number[positions] = np.round(share[positions] * mask.totals(stack).cpu().numpy())
+        if isinstance(mask, DataMinimization):
+            for position, used in zip(positions, mask.used(stack)[0][:, 0].cpu(), strict=True):
+                names[position] = [n for n, u in zip(task.feature_names, used, strict=True) if u]
+    yield "kept_share", share
+    yield "n_kept", number
+    if isinstance(mask, DataMinimization):
+        yield "kept", names

@@ -1,0 +1,1 @@
+"""The one skorch shell that trains any metanetwork over a population."""
