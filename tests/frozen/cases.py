@@ -21,14 +21,14 @@ from torch import nn
 from skmeta import ComplianceEditor, WeightSpaceRegressor, WeightStatistics
 from skmeta.baselines import FineTune
 from skmeta.datasets import Task, make_biased_classification, split_tasks
-from skmeta.estimators.fitting import build_metanet
-from skmeta.estimators.graphs import make_builder
-from skmeta.estimators.masked_graphs import with_mask
-from skmeta.estimators.passes import edit_population
-from skmeta.estimators.training_module import EditingLoss
+from skmeta.editing.graphs import make_builder
+from skmeta.editing.masked_graphs import with_mask
+from skmeta.editing.passes import edit_population
+from skmeta.editing.training import EditingLoss, build_metanet
 from skmeta.metanets import READERS, Quasi
 from skmeta.metanets.reading import Standardize
-from skmeta.population import Architecture, Population, from_rows, shrink, to_rows
+from skmeta.networks import Architecture
+from skmeta.population import Population, from_rows, shrink, to_rows
 from skmeta.requirements import (
     Cells,
     DataMinimization,
