@@ -11,7 +11,6 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
 from skmeta._checks import (
     check_device,
@@ -24,7 +23,7 @@ from skmeta._checks import (
 from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
 from skmeta.baselines.base import KeepsNetworks
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.datasets.checks import check_task
 from skmeta.editing.checks import check_finite_on, check_lam_range, warn_of_small_cells
 from skmeta.editing.cost import measure_cost
@@ -36,13 +35,13 @@ from skmeta.editing.passes import edit_population
 from skmeta.editing.reference import Reference, reference_rows
 from skmeta.editing.training import train_metanet
 from skmeta.estimators.editor_files import contents, restore
-from skmeta.estimators.estimator_files import write_estimator
+from skmeta.estimators.files import write_estimator
 from skmeta.estimators.measuring import PARAMS_OF_FIT, MeasuredEdits
-from skmeta.learning.checks import check_finite_training, check_training_params
+from skmeta.learning.settings import TrainingSettings
 from skmeta.population import Population
 from skmeta.population.checks import check_classifiers, check_population
 from skmeta.population.running import check_no_images
-from skmeta.requirements import Cells, Objective, split_requirements
+from skmeta.requirements import Objective, split_requirements
 from skmeta.training import keep_freed_memory
 from skmeta.zoo.checks import warn_of_few_networks
 
@@ -88,8 +87,8 @@ class ComplianceEditor(StablePickle, KeepsNetworks, MeasuredEdits, TransformerMi
     n_layers : int, default=3
         Rounds of messages.
     net : skorch.NeuralNet, optional
-        Template whose settings are used; its module and criterion are replaced, and
-        ``max_epochs``, ``lr``, ``batch_size`` and ``callbacks`` below are ignored.
+        Template whose settings are used; its module and criterion are replaced. ``max_epochs``,
+        ``lr``, ``batch_size``, ``callbacks`` and ``verbose`` below must then have their defaults.
     max_epochs : int, default=60
         Passes over the population.
     lr : float, default=1.5e-3
@@ -246,7 +245,6 @@ class ComplianceEditor(StablePickle, KeepsNetworks, MeasuredEdits, TransformerMi
         if mask is None or mask.compensate:
             warn_of_few_networks(population, owner)
             self.net_, self.metanet_ = train_metanet(self, population, seeds[1:])
-            check_finite_training(self.metanet_)
         self.cost_ = measure_cost(
             population,
             fit_seconds=time.process_time() - started,
@@ -265,7 +263,9 @@ class ComplianceEditor(StablePickle, KeepsNetworks, MeasuredEdits, TransformerMi
     def _check_params(self) -> None:
         owner = "ComplianceEditor"
         check_option("features", self.features, FEATURES, owner=owner)
-        check_training_params(self)
+        for name in ("hidden_channels", "n_layers"):
+            check_in_range(name, getattr(self, name), owner=owner, low=1, kind="int")
+        TrainingSettings.of(self)
         check_in_range("refine_steps", self.refine_steps, owner=owner, low=0, kind="int")
         check_guard(self.guard, owner)
 
@@ -371,11 +371,11 @@ class ComplianceEditor(StablePickle, KeepsNetworks, MeasuredEdits, TransformerMi
         """
         check_is_fitted(self)
         check_unchanged(self, "save", PARAMS_OF_FIT, obeyed=["budget"])
-        write_estimator(self, path, private=include_task, include_task=include_task)
+        write_estimator(self, path, include_task=include_task)
 
-    def _contents(self, *, include_task: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def _contents(self, *, include_task: bool) -> dict[str, Any]:
         return contents(self, include_task)
 
-    def _restore(self, fitted: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        restore(self, fitted, tensors)
+    def _restore(self, fitted: dict[str, Any]) -> None:
+        restore(self, fitted)
         self._params_of_fit = params_now(self)
