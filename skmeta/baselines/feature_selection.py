@@ -68,7 +68,7 @@ class PermutationSelection(MaskEditor):
     >>> networks = Population.initialize(Architecture.mlp((3, 8, 2)), 2, random_state=0)
     >>> selection = PermutationSelection(budget=2, random_state=0).fit(networks, task=task)
     >>> ((_, stack),) = selection.transform(networks).blocks
-    >>> (stack.params.weight[0] != 0).any(1).sum(1)
+    >>> (stack.weights["0.weight"] != 0).any(1).sum(1)
     tensor([2, 2])
     """
 

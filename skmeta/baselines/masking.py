@@ -72,7 +72,7 @@ class MaskEditor(WeightEditor):
             scores = self._scores(stack.to(dtype=torch.float64), seeds)
             masks = tuple(m.to(stack.dtype) for m in keep_largest(scores, candidates, n_kept))
             start = self._start(stack, seeds)
-            return start.with_params(masked(start.params, masks))
+            return start.with_weights(masked(start.weights, masks))
 
         return distill(
             population.map(cut, seeds_of(population, self._seed)),

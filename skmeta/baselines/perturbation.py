@@ -13,14 +13,14 @@ from skmeta._checks import check_generator, check_in_range, check_rng
 from skmeta.baselines.base import WeightEditor
 from skmeta.baselines.group_search import reference_objective
 from skmeta.datasets import Cells, Task
-from skmeta.population import Parameters, Population, Stack, run_stack
+from skmeta.population import Population, Stack, Weights, run_stack
 from skmeta.population.checks import check_fit_together
 from skmeta.population.running import check_no_images
 
 _CANDIDATES_AT_ONCE = 256
 """Bounds the memory: so many networks are held and run together."""
 
-Value = Callable[[Parameters], Tensor]
+Value = Callable[[Weights], Tensor]
 """Objective of candidates: each field ``(n, n_candidates, ...)`` -> ``(n, n_candidates)``."""
 
 
@@ -72,24 +72,21 @@ class _PerturbationSearch(WeightEditor):
         objective = reference_objective(self._objective(), self.lam, original, cells)
         many = stack.select(torch.arange(len(stack)).repeat_interleave(n_each))
 
-        def value(candidates: Parameters) -> Tensor:
-            logits = run_stack(many.with_params(candidates.map(lambda t: t.flatten(0, 1))), X)
+        def value(candidates: Weights) -> Tensor:
+            logits = run_stack(many.with_weights(candidates.map(lambda t: t.flatten(0, 1))), X)
             # A candidate that overflows is as bad as can be.
             return objective(logits).nan_to_num(torch.inf).unflatten(0, (len(stack), n_each))
 
         return value
 
     def _candidates(
-        self, centre: Parameters, spread: Parameters, generator: torch.Generator
-    ) -> Parameters:
+        self, centre: Weights, spread: Weights, generator: torch.Generator
+    ) -> Weights:
         """Draw centre + spread * noise, ``(n, 1 + n_candidates, ...)``; the first is the centre."""
 
-        def around(t: Tensor, s: Tensor) -> Tensor:
-            noise = torch.randn(self.n_candidates, *t.shape[1:], generator=generator).to(t)
-            noise = torch.cat([torch.zeros_like(noise[:1]), noise])
-            return t[:, None] + s[:, None] * noise
-
-        return centre.map(around, spread)
+        noise = torch.randn(self.n_candidates, centre.layout.size, generator=generator)
+        noise = torch.cat([torch.zeros_like(noise[:1]), noise]).to(centre.flat)
+        return centre.with_flat(centre.flat[:, None] + spread.flat[:, None] * noise)
 
 
 class RandomPerturbation(_PerturbationSearch):
@@ -152,10 +149,10 @@ class RandomPerturbation(_PerturbationSearch):
 
     def _search(self, stack: Stack) -> Stack:
         # Absent parameters hold neutral values, which must stay.
-        spread = stack.params.map(lambda t, mask: self.sigma * t * mask, stack.trainable())
-        candidates = self._candidates(stack.params, spread, check_generator(self._seed))
+        spread = self.sigma * stack.weights * stack.present()
+        candidates = self._candidates(stack.weights, spread, check_generator(self._seed))
         best = self._value(stack)(candidates).argmin(1)
-        return stack.with_params(candidates.map(lambda t: t[torch.arange(len(t)), best]))
+        return stack.with_weights(candidates.map(lambda t: t[torch.arange(len(t)), best]))
 
 
 class LayerwiseOptimization(_PerturbationSearch):
@@ -231,10 +228,10 @@ class LayerwiseOptimization(_PerturbationSearch):
 
     def _search(self, stack: Stack) -> Stack:
         value, generator = self._value(stack), check_generator(self._seed)
-        best = stack.params
+        best = stack.weights
         least = torch.full((len(stack),), torch.inf, dtype=stack.dtype, device=stack.device)
         for layer in range(stack.depth):
-            centre, spread = stack.params, self._spread(stack, layer)
+            centre, spread = stack.weights, self._spread(stack, layer)
             for _ in range(self.n_rounds):
                 candidates = self._candidates(centre, spread, generator)
                 values = value(candidates)
@@ -242,36 +239,20 @@ class LayerwiseOptimization(_PerturbationSearch):
                 elite = _take(candidates, order)
                 better = values.amin(1) < least
                 least = least.minimum(values.amin(1))
-                best = best.map(
-                    lambda old, new, better=better: torch.where(
-                        _along(better, old), new[:, 0], old
-                    ),
-                    elite,
-                )
-                centre = elite.map(lambda t: t.mean(1))
-                spread = spread.map(lambda t: t / 2)
-        return stack.with_params(best)
+                best = best.with_flat(torch.where(better[:, None], elite.flat[:, 0], best.flat))
+                centre, spread = elite.map(lambda t: t.mean(1)), 0.5 * spread
+        return stack.with_weights(best)
 
-    def _spread(self, stack: Stack, layer: int) -> Parameters:
+    def _spread(self, stack: Stack, layer: int) -> Weights:
         """Standard deviation of the noise on each parameter; zero in all other layers."""
-        scale = self.sigma * stack.params.weight[layer].flatten(1).std(1, correction=0)
-        return Parameters(
-            *(
-                tuple(
-                    (_along(scale, t) if i == layer else 0.0) * torch.ones_like(t) * mask
-                    for i, (t, mask) in enumerate(zip(tensors, masks, strict=True))
-                )
-                for tensors, masks in zip(stack.params, stack.trainable(), strict=True)
-            )
-        )
+        scale = self.sigma * stack.weights[f"{layer}.weight"].flatten(1).std(1, correction=0)
+        here = [float(slot.stage == layer) for slot in stack.weights.layout.slots]
+        counts = torch.tensor(stack.weights.layout.counts)
+        row = torch.tensor(here).repeat_interleave(counts).to(stack.weights.flat)
+        return (stack.present() * scale).map(lambda t: t * row)
 
 
-def _along(values: Tensor, like: Tensor) -> Tensor:
-    """Values per network, ``(n,)``, in a shape that broadcasts against ``(n, ...)``."""
-    return values.view(-1, *[1] * (like.ndim - 1))
-
-
-def _take(candidates: Parameters, order: Tensor) -> Parameters:
+def _take(candidates: Weights, order: Tensor) -> Weights:
     """Candidates of each network in an order ``(n, k)``."""
     rows = torch.arange(len(order))[:, None]
     return candidates.map(lambda t: t[rows, order])

@@ -12,7 +12,7 @@ from skmeta._checks import check_in_range, check_option
 from skmeta.baselines.masking import MaskEditor, sample_rows
 from skmeta.datasets import Task
 from skmeta.networks import initial_records
-from skmeta.population import Stack, Tape, forward
+from skmeta.population import Stack, forward
 from skmeta.population.mapping import rows_at_once
 from skmeta.requirements import Pruning
 from skmeta.requirements.masks import Masks
@@ -194,7 +194,7 @@ def _random(stack: Stack, task: Task, seeds: list[int]) -> Masks:
     """Draw a score for each true weight; each network has a stream of its own."""
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     scores = []
-    for mask in stack.trainable().weight:
+    for mask in stack.present().of_field("weight"):
         counts = mask.flatten(1).sum(1).long().tolist()
         draws = [torch.rand(n, generator=g) for n, g in zip(counts, generators, strict=True)]
         scores.append(torch.zeros_like(mask).masked_scatter_(mask > 0, torch.cat(draws).to(mask)))
@@ -202,47 +202,38 @@ def _random(stack: Stack, task: Task, seeds: list[int]) -> Masks:
 
 
 def _magnitude(stack: Stack, task: Task, seeds: list[int]) -> Masks:
-    return tuple(weight.abs() for weight in stack.params.weight)
+    return tuple(weight.abs() for weight in stack.weights.of_field("weight"))
 
 
 def _gradient(stack: Stack, task: Task, seeds: list[int]) -> Masks:
     """Absolute gradients of the sum of the cross-entropies of all rows."""
-    params = stack.params.map(lambda t: t.detach().requires_grad_())
-    total = [torch.zeros_like(w) for w in stack.params.weight]
+    weights = stack.weights.map(lambda t: t.detach().requires_grad_())
+    total = torch.zeros_like(stack.weights.flat)
     for X, labels in _pieces(stack, task):
         rows = torch.arange(len(X), device=X.device).expand(len(stack), -1)
         with torch.enable_grad():
-            loss = CrossEntropy(labels)(forward(stack, X, params), rows).sum() * len(X)
-        for slot, gradient in zip(total, torch.autograd.grad(loss, params.weight), strict=True):
-            slot += gradient
-    return tuple(gradient.abs() for gradient in total)
+            loss = CrossEntropy(labels)(forward(stack, X, weights), rows).sum() * len(X)
+        total += torch.autograd.grad(loss, weights.flat)[0]
+    return tuple(t.abs() for t in stack.weights.with_flat(total).of_field("weight"))
 
 
 def _snip(stack: Stack, task: Task, seeds: list[int]) -> Masks:
     gradients = _gradient(stack, task, seeds)
-    return tuple(w.abs() * g for w, g in zip(stack.params.weight, gradients, strict=True))
+    return tuple(w.abs() * g for w, g in zip(stack.weights.of_field("weight"), gradients, strict=True))
 
 
 def _wanda(stack: Stack, task: Task, seeds: list[int]) -> Masks:
-    tape = _SquaredInputs(stack)
+    sums = [stack.weights.flat.new_zeros(len(stack), width) for width in stack.widths]
+
+    def see(index: int, h: Tensor) -> None:
+        sums[index] += h.square().sum(1)
+
     with torch.no_grad():
         for X, _ in _pieces(stack, task):
-            forward(stack, X, tape=tape)
-    layers = zip(stack.params.weight, tape.sums, stack.trainable().weight, strict=False)
-    return tuple(_position_in_row(w.abs() * s.sqrt()[:, None], mask) for w, s, mask in layers)
-
-
-class _SquaredInputs(Tape):
-    """Sums the squares of all states over rows."""
-
-    def __init__(self, stack: Stack) -> None:
-        weight = stack.params.weight[0]
-        self.sums = [weight.new_zeros(len(stack), width) for width in stack.widths]
-
-    def state(self, index: int, h: Tensor) -> Tensor:
-        """Add the rows of a state."""
-        self.sums[index] += h.square().sum(1)
-        return h
+            forward(stack, X, see=see)
+    both = (kind.of_field("weight") for kind in (stack.weights, stack.present()))
+    layers = zip(*both, sums, strict=False)
+    return tuple(_position_in_row(w.abs() * s.sqrt()[:, None], mask) for w, mask, s in layers)
 
 
 def _position_in_row(score: Tensor, present: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from skorch import NeuralNet
 from torch import nn
 
 from skmeta._columns import checked_column
-from skmeta.networks import Architecture, Layer
+from skmeta.networks import Architecture, Linear, Stage
 from skmeta.population import Population, from_rows
 from skmeta.population.checks import check_population
 
@@ -73,7 +73,7 @@ def read_networks(estimator: Any, networks: Any, *, fitting: bool) -> Population
         )
     rows = validate_data(estimator, networks, reset=fitting, dtype=np.float64)
     if fitting:
-        linear = Architecture(rows.shape[1], (Layer(1, bias=False),), "values")
+        linear = Architecture(rows.shape[1], (Stage(Linear(1, bias=False)),), "values")
         estimator.architecture_ = linear if given is None else given
     population = check_population(from_rows(rows, estimator.architecture_), owner)
     return population.to(dtype=torch.float64)

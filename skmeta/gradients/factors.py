@@ -1,158 +1,256 @@
-"""Gradients of all weights of a stack from one recorded forward and one backward pass.
+"""Gradients of all weights of a stack, kept as factors: :class:`Factors`.
 
-The gradient of a linear layer on a batch is ``delta.T @ h``, with ``h`` the layer's inputs
-and ``delta`` the gradient at its outputs. Keeping the two factors costs O(neurons) per row,
-and deltas are linear in the gradient at the logits: with two classes, one backward pass
-serves every objective.
+The gradient of a linear map on a batch is ``delta.T @ h``, with ``h`` its inputs and ``delta`` the
+gradient at its outputs. Keeping the two costs O(neurons) per row, and per-sample gradients,
+their squares and Kronecker factors follow from them.
 """
 
 from __future__ import annotations
 
-from copy import copy
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from skmeta.population import Stack
-from skmeta.population.direction import Direction
-from skmeta.population.forward import Tape, forward
-from skmeta.population.running import check_no_images
+from skmeta.population import Layout, Stack, Weights
+from skmeta.population.columns import Rows
+from skmeta.population.mapping import at_once
 
 
-class Recording(Tape):
-    """A forward pass that keeps its states and can be pulled back from the logits.
-
-    Parameters
-    ----------
-    stack : Stack
-        Networks without convolutions.
-    X : Tensor of shape (n_samples, n_inputs)
-        Rows.
+class Outer(NamedTuple):
+    """Factors of the gradient of a mix.
 
     Attributes
     ----------
-    states : list of Tensor
-        State ``l`` is ``(n, n_samples, width)``; state 0 is the input.
-    preactivations : list of Tensor
-        Outputs of the linear layers.
-    logits : Tensor of shape (n, n_samples, n_classes)
-        Outputs of the networks, detached.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skmeta.gradients import Recording
-    >>> from skmeta.networks import Architecture
-    >>> from skmeta.population import Population
-    >>> population = Population.initialize(Architecture.mlp((3, 8, 2)), 5, random_state=0)
-    >>> ((_, stack),) = population.blocks
-    >>> recording = Recording(stack, torch.ones(10, 3))
-    >>> error = recording.logits.softmax(-1) - torch.tensor([1.0, 0.0])
-    >>> recording.gradient(recording.pull_back(error)).weight[0].shape
-    torch.Size([5, 8, 3])
+    h : Tensor of shape (n, rows, width_in)
+        States that enter.
+    delta : Tensor of shape (n, rows, width)
+        Gradient at the outputs.
     """
 
-    def __init__(self, stack: Stack, X: Tensor) -> None:
-        check_no_images(stack.architectures, "Recording")
-        self.stack = stack
-        self.states: list[Tensor] = []
-        self.preactivations: list[Tensor] = []
-        with torch.enable_grad():
-            self._outputs = forward(stack, X, stack.params.map(torch.detach), tape=self)
-        self.logits = self._outputs.detach()
+    h: Tensor
+    delta: Tensor
 
-    def preactivation(self, index: int, z: Tensor) -> Tensor:
-        """Keep the output of a linear layer as a point to differentiate at."""
-        z = z if z.requires_grad else z.detach().requires_grad_()
-        self.preactivations.append(z)
-        return z
 
-    def state(self, index: int, h: Tensor) -> Tensor:
-        """Keep a state."""
-        self.states.append(h.detach())
-        return h
+class Affine(NamedTuple):
+    """Factors of the gradient of the scale and shift of a normalisation.
 
-    def thinned(self, every: int) -> Recording:
-        """Return the recording of every k-th row.
+    Attributes
+    ----------
+    stage : int
+        Where.
+    rows : slice
+        Which networks.
+    normal, delta : Tensor of shape (n_networks, rows, width)
+        What the scale multiplies, and the gradient behind it.
+    """
+
+    stage: int
+    rows: Rows
+    normal: Tensor
+    delta: Tensor
+
+
+@dataclass
+class Factors:
+    """The gradient of each row's loss with respect to all weights, as products.
+
+    Attributes
+    ----------
+    stack : Stack
+        The networks.
+    layout : Layout
+        Of the weights.
+    outer : dict of int to Outer
+        By stage; positions of images are rows.
+    affine : list of Affine
+        Of normalisations.
+    """
+
+    stack: Stack
+    layout: Layout
+    outer: dict[int, Outer] = field(default_factory=dict)
+    affine: list[Affine] = field(default_factory=list)
+
+    def gradient(self) -> Weights:
+        """Return the gradient summed over the rows.
+
+        Returns
+        -------
+        Weights
+            Of shape ``(n, size)``; zero at padding and absent parameters.
+        """
+
+        def outer(stage: int, h: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
+            plan = self.stack.plan[stage]
+            return plan.mix.gradient(h, delta, plan.size), delta.sum(1)
+
+        return self._put(outer, lambda product: product.sum(1), ())
+
+    def per_sample(self) -> Weights:
+        """Return the gradient of each row's loss.
+
+        Returns
+        -------
+        Weights
+            Of shape ``(n, n_samples, size)``.
+        """
+
+        def outer(stage: int, h: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
+            inputs, delta = self._by_sample(stage, h, delta)
+            matrix = torch.einsum("nspo,nspi->nsoi", delta, inputs)
+            return self.stack.plan[stage].mix.as_weight(matrix), delta.sum(2)
+
+        return self._put(outer, lambda product: self._samples(product).sum(2), (self.n_samples,))
+
+    def fisher_diagonal(self) -> Weights:
+        """Return the squared gradients of single rows, summed over the rows.
+
+        Returns
+        -------
+        Weights
+            Of shape ``(n, size)``.
+        """
+
+        def outer(stage: int, h: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
+            mix = self.stack.plan[stage].mix
+            inputs, delta = self._by_sample(stage, h, delta)
+            if delta.shape[2] == 1:
+                squares = torch.bmm(delta[:, :, 0].square().transpose(1, 2), inputs[:, :, 0].square())
+                return mix.as_weight(squares), delta.square().sum((1, 2))
+            pieces = at_once(len(delta) * delta.shape[3] * inputs.shape[3], delta.device)
+            total = 0.0
+            for d, x in zip(delta.split(pieces, 1), inputs.split(pieces, 1), strict=True):
+                total = total + torch.einsum("nspo,nspi->nsoi", d, x).square().sum(1)
+            return mix.as_weight(torch.as_tensor(total)), delta.sum(2).square().sum(1)
+
+        return self._put(outer, lambda product: self._samples(product).sum(2).square().sum(1), ())
+
+    def kfac(self, weights: Tensor | None = None) -> list[tuple[Tensor, Tensor]]:
+        """Return the Kronecker factors of the Fisher information of each stage.
+
+        Parameters
+        ----------
+        weights : Tensor of shape (n_samples,), optional
+            Of the rows in the moments of the inputs; ones by default. The gradients have theirs.
+
+        Returns
+        -------
+        list of (Tensor, Tensor)
+            Second moments, summed over rows and positions: of the inputs of the mix with a one
+            for the bias, ``(n, fan_in + 1, fan_in + 1)``, and of the gradients at its outputs,
+            ``(n, width, width)``.
+        """
+        pairs = []
+        for stage, (h, delta) in sorted(self.outer.items()):
+            plan = self.stack.plan[stage]
+            x = plan.mix.inputs(h, plan.size)
+            x = torch.cat([x, torch.ones_like(x[..., :1])], -1)
+            if weights is not None:
+                x = x * weights.sqrt().repeat_interleave(plan.n_positions)[:, None]
+            pairs.append((x.transpose(1, 2) @ x, delta.transpose(1, 2) @ delta))
+        return pairs
+
+    def thinned(self, every: int) -> Factors:
+        """Return the factors of every k-th row.
 
         Parameters
         ----------
         every : int
-            That k; 1 returns this very recording.
+            That k.
 
         Returns
         -------
-        Recording
+        Factors
             Of rows 0, k, 2 k and so on.
         """
-        if every == 1:
-            return self
-        few = copy(self)
-        few.states = [h[:, ::every] for h in self.states]
-        few.logits = self.logits[:, ::every]
-        few._jacobians = [[delta[:, ::every] for delta in deltas] for deltas in self._jacobians]
+        few = Factors(self.stack, self.layout)
+        for stage, (h, delta) in self.outer.items():
+            thin = (self._every(x, every) for x in (h, delta))
+            few.outer[stage] = Outer(*thin)
+        for stage, rows, normal, delta in self.affine:
+            few.affine.append(
+                Affine(stage, rows, self._every(normal, every), self._every(delta, every))
+            )
         return few
 
+    def _every(self, values: Tensor, every: int) -> Tensor:
+        return self._samples(values)[:, ::every].flatten(1, 2)
+
+    @staticmethod
+    def combined(parts: Sequence[Factors], coefficients: Sequence[Tensor]) -> Factors:
+        """Return the factors of a linear combination, with a coefficient for each row.
+
+        Parameters
+        ----------
+        parts : sequence of Factors
+            Of gradients at the same weights and rows.
+        coefficients : sequence of Tensor of shape (n, n_samples)
+            One for each part.
+
+        Returns
+        -------
+        Factors
+            Which share the states.
+        """
+        first = parts[0]
+        whole = Factors(first.stack, first.layout)
+
+        def mixed(deltas: Sequence[Tensor], rows: Rows) -> Tensor:
+            n = deltas[0].shape[1] // first.n_samples
+            terms = [
+                delta * c[rows].repeat_interleave(n, 1)[..., None]
+                for delta, c in zip(deltas, coefficients, strict=True)
+            ]
+            return terms[0] if len(terms) == 1 else torch.stack(terms).sum(0)
+
+        for stage, (h, _) in first.outer.items():
+            deltas = [part.outer[stage].delta for part in parts]
+            whole.outer[stage] = Outer(h, mixed(deltas, slice(None)))
+        for same in zip(*(part.affine for part in parts), strict=True):
+            stage, rows, normal, _ = same[0]
+            delta = mixed([one.delta for one in same], rows)
+            whole.affine.append(Affine(stage, rows, normal, delta))
+        return whole
+
     @property
-    def _first(self) -> int:
-        """Logits count by their differences only, values one by one."""
-        return int(all(a.output == "logits" for a in self.stack.architectures))
+    def n_samples(self) -> int:
+        """Number of rows of the batch."""
+        last = self.stack.depth - 1
+        return self.outer[last].delta.shape[1] // self.stack.plan[last].n_positions
 
-    @cached_property
-    def _jacobians(self) -> list[list[Tensor]]:
-        """Deltas of each output, layer by layer; of logits, of ``logit_k - logit_0`` for k > 0."""
-        found = []
-        for k in range(self._first, self.logits.shape[-1]):
-            cotangent = torch.zeros_like(self.logits)
-            cotangent[..., 0] = -float(self._first)
-            cotangent[..., k] = 1.0
-            found.append(
-                list(
-                    torch.autograd.grad(
-                        self._outputs, self.preactivations, cotangent, retain_graph=True
-                    )
-                )
-            )
-        return found
+    def _samples(self, values: Tensor) -> Tensor:
+        """Return rows as samples and positions, ``(n, n_samples, n_positions, width)``."""
+        return values.unflatten(1, (self.n_samples, -1))
 
-    def pull_back(self, cotangent: Tensor) -> list[Tensor]:
-        """Return the gradients at the outputs of the linear layers, row by row.
+    def _by_sample(self, stage: int, h: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return inputs of the mix and deltas, ``(n, n_samples, n_positions, ...)``."""
+        plan = self.stack.plan[stage]
+        return self._samples(plan.mix.inputs(h, plan.size)), self._samples(delta)
 
-        Parameters
-        ----------
-        cotangent : Tensor of shape (n, n_samples, n_classes)
-            Gradient at the outputs. At logits it must sum to zero over the classes, as that of
-            any function of the probabilities does.
-
-        Returns
-        -------
-        list of Tensor
-            ``(n, n_samples, width)`` per layer.
-        """
-        parts = [
-            [delta * cotangent[..., k, None] for delta in deltas]
-            for k, deltas in enumerate(self._jacobians, start=self._first)
-        ]
-        return parts[0] if len(parts) == 1 else [sum(p[1:], p[0]) for p in zip(*parts, strict=True)]
-
-    def gradient(self, deltas: list[Tensor]) -> Direction:
-        """Return the gradient with respect to weights and biases.
-
-        Parameters
-        ----------
-        deltas : list of Tensor
-            From :meth:`pull_back`.
-
-        Returns
-        -------
-        Direction
-            Summed over the rows.
-        """
-        weight = (
-            torch.bmm(d.transpose(1, 2), h) for d, h in zip(deltas, self.states, strict=False)
-        )
-        # At padding both factors are zero; only absent biases need a mask.
-        present = self.stack.trainable().bias
-        bias = (d.sum(1) * mask for d, mask in zip(deltas, present, strict=True))
-        return Direction(tuple(weight), tuple(bias))
+    def _put(
+        self,
+        outer: Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]],
+        reduce: Callable[[Tensor], Tensor],
+        batch: tuple[int, ...],
+    ) -> Weights:
+        """Put what functions make of the factors where the weights are."""
+        tensors: dict[str, Tensor] = {}
+        for stage, (h, delta) in self.outer.items():
+            weight, bias = outer(stage, h, delta)
+            tensors[f"{stage}.weight"] = weight
+            if f"{stage}.bias" in self.layout.places:
+                tensors[f"{stage}.bias"] = bias
+        for stage, rows, normal, delta in self.affine:
+            if f"{stage}.scale" not in self.layout.places:
+                continue
+            for name, product in (("scale", normal * delta), ("shift", delta)):
+                value = reduce(product)
+                if f"{stage}.{name}" not in tensors:
+                    shape = (len(self.stack), *value.shape[1:])
+                    tensors[f"{stage}.{name}"] = value.new_zeros(shape)
+                tensors[f"{stage}.{name}"][rows] = value
+        present = self.stack.present().flat.view(len(self.stack), *[1] * len(batch), -1)
+        return Weights.of(self.layout, tensors).map(lambda flat: flat * present)

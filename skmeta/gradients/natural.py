@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from skmeta.gradients.factors import Recording
-from skmeta.population.direction import Direction
+from skmeta.gradients.recording import Recording
+from skmeta.population import Weights
 
 DAMPING = 0.3
 """Relative to the mean eigenvalue. From .03 to .3 editors did alike on rows of Adult that neither
@@ -42,57 +42,65 @@ class KroneckerFisher:
         *,
         every: int = 1,
     ) -> None:
-        self.recording = recording
-        recording = recording.thinned(every)
+        self.stack = stack = recording.stack
         weights = weights[::every] / weights[::every].sum()
         root = weights.sqrt()[:, None]
+        few = recording.thinned(every)
         # Pulling back is linear: weighting the few logits weights all deltas.
-        pulled = [recording.pull_back(v * root) for v in fisher_vectors(recording.logits)]
-        moments = [
-            torch.stack([_second_moment(delta) for delta in of_layer]).sum(0)
-            for of_layer in zip(*pulled, strict=True)
-        ]
-        masks = [recording.stack._ones_mask(i) for i in range(recording.stack.depth + 1)]
+        pulled = [few.pull_back(v * root) for v in fisher_vectors(few.logits)]
+        inputs, moments = zip(*pulled[0].kfac(weights), strict=True)
+        for factors in pulled[1:]:
+            others = (delta.transpose(1, 2) @ delta for _, delta in factors.outer.values())
+            moments = tuple(a + b for a, b in zip(moments, others, strict=True))
+        masks = [stack.true_neurons(i) for i in range(stack.depth + 1)]
         self.outputs = [
             _damped(m, mask, damping) for m, mask in zip(moments, masks[1:], strict=True)
         ]
         self.inputs = []
-        for h, mask in zip(recording.states, masks[:-1], strict=False):
-            ones = h.new_ones(*h.shape[:2], 1)
-            augmented = torch.cat([h, ones], -1) * root
+        for moment, mask in zip(inputs, masks[:-1], strict=True):
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
-            self.inputs.append(_damped(_second_moment(augmented), mask, damping))
+            self.inputs.append(_damped(moment, mask, damping))
 
-    def solve(self, gradients: Sequence[Direction]) -> list[Direction]:
+    def solve(self, gradients: Sequence[Weights]) -> list[Weights]:
         """Multiply gradients by the inverse curvature.
 
         Parameters
         ----------
-        gradients : sequence of Direction
+        gradients : sequence of Weights
             One or more, each of all networks.
 
         Returns
         -------
-        list of Direction
-            In the same order; NaN for a network whose curvature cannot be factorised.
+        list of Weights
+            In the same order, zero at scales and shifts; NaN for a network whose curvature
+            cannot be factorised.
         """
-        solved: list[tuple[list[Tensor], list[Tensor]]] = [([], []) for _ in gradients]
-        present = self.recording.stack.trainable().bias
-        for i, mask in enumerate(present):
-            both = [torch.cat([g.weight[i], g.bias[i][..., None]], -1) for g in gradients]
+        solved: list[dict[str, Tensor]] = [{} for _ in gradients]
+        for i in range(self.stack.depth):
+            names = f"{i}.weight", f"{i}.bias"
+            both = [torch.cat([g[names[0]], _column(g, names[1])], -1) for g in gradients]
             rows, columns = both[0].shape[1:]
             # All right-hand sides at once: side by side, then on top of each other.
             left = torch.cholesky_solve(torch.cat(both, 2), self.outputs[i])
             stacked = left.unflatten(2, (-1, columns)).transpose(1, 2).flatten(1, 2)
             right = torch.cholesky_solve(stacked.transpose(1, 2), self.inputs[i])
-            for (weights, biases), part in zip(solved, right.split(rows, 2), strict=True):
-                weights.append(part[:, :-1].transpose(1, 2))
-                biases.append(part[:, -1] * mask)
-        return [Direction(tuple(weights), tuple(biases)) for weights, biases in solved]
+            for found, part in zip(solved, right.split(rows, 2), strict=True):
+                found[names[0]] = part[:, :-1].transpose(1, 2)
+                if names[1] in gradients[0]:
+                    found[names[1]] = part[:, -1]
+        layout, present = gradients[0].layout, self.stack.present()
+        steps = [Weights.of(layout, tensors) for tensors in solved]
+        # NaN stays where it is: times a zero it would be NaN as well.
+        return [step.with_flat(torch.where(present.flat > 0, step.flat, 0.0)) for step in steps]
 
 
-def _second_moment(values: Tensor) -> Tensor:
-    return values.transpose(1, 2) @ values
+def _column(gradient: Weights, name: str) -> Tensor:
+    """Return the gradient of a bias as a column, zeros where no network has one."""
+    bias = gradient.get(name)
+    if bias is None:
+        weight = gradient[name.replace("bias", "weight")]
+        return torch.zeros_like(weight[..., :1])
+    return bias[..., None]
 
 
 def _damped(moment: Tensor, mask: Tensor, damping: float) -> Tensor:

@@ -7,28 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from skmeta.population import Parameters, Stack, Tape, forward
+from skmeta.population import Stack, Weights, forward
 
 _RIDGE = 1e-2
 
 
-class _Trace(Tape):
-    """Keeps the inputs and outputs of the linear layers."""
-
-    def __init__(self) -> None:
-        self.states: list[Tensor] = []
-        self.outputs: list[Tensor] = []
-
-    def state(self, index: int, h: Tensor) -> Tensor:
-        self.states.append(h)
-        return h
-
-    def preactivation(self, index: int, z: Tensor) -> Tensor:
-        self.outputs.append(z)
-        return z
-
-
-def reconstruct(stack: Stack, masks: Sequence[Tensor], X: Tensor, weights: Tensor) -> Parameters:
+def reconstruct(stack: Stack, masks: Sequence[Tensor], X: Tensor, weights: Tensor) -> Weights:
     """Set masked weights to zero and fit the others so that each layer's outputs stay.
 
     Layer by layer, from the inputs on, each neuron's kept weights and bias are the ridge
@@ -48,8 +32,8 @@ def reconstruct(stack: Stack, masks: Sequence[Tensor], X: Tensor, weights: Tenso
 
     Returns
     -------
-    params : Parameters
-        Weights of the edited networks; masked ones are exactly zero.
+    Weights
+        Of the edited networks; masked ones are exactly zero.
 
     References
     ----------
@@ -65,28 +49,37 @@ def reconstruct(stack: Stack, masks: Sequence[Tensor], X: Tensor, weights: Tenso
     >>> ((_, stack),) = population.blocks
     >>> X = torch.randn(50, 1, generator=torch.Generator().manual_seed(0)).expand(50, 2)
     >>> masks = (torch.tensor([[[1.0, 0.0]]]), torch.ones(1, 1, 1))
-    >>> params = reconstruct(stack, masks, X, torch.full((50,), 0.02))  # the inputs are equal
-    >>> first = stack.params.weight[0]
-    >>> torch.allclose(params.weight[0][..., 0], first.sum(2), atol=0.02)
+    >>> weights = reconstruct(stack, masks, X, torch.full((50,), 0.02))  # the inputs are equal
+    >>> first = stack.weights["0.weight"]
+    >>> torch.allclose(weights["0.weight"][..., 0], first.sum(2), atol=0.02)
     True
     """
     with torch.no_grad():
-        original = _Trace()
-        forward(stack, X, tape=original)
-        weight = [w * m for w, m in zip(stack.params.weight, masks, strict=True)]
-        bias = list(stack.params.bias)
-        present = stack.trainable()
+        now = dict(stack.weights.items())
+        present = stack.present()
+        before = _states(stack, X, stack.weights)
         for i, mask in enumerate(masks):
-            params = stack.params._replace(weight=tuple(weight), bias=tuple(bias))
-            now = _Trace()
-            forward(stack, X, params, tape=now)
-            wide = mask * present.weight[i] if mask.shape[1] > 1 else mask
-            h, missing = now.states[i], original.outputs[i] - now.outputs[i]
-            there = stack._ones_mask(i)
+            now[f"{i}.weight"] = now[f"{i}.weight"] * mask
+        for i, mask in enumerate(masks):
+            weight, bias = f"{i}.weight", f"{i}.bias"
+            mix = stack.plan[i].mix
+            h = _states(stack, X, Weights.of(stack.weights.layout, now))[i]
+            old = mix.forward(before[i], stack.weights[weight], stack.weights.get(bias), None)
+            missing = old - mix.forward(h, now[weight], now.get(bias), None)
+            wide = mask * present[weight] if mask.shape[1] > 1 else mask
+            there = stack.true_neurons(i)
             change = _regress(h, missing, wide.expand(-1, -1, h.shape[2]), weights, there)
-            weight[i] = weight[i] + change[..., :-1] * mask * present.weight[i]
-            bias[i] = bias[i] + change[..., -1] * present.bias[i]
-        return stack.params._replace(weight=tuple(weight), bias=tuple(bias))
+            now[weight] = now[weight] + change[..., :-1] * mask * present[weight]
+            if bias in now:
+                now[bias] = now[bias] + change[..., -1] * present[bias]
+        return Weights.of(stack.weights.layout, now)
+
+
+def _states(stack: Stack, X: Tensor, weights: Weights) -> list[Tensor]:
+    """Return the state that enters each stage."""
+    states: list[Tensor] = []
+    forward(stack, X, weights, see=lambda _, h: states.append(h))
+    return states
 
 
 def _regress(h: Tensor, target: Tensor, mask: Tensor, weights: Tensor, there: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skmeta.gradients.factors import Recording
+from skmeta.gradients.recording import Recording
 from skmeta.gradients.natural import fisher_vectors
 
 
@@ -47,9 +47,7 @@ def saliency(recording: Recording, weights: Tensor) -> tuple[Tensor, ...]:
     """
     root = weights.sqrt()[:, None]
     pulled = [recording.pull_back(v * root) for v in fisher_vectors(recording.logits)]
-    costs = []
-    for i, weight in enumerate(recording.stack.params.weight):
-        squared = torch.stack([deltas[i].square() for deltas in pulled]).sum(0)
-        fisher = torch.bmm(squared.transpose(1, 2), recording.states[i].square())
-        costs.append(weight.square() * fisher / 8)
-    return tuple(costs)
+    stack = recording.stack
+    fisher = torch.stack([factors.fisher_diagonal().flat for factors in pulled]).sum(0)
+    costs = stack.weights.with_flat(stack.weights.flat.square() * fisher / 8)
+    return tuple(costs.of_field("weight"))

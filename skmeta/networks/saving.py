@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+from dataclasses import fields
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +19,9 @@ from skmeta._columns import fitted_names
 from skmeta.files import FileError
 from skmeta.files.checks import expect, fields_of, integers
 from skmeta.files.codec import Fields, encode, register
-from skmeta.networks.architecture import Architecture, Layer
+from skmeta.networks.architecture import Architecture
+from skmeta.networks.ops import OPS, Conv, Op, Pool
+from skmeta.networks.stage import Stage
 
 ESTIMATORS = (MLPClassifier, MLPRegressor)
 """Classes whose instances come back as what they were."""
@@ -39,51 +42,71 @@ def _describe(spec: Architecture) -> Fields:
 
 
 def _architecture(spec: Fields) -> Architecture:
-    kinds: dict[str, type] = {"n_inputs": int, "layers": list, "output": str}
+    kinds: dict[str, type] = {"n_inputs": int, "stages": list, "output": str}
     convolutional = {"input_shape": list} if "input_shape" in spec else {}
     fields_of(spec, "an architecture", **kinds, **convolutional)
-    expect(len(spec["layers"]) <= _MAX_LAYERS, "an architecture has too many layers")
+    expect(len(spec["stages"]) <= _MAX_LAYERS, "an architecture has too many layers")
     if convolutional:
         integers(spec["input_shape"], "input_shape", low=1)
     try:
-        layers = [_layer(layer) for layer in spec["layers"]]
+        stages = [_stage(stage) for stage in spec["stages"]]
         shape = {name: tuple(spec[name]) for name in convolutional}
-        found = Architecture(spec["n_inputs"], tuple(layers), spec["output"], **shape)
+        found = Architecture(spec["n_inputs"], tuple(stages), spec["output"], **shape)
     except (ValueError, TypeError) as error:
         raise FileError(str(error).rstrip(".")) from error
     _check_paddings(found)
     return found
 
 
-def _layer(spec: Any) -> Layer:
-    expect(isinstance(spec, dict), "a layer is no object")
-    pairs = [name for name in ("kernel", "stride", "padding") if name in spec]
-    kinds: dict[str, type] = {"width": int, "activation": str, "norm": str, "norm_after": bool}
-    kinds |= {"skips": list, "skip_before": bool, "dropout": float, "bias": bool, "affine": bool}
-    kinds |= {"eps": float}
-    kinds |= {"kernel": list, "stride": list, "padding": list, "pool": str} if pairs else {}
-    fields_of(spec, "a layer", **kinds)
-    expect(0 <= spec["eps"] < math.inf, "an eps is not a small positive number")
-    numbers = {name: tuple(integers(spec[name], name, low=0)) for name in ("skips", *pairs)}
-    return Layer(**{**spec, **numbers, "eps": float(spec["eps"])})
+def _stage(spec: Any) -> Stage:
+    mix, tail = fields_of(spec, "a stage", mix=dict, tail=list)
+    expect(len(tail) <= _MAX_LAYERS, "a stage has too many operations")
+    return Stage(*map(_op, (mix, *tail)))  # type: ignore[arg-type]
+
+
+def _op(spec: Any) -> Op:
+    expect(isinstance(spec, dict), "an operation is no object")
+    kind = OPS.get(spec["op"]) if isinstance(spec.get("op"), str) else None
+    expect(kind is not None, "an operation is unknown")
+    assert kind is not None
+    kinds = {f.name: _JSON[str(f.type)] for f in fields(kind)}  # type: ignore[arg-type]
+    fields_of(spec, "an operation", op=str, **kinds)
+    values = {name: spec[name] for name in kinds}
+    for name, value in values.items():
+        if isinstance(value, list):
+            values[name] = tuple(integers(value, name, low=0))
+        finite = not isinstance(value, float) or math.isfinite(value)
+        expect(finite, f"'{name}' of an operation is not finite")
+    return kind(**values)
+
+
+_JSON: dict[str, Any] = {
+    **{"int": int, "bool": bool, "str": str, "float": (float, int), "Pair": list},
+    **{"Pair | None": (list, type(None)), "float | None": (float, int, type(None))},
+}
+"""What JSON says for the annotations of operations."""
 
 
 def _check_paddings(spec: Architecture) -> None:
-    """Refuse convolutions whose images no bytes prove: they would take for ever to run.
+    """Refuse windows whose images no bytes prove: they would take for ever to run.
 
     Filters are in the file, paddings and strides are numbers that anybody can write down.
     """
-    steps = [layer.convolution for layer in spec.layers if layer.convolution is not None]
-    for size, step in zip(spec.image_sizes, steps, strict=False):
-        padded = [n + 2 * p for n, p in zip(size, step.padding, strict=True)]
-        good = all(s <= n for s, n in zip(step.stride, padded, strict=True))
-        expect(good, f"a stride of {step.stride} is larger than the padded image {padded}")
-        first, largest = (math.prod(shape) for shape in (spec.image_sizes[0], padded))
-        expect(
-            largest <= _GROWTH * first + _SMALL,
-            f"a padding of {step.padding} makes {largest} pixels of {first}, and a file may hold "
-            f"{_GROWTH} times as many and {_SMALL}",
-        )
+    first = math.prod((spec.input_shape or (1, 1, 1))[1:])
+    for stage, sizes in zip(spec.stages, spec.sizes, strict=True):
+        for op, size in zip(stage.ops, sizes, strict=True):
+            windows = getattr(op, "windows", None) if isinstance(op, Conv | Pool) else None
+            if size is None or windows is None or windows.kernel is None:
+                continue
+            padded = [n + 2 * p for n, p in zip(size, windows.padding, strict=True)]
+            good = all(s <= n for s, n in zip(windows.stride, padded, strict=True))
+            expect(good, f"a stride of {windows.stride} is larger than the padded image {padded}")
+            largest = math.prod(padded)
+            expect(
+                largest <= _GROWTH * first + _SMALL,
+                f"a padding of {windows.padding} makes {largest} pixels of {first}, and a file "
+                f"may hold {_GROWTH} times as many and {_SMALL}",
+            )
 
 
 register(Architecture, _describe, _architecture)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from skmeta.networks.architecture import Architecture
+from skmeta.networks.ops import RunOp, TailOp
 from skmeta.networks.record import Record
 from skmeta.population.stack import Stack
 
@@ -34,8 +36,14 @@ def blocks_from_records(records: Sequence[Record]) -> tuple[Block, ...]:
 
 
 def run_key(architecture: Architecture) -> tuple:
-    """Sort key that puts networks with the same elementwise operations side by side."""
-    return tuple((x.norm, x.norm_after, x.activation, x.eps) for x in architecture.layers)
+    """Sort key that puts networks with the same operations behind their mixes side by side."""
+    return tuple(_order(stage.tail) for stage in architecture.stages)
+
+
+@lru_cache(maxsize=1024)
+def _order(tail: tuple[TailOp, ...]) -> tuple[str, ...]:
+    # Skip connections and dropout are done for all networks at once.
+    return tuple(repr(op) for op in tail if isinstance(op, RunOp))
 
 
 def records_of(blocks: Sequence[Block], n: int) -> list[Record]:

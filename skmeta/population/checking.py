@@ -17,7 +17,6 @@ from torch import Tensor
 from skmeta.networks.adapters._common import Answer, InputScaling, UnsupportedNetworkError
 from skmeta.population.blocks import Block
 from skmeta.population.running import run_stack
-from skmeta.population.tensors import Buffers, Parameters
 
 _GROUPS = {1: slice(0, 3), 10: slice(3, 5), 100: slice(5, 6)}
 """Rows of ordinary size, and larger ones: where activations saturate."""
@@ -88,13 +87,13 @@ def not_finite(blocks: Sequence[Block]) -> dict[int, str]:
     """Return which networks have numbers that are not finite, in order, and where the first are."""
     out: dict[int, str] = {}
     for positions, stack in blocks:
-        fields = zip(
-            (*Parameters._fields, *Buffers._fields), (*stack.params, *stack.buffers), strict=True
-        )
-        for field, layers in fields:
-            for number, tensor in enumerate(layers, start=1):
+        for numbers in (stack.weights, stack.statistics):
+            if numbers.flat.isfinite().all():
+                continue
+            for slot, tensor in zip(numbers.layout.slots, numbers.views, strict=True):
                 for row in (~tensor.isfinite().flatten(1).all(1)).nonzero().flatten().tolist():
-                    out.setdefault(int(positions[row]), f"the {field} of layer {number}")
+                    where = f"the {slot.field} of layer {slot.stage + 1}"
+                    out.setdefault(int(positions[row]), where)
     return dict(sorted(out.items()))
 
 

@@ -14,7 +14,7 @@ from skmeta.datasets.checks import check_task
 from skmeta.networks import Architecture
 from skmeta.population.population import Population
 from skmeta.population.running import run_stack
-from skmeta.population.tensors import are_finite
+from skmeta.population.weights import are_finite
 
 
 def check_population(networks: Any, owner: str) -> Population:
@@ -32,7 +32,7 @@ def check_population(networks: Any, owner: str) -> Population:
 def finite_weights(population: Population) -> np.ndarray:
     """Return which networks have finite weights only, ``(n,)``."""
     return population.map(
-        lambda stack: are_finite(stack.params.tensors()).cpu().numpy(),
+        lambda stack: are_finite([stack.weights.flat]).cpu().numpy(),
         exact=True,
         empty=np.empty(0, dtype=bool),
     )

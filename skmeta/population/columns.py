@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from skmeta.networks.architecture import Architecture
-from skmeta.networks.ops import Dropout, Mix, RunOp, Skip, TailOp
+from skmeta.networks.ops import Dropout, Mix, Norm, RunOp, Skip, TailOp
 from skmeta.networks.ops.base import Affine, Run, Size
-from skmeta.population.weights import Weights
+from skmeta.population.weights import Values
 
 Rows = slice | Tensor
 
@@ -60,9 +60,14 @@ class Column(ABC):
     """Operations of one kind in a stage, for the networks that have one."""
 
     skips: Sequence[tuple[int, Tensor | None]] = ()
+    """Sources of skip connections and the networks that have them."""
+
+    def seen(self, saved: Any) -> list[tuple[slice, Tensor, Tensor]]:
+        """Return networks, means and variances that batch normalisations have seen."""
+        return []
 
     @abstractmethod
-    def forward(self, x: Tensor, weights: Weights, passing: Pass) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, weights: Values, passing: Pass) -> tuple[Tensor, Any]:
         """Return new states and what :meth:`backward` needs."""
 
     @abstractmethod
@@ -70,7 +75,7 @@ class Column(ABC):
         self,
         g: Tensor,
         saved: Any,
-        weights: Weights,
+        weights: Values,
         passing: Pass,
         arrived: list[Tensor | None],
         affine: Callable[[Rows, Tensor, Tensor], None],
@@ -97,7 +102,16 @@ class RunsColumn(Column):
         self.sizes = [rows.stop - rows.start for rows, _ in self.parts]
         self.overwritable = all(op is None or op.overwritable for _, op in self.parts)
 
-    def _values(self, op: RunOp, rows: slice, weights: Weights) -> dict[str, Tensor]:
+    def seen(self, saved: Any) -> list[tuple[slice, Tensor, Tensor]]:
+        """Return what each run of batch normalisations has seen."""
+        runs = zip(self.parts, saved, strict=True)
+        return [
+            (rows, *kept[2])
+            for (rows, op), kept in runs
+            if isinstance(op, Norm) and kept[2] is not None
+        ]
+
+    def _values(self, op: RunOp, rows: slice, weights: Values) -> dict[str, Tensor]:
         names = {name: f"{self.stage}.{name}" for name in op.fields}
         return {field: weights[name][rows] for field, name in names.items() if name in weights}
 
@@ -106,7 +120,7 @@ class RunsColumn(Column):
         mask = None if mask is None else mask[rows]
         return Run(mask, self.size, passing.train, passing.keep, passing.owned)
 
-    def forward(self, x: Tensor, weights: Weights, passing: Pass) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, weights: Values, passing: Pass) -> tuple[Tensor, Any]:
         """Run by run, in place where the state may be overwritten."""
         runs = [self._run(passing, rows) for rows, _ in self.parts]
         parts = [x] if len(runs) == 1 else x.split(self.sizes)
@@ -128,7 +142,7 @@ class RunsColumn(Column):
         self,
         g: Tensor,
         saved: Any,
-        weights: Weights,
+        weights: Values,
         passing: Pass,
         arrived: list[Tensor | None],
         affine: Callable[[Rows, Tensor, Tensor], None],
@@ -162,7 +176,7 @@ class SkipColumn(Column):
             for source, rows in sorted(members.items())
         ]
 
-    def forward(self, x: Tensor, weights: Weights, passing: Pass) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, weights: Values, passing: Pass) -> tuple[Tensor, Any]:
         """Add the sources; in a padded stack one may be padded wider, the rest is zero."""
         by_hand = not torch.is_grad_enabled()
         if by_hand:
@@ -181,7 +195,7 @@ class SkipColumn(Column):
         self,
         g: Tensor,
         saved: Any,
-        weights: Weights,
+        weights: Values,
         passing: Pass,
         arrived: list[Tensor | None],
         affine: Callable[[Rows, Tensor, Tensor], None],
@@ -213,7 +227,7 @@ class DropoutColumn(Column):
         rates = [op.rate if isinstance(op, Dropout) else 0.0 for op in ops]
         self.stage, self.rates = stage, torch.tensor(rates, dtype=torch.float32)
 
-    def forward(self, x: Tensor, weights: Weights, passing: Pass) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, weights: Values, passing: Pass) -> tuple[Tensor, Any]:
         """Drop in training; keep the factors."""
         if not passing.train or passing.dropout is None:
             return x, None
@@ -227,7 +241,7 @@ class DropoutColumn(Column):
         self,
         g: Tensor,
         saved: Any,
-        weights: Weights,
+        weights: Values,
         passing: Pass,
         arrived: list[Tensor | None],
         affine: Callable[[Rows, Tensor, Tensor], None],

@@ -50,9 +50,7 @@ def run(
     stack: Stack, X: Tensor, weights: Weights, passing: Pass, see: See | None = None
 ) -> Tensor:
     """Run the stages; ``passing`` says how, and keeps what a backward pass needs."""
-    values = weights
-    if stack.statistics.layout.slots:
-        values = _Both(weights, stack.statistics)
+    values = stack.values(weights)
     h = X.expand(len(stack), *X.shape) if X.ndim == 2 else X
     if see is not None:
         see(0, h)
@@ -73,16 +71,3 @@ def run(
         if see is not None:
             see(index + 1, h)
     return h
-
-
-class _Both:
-    """Weights and statistics under their names."""
-
-    def __init__(self, weights: Weights, statistics: Weights) -> None:
-        self.weights, self.statistics = weights, statistics
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.weights or name in self.statistics
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self.weights[name] if name in self.weights else self.statistics[name]

@@ -14,6 +14,7 @@ from torch import Tensor
 from skmeta._checks import check_rng
 from skmeta._plain import as_array
 from skmeta.networks.architecture import Architecture
+from skmeta.networks.ops import Conv
 from skmeta.population.blocks import Block, merged, take_blocks, where_of
 from skmeta.population.stack import Stack
 
@@ -44,22 +45,26 @@ def rows_at_once(stack: Stack) -> int:
     """Return how many rows a stack runs on at once."""
     numbers = numbers_per_row(stack.architectures[0], stack.widths)
     # Patches of a convolution are held beside the states that they are made of.
-    copies = 1 if stack.convolution(0) is None else 2
+    copies = 1 if stack.plan[0].size is None else 2
     return at_once(copies * len(stack) * numbers, stack.device)
 
 
 def numbers_per_row(architecture: Architecture, widths: Sequence[int]) -> int:
     """Return how large the largest state is, or its patches, at the given widths."""
     largest = max(widths)
-    for index, size in enumerate(architecture.image_sizes[1:]):
-        patch = widths[index] * math.prod(architecture.layers[index].kernel_shape)
-        largest = max(largest, math.prod(size) * max(patch, widths[index + 1]))
+    for index, (stage, sizes) in enumerate(
+        zip(architecture.stages, architecture.sizes, strict=True)
+    ):
+        if isinstance(stage.mix, Conv):
+            patch = widths[index] * math.prod(stage.mix.windows.kernel)
+            n_positions = math.prod(stage.mix.output_size(sizes[0]) or ())
+            largest = max(largest, n_positions * max(patch, widths[index + 1]))
     return largest
 
 
 def n_numbers(stack: Stack) -> int:
     """Return how many numbers each network of a stack has, padding included."""
-    return sum(t[0].numel() for t in stack.params.tensors())
+    return stack.weights.flat.shape[1]
 
 
 def map_population(
@@ -82,8 +87,9 @@ def seeds_of(population: NetworkSequence, random_state: Any) -> list[int]:
     base = int(check_rng(random_state).integers(2**31))
 
     def seeds(stack: Stack) -> list[int]:
-        weights = (record.tensors["weight"] for record in stack.records())
-        return [base + crc32(b"".join(as_array(w).tobytes() for w in layers)) for layers in weights]
+        names = [f"{k}.weight" for k in range(stack.depth)]
+        tensors = (record.tensors for record in stack.records())
+        return [base + crc32(b"".join(as_array(t[k]).tobytes() for k in names)) for t in tensors]
 
     return population.map(seeds, exact=True, empty=[])
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from skmeta._plain import as_array
-from skmeta.networks.architecture import Architecture, Layer
-from skmeta.networks.record import Record
+from skmeta.networks.architecture import Architecture
+from skmeta.networks.ops import Dropout
 from skmeta.population.population import Population
 from skmeta.population.stack import Stack
-from skmeta.population.tensors import Buffers, Parameters
+from skmeta.population.structure import layouts_of
+from skmeta.population.weights import Weights
 
 
 def to_rows(population: Population) -> np.ndarray:
@@ -56,10 +56,10 @@ def to_rows(population: Population) -> np.ndarray:
             f"in every row. Got {len(specs)} architectures. Select networks of one, or use "
             "WeightStatistics, which describes any network."
         )
-    tensors = _by_name(population.blocks[0][1])
-    parts = [tensors[name][i] for name, i, _ in _layout(specs.pop())]
-    rows = as_array(torch.cat([part.flatten(1) for part in parts], 1))
-    return rows[np.argsort(population.blocks[0][0])]
+    ((positions, stack),) = population.blocks
+    tensors = dict(stack.weights.items()) | dict(stack.statistics.items())
+    parts = [tensors[slot.name].flatten(1) for slot in specs.pop().slots]
+    return as_array(torch.cat(parts, 1))[np.argsort(positions)]
 
 
 def from_rows(rows: Any, architecture: Architecture) -> Population:
@@ -79,48 +79,23 @@ def from_rows(rows: Any, architecture: Architecture) -> Population:
     """
     # A copy: joblib hands out read-only memmaps.
     flat = torch.from_numpy(np.array(rows, dtype=np.float32, ndmin=2))
-    layout = list(_layout(architecture))
-    sizes = [shape.numel() for _, _, shape in layout]
+    sizes = [prod(slot.shape) for slot in architecture.slots]
     if flat.ndim != 2 or flat.shape[1] != sum(sizes):
         raise ValueError(
             f"Rows of this architecture, with widths {architecture.widths}, must have {sum(sizes)} "
             f"numbers. Got an array of shape {tuple(flat.shape)}. Pass rows in the order of "
             "to_rows, and their architecture."
         )
-    n = len(flat)
-    tensors = {
-        name: [value.expand(n, *value.shape).clone() for value in values]
-        for name, values in Record.blank(architecture).tensors.items()
-    }
-    for (name, i, shape), part in zip(layout, flat.split(sizes, 1), strict=True):
-        tensors[name][i] = part.reshape(n, *shape)
-    fields = {name: tuple(values) for name, values in tensors.items()}
-    buffers = Buffers(fields.pop("mean"), fields.pop("var"))
-    stack = Stack((architecture,) * n, Parameters(**fields), buffers)
-    return Population.from_blocks([(np.arange(n), stack)])
-
-
-def _layout(architecture: Architecture) -> Iterator[tuple[str, int, torch.Size]]:
-    """Yield the field, the layer and the shape of each part of a row."""
-    tensors = Record.blank(architecture).tensors
-    for i, layer in enumerate(architecture.layers):
-        normalised = layer.norm != "none"
-        present = {
-            "weight": True,
-            "bias": layer.bias,
-            "scale": normalised and layer.affine,
-            "shift": normalised and layer.affine,
-            "mean": layer.norm == "batch",
-            "var": layer.norm == "batch",
-        }
-        for name in (name for name, there in present.items() if there):
-            yield name, i, tensors[name][i].shape
-
-
-def _by_name(stack: Stack) -> dict[str, tuple[Tensor, ...]]:
-    return {**stack.params._asdict(), **stack.buffers._asdict()}
+    names = [slot.name for slot in architecture.slots]
+    parts = dict(zip(names, flat.split(sizes, 1), strict=True))
+    specs, numbers = (architecture,) * len(flat), []
+    for layout in layouts_of(specs, architecture.widths):
+        columns = [parts[slot.name] for slot in layout.slots]
+        numbers.append(Weights(layout, torch.cat([flat[:, :0], *columns], 1)))
+    stack = Stack(specs, architecture.widths, *numbers)
+    return Population.from_blocks([(np.arange(len(flat)), stack)])
 
 
 def _without_dropout(architecture: Architecture) -> Architecture:
-    layers: list[Layer] = [replace(layer, dropout=0.0) for layer in architecture.layers]
-    return replace(architecture, layers=tuple(layers))
+    stages = tuple(stage.without(Dropout) for stage in architecture.stages)
+    return replace(architecture, stages=stages)

@@ -8,7 +8,7 @@ give equal bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,8 @@ from skmeta.networks.record import Record
 from skmeta.networks.saving import ESTIMATORS, check_labels, expect_labels
 from skmeta.population.stack import Stack
 from skmeta.population.taking import take_apart
-from skmeta.population.tensors import Buffers, Parameters, are_finite
+from skmeta.population.structure import layouts_of
+from skmeta.population.weights import Weights, are_finite
 
 if TYPE_CHECKING:
     from skmeta.population.population import Population
@@ -202,24 +203,12 @@ def _name(groups: list, records: dict[int, Record], sources: dict[int, Any]) -> 
 
 # -- the tensors of a stack ------------------------------------------------------------------
 
-_NEUTRAL = {"bias": 0.0, "scale": 1.0, "shift": 0.0, "mean": 0.0, "var": 1.0}
-
-
-def _stored(architectures: Iterable[Architecture]) -> list[str]:
-    """Return which fields the networks of a stack have; the others are neutral."""
-    norms = {layer.norm for spec in architectures for layer in spec.layers}
-    fields = ["weight", "bias"]
-    fields += ["scale", "shift"] if norms != {"none"} else []
-    return fields + (["mean", "var"] if "batch" in norms else [])
-
-
 def _finite(stack: Stack) -> Tensor:
-    return are_finite([*stack.params.tensors(), *stack.buffers.mean, *stack.buffers.var])
+    return are_finite([stack.weights.flat, stack.statistics.flat])
 
 
-def _tensors_of(stack: Stack) -> dict[str, list[Tensor]]:
-    values = {**stack.params._asdict(), **stack.buffers._asdict()}
-    return {field: list(values[field]) for field in _stored(stack.architectures)}
+def _tensors_of(stack: Stack) -> dict[str, Tensor]:
+    return {"weights": stack.weights.flat, "statistics": stack.statistics.flat}
 
 
 def _stack_of(specs: Sequence[Architecture], tensors: Fields) -> Stack:
@@ -227,30 +216,14 @@ def _stack_of(specs: Sequence[Architecture], tensors: Fields) -> Stack:
     first, distinct = specs[0], {id(spec): spec for spec in specs}.values()
     alike = all((s.widths, s.geometry) == (first.widths, first.geometry) for s in distinct)
     expect(alike, "networks of a stack differ in widths or convolutions")
-    n, widths, stored = len(specs), first.widths, _stored(distinct)
-    expect(set(tensors) == set(stored), "tensors of a stack are missing or too many")
-    for field in stored:
-        good = isinstance(tensors[field], list) and len(tensors[field]) == first.depth
-        expect(good, f"a {field} is missing")
-        for fan_in, layer, value in zip(widths, first.layers, tensors[field], strict=False):
-            shape = (fan_in, *layer.kernel_shape) if field == "weight" else ()
-            good = isinstance(value, Tensor) and value.dtype == torch.float32
-            good = good and value.shape == (n, layer.width, *shape)
-            expect(good, f"a {field} has the wrong dtype or shape")
-    values = {field: tuple(tensors[field]) for field in stored}
-    for field in _NEUTRAL.keys() - values.keys():
-        values[field] = tuple(
-            torch.full((n, w), _NEUTRAL[field], dtype=torch.float32) for w in widths[1:]
-        )
-    for i in range(first.depth):
-        layers = [spec.layers[i] for spec in specs]
-        normed = torch.tensor([layer.norm != "none" and layer.affine for layer in layers])
-        batch = torch.tensor([layer.norm == "batch" for layer in layers])
-        bias = torch.tensor([layer.bias for layer in layers])
-        owned = {"bias": bias, "scale": normed, "shift": normed, "mean": batch, "var": batch}
-        for field, there in owned.items():
-            absent = values[field][i][~there]
-            expect(bool((absent == _NEUTRAL[field]).all()), f"a {field} should not be there")
-    expect(not any(bool((var < 0).any()) for var in values["var"]), "a variance is negative")
-    buffers = Buffers(values.pop("mean"), values.pop("var"))
-    return Stack(tuple(specs), Parameters(**values), buffers)
+    numbers = []
+    flats = fields_of(tensors, "the tensors", weights=Tensor, statistics=Tensor)
+    for flat, layout in zip(flats, layouts_of(specs, first.widths), strict=True):
+        good = flat.dtype == torch.float32 and flat.shape == (len(specs), layout.size)
+        expect(good, "the weights of a stack have the wrong dtype or shape")
+        numbers.append(Weights(layout, flat))
+    stack = Stack(tuple(specs), first.widths, *numbers)
+    expect(stack.absent_field() is None, f"a {stack.absent_field()} should not be there")
+    negative = any(bool((var < 0).any()) for var in stack.statistics.of_field("var"))
+    expect(not negative, "a variance is negative")
+    return stack

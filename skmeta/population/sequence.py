@@ -218,7 +218,7 @@ class NetworkSequence(Sequence):
         >>> population = Population.initialize(specs, random_state=0)
         >>> population.map(lambda stack, lam: lam * stack.depth, np.array([0.1, 0.2]))
         array([0.2, 0.4])
-        >>> population.map(lambda stack: stack.with_params(stack.params.map(torch.zeros_like)))
+        >>> population.map(lambda stack: stack.with_weights(0.0 * stack.weights))
         Population of 2 networks, 3 inputs, 2 outputs, 26 to 50 parameters
         """
         if not len(self):

@@ -15,7 +15,7 @@ from skmeta.networks.adapters import sklearn_mlp
 from skmeta.networks.architecture import Architecture
 from skmeta.networks.modules import to_module
 from skmeta.networks.record import Record
-from skmeta.population.forward import Tape, forward
+from skmeta.population.forward import forward
 from skmeta.population.population import Population
 from skmeta.population.running import check_no_images
 from skmeta.population.stack import Stack
@@ -93,36 +93,29 @@ def shrink(networks: Any, *, drop_inputs: bool = False) -> Shrunk:
     return Shrunk(smaller, kept_inputs)
 
 
-class _States(Tape):
-    """Keeps what every neuron computes."""
-
-    def __init__(self) -> None:
-        self.values: list[Tensor] = []
-
-    def state(self, index: int, h: Tensor) -> Tensor:
-        self.values.append(h[0, 0])
-        return h
-
-
 def _fold_constants(record: Record) -> Record:
     """Return a network with the same outputs in which nothing depends on constant neurons."""
-    tensors = {field: [t.detach().clone() for t in row] for field, row in record.tensors.items()}
-    weight, bias, layers = tensors["weight"], tensors["bias"], list(record.architecture.layers)
-    states = _States()
+    tensors = {name: t.detach().clone() for name, t in record.tensors.items()}
+    stages, states = list(record.architecture.stages), []
     stack = Stack.from_records([record]).to(dtype=torch.float64)
     # A constant neuron has its value on any row, also on one of zeros.
     with torch.no_grad():
-        forward(stack, stack.params.bias[0].new_zeros(1, stack.widths[0]), tape=states)
+        nothing = stack.weights.flat.new_zeros(1, stack.widths[0])
+        forward(stack, nothing, see=lambda _, h: states.append(h[0, 0]))
     for state, free in enumerate(_free_neurons(record.architecture)[:-1]):
         if state == 0:
             continue
-        constant = free.to(weight[0].device) & (weight[state - 1] == 0).all(1)
-        push = weight[state].double()[:, constant] @ states.values[state][constant]
-        bias[state] = (bias[state].double() + push).to(bias[state])
-        # That nothing depends on it may make a neuron of the next layer constant.
-        weight[state][:, constant] = 0
-        layers[state] = replace(layers[state], bias=layers[state].bias or bool(push.any()))
-    return Record(replace(record.architecture, layers=tuple(layers)), tensors)
+        weight, below = tensors[f"{state}.weight"], tensors[f"{state - 1}.weight"]
+        constant = free.to(weight.device) & (below == 0).all(1)
+        push = weight.double()[:, constant] @ states[state][constant]
+        # That nothing depends on it may make a neuron of the next stage constant.
+        weight[:, constant] = 0
+        stage = stages[state]
+        if stage.mix.bias or push.any():
+            bias = tensors.get(f"{state}.bias", torch.zeros_like(push))
+            tensors[f"{state}.bias"] = (bias.double() + push).to(weight)
+            stages[state] = stage.with_width(stage.width, bias=True)
+    return Record(replace(record.architecture, stages=tuple(stages)), tensors)
 
 
 def _cut_dead(record: Record) -> list[Tensor]:
@@ -133,12 +126,13 @@ def _cut_dead(record: Record) -> list[Tensor]:
     list of Tensor
         Indices of the other neurons of every state, of the input to the output.
     """
-    architecture, weight = record.architecture, record.tensors["weight"]
+    architecture = record.architecture
     kept = [torch.arange(architecture.n_outputs)]
     for state, free in reversed(list(enumerate(_free_neurons(architecture)[:-1]))):
-        dead = free.to(weight[0].device) & (weight[state] == 0).all(0)
+        weight = record.tensors[f"{state}.weight"]
+        dead = free.to(weight.device) & (weight == 0).all(0)
         if state:
-            weight[state - 1][dead] = 0
+            record.tensors[f"{state - 1}.weight"][dead] = 0
         if dead.all():
             dead[0] = False
         kept.insert(0, (~dead).nonzero().flatten().cpu())
@@ -150,9 +144,9 @@ def _free_neurons(architecture: Architecture) -> list[Tensor]:
     free = [torch.zeros(width, dtype=torch.bool) for width in architecture.widths]
     for states, indices in tied_neurons(architecture):
         # A layer normalisation computes with all its neurons, used or not.
-        if len(states) == 1 and architecture.layers[states[0] - 1].norm != "layer":
+        if len(states) == 1 and architecture.stages[states[0] - 1].norm != "layer":
             free[states[0]][indices] = True
-    free[0][:] = not any(0 in layer.skips for layer in architecture.layers)
+    free[0][:] = not any(0 in stage.skips for stage in architecture.stages)
     return free
 
 
@@ -182,9 +176,9 @@ def _resized(network: Any, record: Record, folded: Record, kept: Sequence[Tensor
 
 def _cut(record: Record, kept: Sequence[Tensor]) -> Record:
     """Return a record with the neurons of the given indices."""
-    layers = tuple(
-        replace(layer, width=len(index))
-        for layer, index in zip(record.architecture.layers, kept[1:], strict=True)
+    stages = tuple(
+        stage.with_width(len(index))
+        for stage, index in zip(record.architecture.stages, kept[1:], strict=True)
     )
-    architecture = replace(record.architecture, n_inputs=len(kept[0]), layers=layers)
+    architecture = replace(record.architecture, n_inputs=len(kept[0]), stages=stages)
     return Record(architecture, apply_permutations(record, kept).tensors)

@@ -11,7 +11,7 @@ from torch import Tensor
 from skmeta.networks.architecture import Architecture
 from skmeta.networks.slots import Slot
 from skmeta.population.columns import StagePlan, plan_stage
-from skmeta.population.weights import Layout, Weights
+from skmeta.population.weights import Layout, Values, Weights
 
 _FIELDS = ("weight", "bias", "scale", "shift", "mean", "var")
 
@@ -53,6 +53,7 @@ class Structure:
     architectures: tuple[Architecture, ...]
     widths: tuple[int, ...]
     weights: Weights
+    statistics: Weights
     _cache: dict
 
     def __len__(self) -> int:
@@ -132,23 +133,43 @@ class Structure:
         """
         key = ("present", self.device, self.dtype)
         if key not in self._cache:
-            has: dict[str, list[bool]] = {slot.name: [] for slot in self.weights.layout.slots}
-            for architecture in self.architectures:
-                names = {slot.name for slot in architecture.slots}
-                for name, flags in has.items():
-                    flags.append(name in names)
-            masks = {}
-            for slot in self.weights.layout.slots:
-                flags = torch.tensor(has[slot.name], dtype=self.dtype, device=self.device)
-                mask = flags.view(-1, *[1] * len(slot.shape)).expand(-1, *slot.shape)
-                for axis, state in enumerate(slot.axes, start=1):
-                    if state is not None and (true := self.state_mask(state)) is not None:
-                        shape = [len(self), *[1] * len(slot.shape)]
-                        shape[axis] = -1
-                        mask = mask * true.view(shape)
-                masks[slot.name] = mask
-            self._cache[key] = Weights.of(self.weights.layout, masks)
+            self._cache[key] = self._present(self.weights.layout)
         return self._cache[key]
+
+    def _present(self, layout: Layout) -> Weights:
+        names = {a: {slot.name for slot in a.slots} for a in set(self.architectures)}
+        masks, like = [self.weights.flat.new_zeros(len(self), 0)], self.weights.flat
+        for slot in layout.slots:
+            flags = [slot.name in names[a] for a in self.architectures]
+            mask = torch.tensor(flags).to(like).view(-1, *[1] * len(slot.shape))
+            mask = mask.expand(-1, *slot.shape)
+            for axis, state in enumerate(slot.axes, start=1):
+                if state is not None and (true := self.state_mask(state)) is not None:
+                    shape = [len(self), *[1] * len(slot.shape)]
+                    shape[axis] = -1
+                    mask = mask * true.view(shape)
+            masks.append(mask.flatten(1))
+        return Weights(layout, torch.cat(masks, 1))
+
+    def values(self, weights: Weights) -> Values:
+        """Return weights, and the running statistics of the networks, under their names."""
+        return Values(weights, self.statistics)
+
+    def absent_field(self) -> str | None:
+        """Return a field of which a network has numbers though it lacks it; None if all is well.
+
+        Returns
+        -------
+        str or None
+            For instance "bias", of a network whose linear maps have none.
+        """
+        for kind in (self.weights, self.statistics):
+            neutral = Weights.full(kind.layout, 1, kind.flat)
+            wrong = (kind.flat != neutral.flat) & (self._present(kind.layout).flat == 0)
+            if wrong.any():
+                found = kind.with_flat(wrong)
+                return next(s.field for s in kind.layout.slots if bool(found[s.name].any()))
+        return None
 
     @property
     def plan(self) -> list[StagePlan]:

@@ -15,14 +15,17 @@ import torch
 from torch import Tensor
 
 from skmeta._checks import check_generator, check_in_range
-from skmeta.networks.architecture import Architecture, Layer
+from skmeta.networks.activations import ACTIVATIONS
+from skmeta.networks.architecture import Architecture
+from skmeta.networks.ops import Norm, Skip
 from skmeta.networks.record import Record
+from skmeta.networks.stage import Stage
 
-HOMOGENEOUS = ("identity", "relu", "leaky_relu")
-"""Activations with f(c x) = c f(x) for every c > 0."""
-
-ODD = ("identity", "tanh")
-"""Activations with f(-x) = -f(x)."""
+HOMOGENEOUS, ODD = (
+    tuple(name for name, table in ACTIVATIONS.items() if group in table.groups)
+    for group in ("scale", "sign")
+)
+"""Activations with f(c x) = c f(x) for every c > 0, and those with f(-x) = -f(x)."""
 
 
 def permute(records: Sequence[Record], random_state: Any = None) -> list[Record]:
@@ -74,11 +77,12 @@ def apply_permutations(record: Record, permutations: Sequence[Tensor]) -> Record
         With tensors of its own.
     """
     tensors = {}
-    for field, values in record.tensors.items():
-        tensors[field] = [
-            value[target] if value.ndim == 1 else value[target][:, source]
-            for value, source, target in zip(values, permutations, permutations[1:], strict=False)
-        ]
+    for slot in record.architecture.slots:
+        value = record.tensors[slot.name]
+        for axis, state in enumerate(slot.axes):
+            if state is not None:
+                value = value.index_select(axis, permutations[state].to(value.device))
+        tensors[slot.name] = value
     return Record(record.architecture, tensors)
 
 
@@ -97,47 +101,53 @@ def rescale(
 
 
 def _rescaled(record: Record, generator: torch.Generator, max_scale: float) -> Record:
-    architecture, old = record.architecture, record.tensors
+    architecture, tensors = record.architecture, dict(record.tensors)
     factors = [torch.ones(width, dtype=torch.float32) for width in architecture.widths]
     for states, indices in tied_neurons(architecture):
-        n, layers = len(indices), [architecture.layers[s - 1] for s in states]
+        n, stages = len(indices), [architecture.stages[s - 1] for s in states]
         factor = torch.ones(n, dtype=torch.float32)
-        if all(_can_scale(layer, HOMOGENEOUS) for layer in layers):
+        if all(absorbing(stage, "scale") for stage in stages):
             exponent = 2 * torch.rand(n, generator=generator, dtype=torch.float32) - 1
             factor = max_scale**exponent
-        if all(_can_scale(layer, ODD) for layer in layers):
+        if all(absorbing(stage, "sign") for stage in stages):
             factor = factor * (2 * torch.randint(2, (n,), generator=generator) - 1)
         for state in states:
             factors[state][indices] = factor
-    tensors = {field: list(values) for field, values in old.items()}
-    for index, layer in enumerate(architecture.layers):
-        weight = old["weight"][index]
+    for index, stage in enumerate(architecture.stages):
+        name = f"{index}.weight"
+        weight = tensors[name]
         source, target = (factors[i].to(weight) for i in (index, index + 1))
         # Against (out, in) or, of a convolution, (out, in, height, width).
         ones = (1,) * (weight.ndim - 2)
         weight = weight / source.view(-1, *ones)
-        if layer.norm == "none":
+        fields = absorbing(stage, "scale") or absorbing(stage, "sign")
+        if "weight" in fields:
             weight = weight * target.view(-1, 1, *ones)
-            tensors["bias"][index] = old["bias"][index] * target
-        elif layer.affine:
-            tensors["scale"][index] = old["scale"][index] * target
-            tensors["shift"][index] = old["shift"][index] * target
-        tensors["weight"][index] = weight
+        tensors[name] = weight
+        for field in fields:
+            if field != "weight" and f"{index}.{field}" in tensors:
+                tensors[f"{index}.{field}"] = tensors[f"{index}.{field}"] * target
     return Record(architecture, tensors)
 
 
-def _can_scale(layer: Layer, activations: Sequence[str]) -> bool:
-    """Whether scaling a layer's parameters scales its neurons' outputs.
+def absorbing(stage: Stage, group: str) -> tuple[str, ...]:
+    """Return the fields that take up factors of a stage's outputs; none if nothing can.
 
-    ``activations`` are those that commute with the factors in question.
+    Parameters
+    ----------
+    stage : Stage
+        Whose outputs are multiplied.
+    group : {"scale", "sign"}
+        By positive numbers, or by signs.
     """
-    commutes = layer.activation in activations
-    if layer.norm == "none":
-        return commutes
-    if layer.norm_after:
-        # What a skip connection adds in front of the normalisation would have to stay.
-        return layer.affine and not (layer.skip_before and layer.skips)
-    return layer.affine and commutes
+    for place, op in reversed(list(enumerate(stage.tail))):
+        if not op.commutes(group):
+            return ()
+        if isinstance(op, Norm):
+            # What a skip connection adds in front of it would have to stay.
+            before = stage.tail[:place]
+            return () if any(isinstance(o, Skip) for o in before) else ("scale", "shift")
+    return ("weight", "bias")
 
 
 def tied_neurons(architecture: Architecture) -> Iterator[tuple[tuple[int, ...], Tensor]]:
@@ -161,8 +171,8 @@ def tied_neurons(architecture: Architecture) -> Iterator[tuple[tuple[int, ...], 
 def _components(architecture: Architecture, neuron: int) -> list[tuple[int, ...]]:
     """Partition the states that have a neuron of this index by the ties at it."""
     root = {state: state for state, width in enumerate(architecture.widths) if width > neuron}
-    for target, layer in enumerate(architecture.layers, start=1):
-        for source in layer.skips:
+    for target, stage in enumerate(architecture.stages, start=1):
+        for source in stage.skips:
             if source in root:
                 old, new = root[target], root[source]
                 root = {state: new if r == old else r for state, r in root.items()}

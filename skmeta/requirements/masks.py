@@ -13,7 +13,7 @@ from torch import Tensor
 
 from skmeta._checks import check_in_range, check_option
 from skmeta.gradients import Recording, saliency
-from skmeta.population import Parameters, Stack
+from skmeta.population import Stack, Weights
 from skmeta.requirements.elimination import backward_elimination
 from skmeta.requirements.rounding import settled
 
@@ -191,18 +191,18 @@ class DataMinimization(MaskRequirement):
 
     def candidates(self, stack: Stack) -> Masks:
         """Ones at the inputs, ``(n, 1, n_inputs)``; other layers have no candidates."""
-        if any(0 in layer.skips for a in stack.architectures for layer in a.layers):
+        if any(0 in stage.skips for a in stack.architectures for stage in a.stages):
             raise ValueError(
                 "DataMinimization needs networks whose inputs enter through the first layer's "
                 "weights only. Got a skip connection from the input. Leave such networks out."
             )
-        first, *rest = stack.params.weight
+        first, *rest = stack.weights.of_field("weight")
         ones = first.new_ones(len(stack), 1, first.shape[2])
         return ones, *(w.new_zeros(len(stack), 1, 1) for w in rest)
 
     def n_kept(self, stack: Stack, budget: int | float) -> Tensor:
         """How many inputs a budget leaves to each network, ``(n,)``."""
-        n_inputs = stack.params.weight[0].shape[2]
+        n_inputs = stack.widths[0]
         # Networks of one task have the same inputs: such a budget is a slip.
         if isinstance(budget, Integral) and budget > n_inputs:
             raise ValueError(
@@ -214,7 +214,7 @@ class DataMinimization(MaskRequirement):
     def used(self, stack: Stack) -> Masks:
         """Ones at the inputs with an outgoing weight that is not zero."""
         first, *rest = self.candidates(stack)
-        weight = stack.params.weight[0]
+        weight = stack.weights["0.weight"]
         return first * (weight != 0).any(1, keepdim=True), *rest
 
     def scores(self, stack: Stack, X: Tensor, weights: Tensor) -> Masks:
@@ -253,11 +253,11 @@ class Pruning(MaskRequirement):
 
     def candidates(self, stack: Stack) -> Masks:
         """Ones at true weights."""
-        return stack.trainable().weight
+        return tuple(stack.present().of_field("weight"))
 
     def used(self, stack: Stack) -> Masks:
         """Ones at true weights that are not zero."""
-        pairs = zip(self.candidates(stack), stack.params.weight, strict=True)
+        pairs = zip(self.candidates(stack), stack.weights.of_field("weight"), strict=True)
         return tuple(mask * (weight != 0) for mask, weight in pairs)
 
     def scores(self, stack: Stack, X: Tensor, weights: Tensor) -> Masks:
@@ -307,10 +307,10 @@ def keep_largest(scores: Sequence[Tensor], candidates: Masks, n_kept: Tensor) ->
     )
 
 
-def masked(params: Parameters, masks: Masks) -> Parameters:
+def masked(weights: Weights, masks: Masks) -> Weights:
     """Set the weights that a mask leaves out to zero."""
-    weight = tuple(w * m for w, m in zip(params.weight, masks, strict=True))
-    return params._replace(weight=weight)
+    pairs = zip(weights.of_field("weight"), masks, strict=True)
+    return weights.replaced(weight=[w * m for w, m in pairs])
 
 
 def _counts(masks: Masks) -> Tensor:

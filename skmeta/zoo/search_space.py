@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skmeta.networks import ACTIVATIONS, NORMS, Architecture, Layer
+from skmeta.networks import ACTIVATIONS, NORMS, Architecture, Dropout, Pool, Stage
 from skmeta.zoo.checks import check_bounds, check_choices
 
 
@@ -71,8 +71,8 @@ class Run:
     @property
     def description(self) -> dict[str, object]:
         """Columns that describe the run in a population's metadata."""
-        hidden = self.architecture.layers[:-1]
-        first = hidden[0] if hidden else self.architecture.layers[0]
+        hidden = self.architecture.stages[:-1]
+        first = hidden[0] if hidden else self.architecture.stages[0]
         return {
             "n_hidden_layers": len(hidden),
             "hidden_widths": "-".join(str(layer.width) for layer in hidden),
@@ -179,9 +179,9 @@ class MLPSearchSpace:
         if self.architecture is None:
             architecture = self._sample_architecture(n_inputs, n_outputs, dropout, rng)
         else:
-            *hidden, last = self.architecture.layers
-            layers = (*(replace(layer, dropout=dropout) for layer in hidden), last)
-            architecture = replace(self.architecture, layers=layers)
+            *hidden, last = self.architecture.stages
+            stages = (*(_with_dropout(stage, dropout) for stage in hidden), last)
+            architecture = replace(self.architecture, stages=stages)
         return Run(
             architecture,
             batch_size=int(rng.choice(self.batch_sizes)),
@@ -203,8 +203,18 @@ class MLPSearchSpace:
             sources = np.arange(1, index + 1)
             count = min(int(rng.choice(self.n_skips)), len(sources))
             skips = tuple(int(s) for s in rng.choice(sources, count, replace=False))
-            layers.append(Layer(width, activation, norm, skips=skips, dropout=dropout))
-        return Architecture(n_inputs, (*layers, Layer(n_outputs)))
+            layers.append(
+                Stage.dense(width, activation, norm=norm, skips=skips, dropout=dropout)
+            )
+        return Architecture(n_inputs, (*layers, Stage.dense(n_outputs)))
+
+
+def _with_dropout(stage: Stage, rate: float) -> Stage:
+    """Return a stage with another dropout, in front of a pooling."""
+    rest = stage.without(Dropout)
+    pooled = bool(rest.tail) and isinstance(rest.tail[-1], Pool)
+    place = len(rest.tail) - pooled
+    return Stage(rest.mix, *rest.tail[:place], Dropout(rate), *rest.tail[place:])
 
 
 def log_uniform(bounds: tuple[float, float], rng: np.random.Generator) -> float:

@@ -189,7 +189,7 @@ class EditDisplay:
 def _relative_changes(before: Population, after: Population) -> pd.DataFrame:
     rows = []
     for (position, old), new in zip(enumerate(before.records()), after.records(), strict=True):
-        depth = len(old.architecture.layers)
+        depth = old.architecture.depth
         for layer in range(depth):
             a, b = (_flat_layer(record, layer) for record in (old, new))
             # A layer of zeros that stays so has not changed.
@@ -200,8 +200,8 @@ def _relative_changes(before: Population, after: Population) -> pd.DataFrame:
 
 
 def _flat_layer(record: Any, layer: int) -> torch.Tensor:
-    fields = ("weight", "bias", "scale", "shift")
-    return torch.cat([record.tensors[name][layer].flatten() for name in fields]).double().cpu()
+    slots = [s for s in record.architecture.slots if s.trained and s.stage == layer]
+    return torch.cat([record.tensors[slot.name].flatten() for slot in slots]).double().cpu()
 
 
 def _uses_of_inputs(before: Population, after: Population, task: Task | None) -> pd.DataFrame:
@@ -228,7 +228,7 @@ def _uses_of_inputs(before: Population, after: Population, task: Task | None) ->
 def _share_in_use(population: Population) -> np.ndarray:
     in_use = []
     for record in population.records():
-        used = (record.tensors["weight"][0] != 0).any(0).cpu().numpy()
-        skips = any(0 in layer.skips for layer in record.architecture.layers)
+        used = (record.tensors["0.weight"] != 0).any(0).cpu().numpy()
+        skips = any(0 in stage.skips for stage in record.architecture.stages)
         in_use.append(used | skips)  # a skip connection carries the input past the first layer
     return np.mean(in_use, axis=0)

@@ -1,7 +1,7 @@
 """The operations that networks are made of, one file each, and their table: :data:`OPS`."""
 
 from skmeta.networks.ops.activate import Activate
-from skmeta.networks.ops.base import AutogradOp, Mix, Op, Run, Scaled, TailOp
+from skmeta.networks.ops.base import AutogradOp, Mix, Op, Run, RunOp, TailOp
 from skmeta.networks.ops.conv import Conv
 from skmeta.networks.ops.dropout import Dropout
 from skmeta.networks.ops.linear import Linear
@@ -26,7 +26,7 @@ __all__ = [
     "Op",
     "Pool",
     "Run",
-    "Scaled",
+    "RunOp",
     "Skip",
     "TailOp",
 ]
