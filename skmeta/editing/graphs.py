@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.gradients import KroneckerFisher, Recording
 from skmeta.metanets import WeightGraph
 from skmeta.metanets.inputs import rms
 from skmeta.population import Stack, Tape, forward
 from skmeta.population.direction import Direction
-from skmeta.requirements import Cells, Objective
+from skmeta.requirements import Objective
 
 CHUNK = 32
 # The divergence of a step is measured on every fourth reference row.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from skmeta._checks import check_option
 from skmeta._random import local_draws
+from skmeta.datasets import Cells
 from skmeta.editing.masked_graphs import MaskedGraphBuilder, with_mask
 from skmeta.editing.reference import rows_per_cell
 from skmeta.learning.nets import train
@@ -20,7 +21,7 @@ from skmeta.learning.on_positions import OnPositions
 from skmeta.learning.settings import TrainingSettings
 from skmeta.metanets import METANETS, EditingMetanet, WeightGraph
 from skmeta.population import Population, forward
-from skmeta.requirements import Cells, Objective
+from skmeta.requirements import Objective
 from skmeta.training import StratifiedRows
 
 _TRAINING_ROWS_PER_CELL = 192
