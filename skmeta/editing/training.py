@@ -13,16 +13,17 @@ from torch import Tensor, nn
 
 from skmeta._checks import check_option
 from skmeta._random import local_draws
+from skmeta.datasets import Cells
 from skmeta.editing.features import FeatureBuilder
 from skmeta.editing.masks import random_kept
-from skmeta.editing.passes import CHUNK
 from skmeta.editing.problem import EditProblem
 from skmeta.editing.reference import rows_per_cell
-from skmeta.learning.fitting import build_net
-from skmeta.learning.training_module import OnPositions
+from skmeta.learning.nets import train
+from skmeta.learning.on_positions import OnPositions
+from skmeta.learning.settings import TrainingSettings
 from skmeta.metanets import METANETS, EditingMetanet, WeightGraph
 from skmeta.population import Population, Stack, forward
-from skmeta.requirements import Cells
+from skmeta.population.mapping import at_once
 from skmeta.requirements.resolve import Plan
 from skmeta.training import StratifiedRows
 
@@ -76,13 +77,11 @@ def train_metanet(
         _scale(builder.plan),
         generator,
     )
-    net = build_net(estimator, module, seed=seeds[2])
     # A metanetwork of the user's may have dropout; those of skmeta draw nothing in training.
     foreign = isinstance(estimator.metanet, type)
     with local_draws(seeds[0]) if foreign else nullcontext():
-        net.fit(np.arange(len(population)), None)
-    module.forget()
-    return net, metanet.eval()
+        net = train(TrainingSettings.of(estimator), module, seed=seeds[2])
+    return net, metanet
 
 
 def _scale(plan: Plan) -> tuple[float, float]:
@@ -98,7 +97,7 @@ def _problems(stack: Stack, builder: FeatureBuilder, generator: torch.Generator)
     if mask is not None:
         n_kept = random_kept(mask, stack, generator)
     parts = []
-    for rows in torch.arange(len(stack)).split(CHUNK):
+    for rows in torch.arange(len(stack)).split(at_once(builder.numbers(stack), stack.device)):
         part = stack if len(rows) == len(stack) else stack.select(rows)
         parts.append(builder.build(part, None if n_kept is None else n_kept[rows]))
     return EditProblem.merge(parts)

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from torch import Tensor, nn
 
 from skmeta._checks import check_device, check_in_range
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.editing.checks import cell_counts, check_lam_range
 from skmeta.editing.cost import cost_of
 from skmeta.editing.features import FeatureBuilder
@@ -27,7 +27,6 @@ from skmeta.metanets import WeightGraph
 from skmeta.networks import Architecture
 from skmeta.population import Population
 from skmeta.requirements import (
-    Cells,
     DataMinimization,
     GroupFairness,
     Joint,

@@ -8,14 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.editing.features import FEATURES, FeatureBuilder
 from skmeta.metanets import METANETS
 from skmeta.networks import Record
 from skmeta.networks.architecture import ACTIVATIONS, NORMS, Architecture, Layer
 from skmeta.population import Population
 from skmeta.population.symmetries import apply_permutations, random_permutations
-from skmeta.requirements import Cells, EqualizedOdds
+from skmeta.requirements import EqualizedOdds
 from skmeta.requirements.resolve import Plan
 from tests.population.cases import ARCHITECTURES, NAMES, trained_looking
 
