@@ -70,11 +70,11 @@ def train_metanet(
     module = EditingLoss(
         metanet.to(estimator.device_),
         problems,
+        builder.plan,
         X,
         Cells.of(task, estimator.device_),
         StratifiedRows(cells, rows_per_cell(task, requirement, n_rows), 1),
         estimator.lam_range_,
-        _scale(builder.plan),
         generator,
     )
     # A metanetwork of the user's may have dropout; those of skmeta draw nothing in training.
@@ -85,7 +85,7 @@ def train_metanet(
 
 
 def _scale(plan: Plan) -> tuple[float, float]:
-    """Return slope and floor of the size of losses along lam."""
+    """Return slope and floor along lam of how large losses are beside the divergence."""
     if plan.mask is None:
         return 1.0, 0.03
     return (0.0 if plan.requirement is None else 0.1), 1e-4
@@ -146,6 +146,8 @@ class EditingLoss(OnPositions):
         Called with a weight graph and lam, returns an edit.
     problems : sequence of (positions, EditProblem)
         All training networks, by depth.
+    plan : Plan
+        What the edits are for.
     X : Tensor of shape (n_samples, n_inputs)
         Rows to compare original and edited networks on.
     cells : Cells
@@ -154,9 +156,6 @@ class EditingLoss(OnPositions):
         Draws the rows of each step.
     lam_range : (float, float)
         Each network of a batch gets a lam, log-uniform in this range.
-    scale : (float, float)
-        A loss is divided by ``divergence + scale[0] * lam + scale[1]``, its size at the start:
-        otherwise the networks with the largest losses would dominate.
     generator : torch.Generator
         Draws rows and lam.
     """
@@ -165,15 +164,15 @@ class EditingLoss(OnPositions):
         self,
         metanet: nn.Module,
         problems: Sequence[tuple[np.ndarray, EditProblem]],
+        plan: Plan,
         X: Tensor,
         cells: Cells,
         sampler: StratifiedRows,
         lam_range: tuple[float, float],
-        scale: tuple[float, float],
         generator: torch.Generator,
     ) -> None:
         super().__init__(metanet, [positions for positions, _ in problems])
-        self.lam_range, self.scale, self.generator = lam_range, scale, generator
+        self.lam_range, self.scale, self.generator = lam_range, _scale(plan), generator
         self.data = ([problem for _, problem in problems], X, cells, sampler)
 
     def forward(self, positions: Tensor) -> Tensor:
@@ -193,5 +192,6 @@ class EditingLoss(OnPositions):
         with torch.no_grad():
             original = forward(problem.original, X)
         loss = problem.objective.loss(original, forward(problem.start, X, edited), cells, lam)
+        # Without the division the networks with the largest losses would dominate.
         slope, floor = self.scale
         return loss / (problem.divergence + slope * lam + floor)
