@@ -20,7 +20,7 @@ from torch import nn
 
 from skmeta import ComplianceEditor, WeightSpaceRegressor, WeightStatistics
 from skmeta.baselines import FineTune
-from skmeta.datasets import Task, make_biased_classification, split_tasks
+from skmeta.datasets import Cells, Task, make_biased_classification, split_tasks
 from skmeta.editing.features import make_builder
 from skmeta.editing.passes import edit_population
 from skmeta.editing.training import EditingLoss, build_metanet
@@ -29,7 +29,6 @@ from skmeta.metanets.reading import Standardize
 from skmeta.networks import Architecture
 from skmeta.population import Population, from_rows, shrink, to_rows
 from skmeta.requirements import (
-    Cells,
     DataMinimization,
     EqualizedOdds,
     Pruning,
