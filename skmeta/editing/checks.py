@@ -12,8 +12,8 @@ from torch import Tensor
 
 from skmeta._checks import shown
 from skmeta.datasets import Cells, Task
-from skmeta.population import Parameters, Population, run_stack
-from skmeta.population.tensors import are_finite
+from skmeta.population import Population, Weights, run_stack
+from skmeta.population.weights import are_finite
 
 MIN_CELL_ROWS = 50
 """Of fewer rows a rate can have a standard error above .07."""
@@ -41,9 +41,9 @@ def check_lam_range(lam_range: Any, lam: float, owner: str) -> tuple[float, floa
     return low, high
 
 
-def check_finite_edits(params: Parameters, positions: np.ndarray) -> None:
+def check_finite_edits(weights: Weights, positions: np.ndarray) -> None:
     """Refuse edits that are not numbers, before anything is written."""
-    finite = are_finite(params.tensors())
+    finite = are_finite([weights.flat])
     bad = np.asarray(positions)[~finite.cpu().numpy()]
     if len(bad):
         raise ValueError(

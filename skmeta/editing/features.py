@@ -14,8 +14,7 @@ from skmeta.editing.problem import EditProblem
 from skmeta.gradients import KroneckerFisher, Recording
 from skmeta.metanets import WeightGraph
 from skmeta.metanets.inputs import rms
-from skmeta.population import Stack, Tape, forward
-from skmeta.population.direction import Direction
+from skmeta.population import Stack, Weights, forward
 from skmeta.population.mapping import n_numbers
 from skmeta.requirements import Objective
 from skmeta.requirements.resolve import Plan
@@ -76,15 +75,14 @@ class FeatureBuilder:
         start = self.start(stack, n_kept)
         if self.features == "gradients":
             return self._with_gradients(stack, start)
-        nothing, states = self.X.new_zeros(len(stack), 0), _States()
-        with torch.no_grad():
-            logits = forward(stack, self.X, tape=states)
+        nothing = self.X.new_zeros(len(stack), 0)
+        logits, states = _run(stack, self.X)
         nodes, context = [nothing[:, None].expand(-1, w, -1) for w in stack.widths], nothing
         if self.features == "probes":
-            nodes = [_standardised(h.mT, stack, i) for i, h in enumerate(states.kept)]
+            nodes = [_standardised(h.mT, stack, i) for i, h in enumerate(states)]
             context = logits.softmax(-1)[..., 1:].flatten(1)
         elif self.features == "cells":
-            nodes, context = self._cell_nodes(stack, states.kept), self._cell_context(logits)
+            nodes, context = self._cell_nodes(stack, states), self._cell_context(logits)
         return self._problem(stack, start, logits, nodes, context, [], nothing, nothing.sum(1))
 
     def _problem(
@@ -94,7 +92,7 @@ class FeatureBuilder:
         outputs: Tensor,
         nodes: list[Tensor],
         context: Tensor,
-        steps: list[Direction],
+        steps: list[Weights],
         reach: Tensor,
         divergence: Tensor,
     ) -> EditProblem:
@@ -112,20 +110,19 @@ class FeatureBuilder:
         return EditProblem(original, graph, outputs, divergence, self.X, self.cells, self.objective)
 
     def _with_gradients(self, stack: Stack, start: Start) -> EditProblem:
-        recording, before = Recording(start.stack, self.X), _States()
-        original, masked = recording.logits, self.plan.mask is not None
+        recording, masked = Recording(start.stack, self.X), self.plan.mask is not None
+        original, before = recording.logits, recording.states
         if masked:
-            with torch.no_grad():
-                original = forward(stack, self.X, tape=before)
+            original, before = _run(stack, self.X)
         logits = recording.logits.clone().requires_grad_()
         with torch.enable_grad():
             parts = self._parts(logits, original)
-        deltas, gradients = [], []
+        pulled = []
         for part in parts:
             ones = torch.ones_like(part)
             (cotangent,) = torch.autograd.grad(part, logits, ones, retain_graph=True)
-            deltas.append(recording.pull_back(cotangent))
-            gradients.append(recording.gradient(deltas[-1]))
+            pulled.append(recording.pull_back(cotangent))
+        gradients = [factors.gradient() for factors in pulled]
         weights = self.cells.row_weights().to(self.X)
         fisher = KroneckerFisher(recording, weights, every=_FISHER_STRIDE)
         gaps = [part.detach() for part in parts]
@@ -135,9 +132,10 @@ class FeatureBuilder:
         )
         nodes = []
         for i, node in enumerate(self._cell_nodes(start.stack, recording.states)):
-            extra = [self._delta_nodes(start.stack, i, d[i - 1] if i else None) for d in deltas]
+            deltas = (factors.outer[i - 1].delta if i else None for factors in pulled)
+            extra = [self._delta_nodes(start.stack, i, delta) for delta in deltas]
             if masked:
-                moved = self._cell_means(recording.states[i] - before.kept[i]).mT
+                moved = self._cell_means(recording.states[i] - before[i]).mT
                 extra.append(_standardised(moved, start.stack, i))
             nodes.append(torch.cat([node, *extra], -1))
         gap = torch.stack(gaps, 1)
@@ -159,9 +157,9 @@ class FeatureBuilder:
         self,
         recording: Recording,
         gaps: list[Tensor],
-        steps: list[Direction],
+        steps: list[Weights],
         original: Tensor,
-    ) -> tuple[list[Direction], Tensor, Tensor]:
+    ) -> tuple[list[Weights], Tensor, Tensor]:
         """Return the steps, how far to go along each per unit of lam, and what it costs.
 
         For a part of the requirement the multiple a of its step that minimises
@@ -175,7 +173,7 @@ class FeatureBuilder:
             if self.plan.mask is not None and number == 0:
                 there = self._cost(original[:, few], stack, X, step, 2.0)
                 factor = 2 * gap / (gap + there).clamp_min(1e-12)
-                scaled.append(_times(step, factor))
+                scaled.append(step * factor)
                 reach.append(torch.full_like(gap, torch.inf))
                 cost.append(there)
             else:
@@ -184,9 +182,9 @@ class FeatureBuilder:
                 reach.append(0.5 * gap / cost[-1])
         return scaled, torch.stack(reach, 1), torch.stack(cost, 1)
 
-    def _cost(self, like: Tensor, stack: Stack, X: Tensor, step: Direction, a: float) -> Tensor:
+    def _cost(self, like: Tensor, stack: Stack, X: Tensor, step: Weights, a: float) -> Tensor:
         """Divergence from given predictions after a multiple of a step, at least 1e-6."""
-        moved = forward(stack, X, step.added_to(stack.params, -a))
+        moved = forward(stack, X, stack.weights - a * step)
         cells = self.cells.take(self._few_rows())
         return self.objective.divergence(like, moved, cells).clamp_min(1e-6)
 
@@ -241,15 +239,12 @@ def make_builder(
     return FeatureBuilder(features, plan, X[rows], cells)
 
 
-class _States(Tape):
-    """Keeps the states of a forward pass."""
-
-    def __init__(self) -> None:
-        self.kept: list[Tensor] = []
-
-    def state(self, index: int, h: Tensor) -> Tensor:
-        self.kept.append(h)
-        return h
+def _run(stack: Stack, X: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Return outputs and all states, ``(n, n_samples, width)``."""
+    states: list[Tensor] = []
+    with torch.no_grad():
+        outputs = forward(stack, X, see=lambda _, h: states.append(h))
+    return outputs, states
 
 
 def _standardised(values: Tensor, stack: Stack, state: int) -> Tensor:
@@ -259,11 +254,6 @@ def _standardised(values: Tensor, stack: Stack, state: int) -> Tensor:
     return values / rms(values, mask[..., None])
 
 
-def polyak_step(gradient: Direction, value: Tensor, direction: Direction) -> Direction:
+def polyak_step(gradient: Weights, value: Tensor, direction: Weights) -> Weights:
     """Scale a direction so that one step along it would bring a linear function to zero."""
-    return _times(direction, value / direction.dot(gradient).clamp_min(1e-12))
-
-
-def _times(direction: Direction, factors: Tensor) -> Direction:
-    """Multiply a direction by one number per network."""
-    return direction.map(lambda t: t * factors.view(-1, *[1] * (t.ndim - 1)))
+    return direction * (value / direction.dot(gradient).clamp_min(1e-12))

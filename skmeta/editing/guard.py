@@ -11,7 +11,7 @@ from skmeta._checks import check_in_range, shown
 from skmeta.datasets import Task
 from skmeta.editing.measures import measure_edits
 from skmeta.population import Population, run_networks
-from skmeta.population.tensors import are_finite
+from skmeta.population.weights import are_finite
 
 _BOUNDS = {"max_divergence": "divergence", "max_accuracy_drop": "accuracy_change"}
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from skmeta.datasets import Cells
 from skmeta.gradients import reconstruct
-from skmeta.population import Parameters, Stack, forward
+from skmeta.population import Stack, Weights, forward
 from skmeta.requirements import MaskRequirement, Objective
 from skmeta.requirements.masks import Masks, keep_largest, masked
 from skmeta.requirements.resolve import Plan
@@ -65,18 +65,19 @@ def choose_mask(
     Start
         What stays does not depend on the other networks of the stack.
     """
-    weights, mask = stack.params.weight, plan.mask
+    flat, mask = stack.weights.flat, plan.mask
     if mask is None:
+        weights = stack.weights.of_field("weight")
         free = tuple(w.new_ones(len(stack), *[1] * (w.ndim - 1)) for w in weights)
-        return Start(stack, free, weights[0].new_zeros(len(stack), 0))
+        return Start(stack, free, flat.new_zeros(len(stack), 0))
     # As float64: what stays must not depend on how other networks make sums round.
     exact, X, row_weights = stack.to(dtype=torch.float64), X.double(), cells.row_weights().double()
     candidates, scores = mask.candidates(exact), mask.scores(exact, X, row_weights)
 
-    def keep(n_kept: Tensor) -> tuple[Masks, Parameters]:
+    def keep(n_kept: Tensor) -> tuple[Masks, Weights]:
         masks = keep_largest(scores, candidates, n_kept)
         if not mask.compensate:
-            return masks, masked(exact.params, masks)
+            return masks, masked(exact.weights, masks)
         return masks, reconstruct(exact, masks, X, row_weights)
 
     if n_kept is None and mask.budget is not None:
@@ -93,10 +94,10 @@ def choose_mask(
                 cost = cost + plan.lam_mask * tried.to(cost) / mask.totals(exact)
                 n_kept = torch.where(cost < best, tried, n_kept)
                 best = torch.minimum(cost, best)
-    masks, params = keep(n_kept)
-    share = n_kept.to(weights[0]) / mask.totals(exact)
-    start = stack.with_params(params.map(lambda t: t.to(weights[0])))
-    return Start(start, tuple(m.to(weights[0]) for m in masks), share[:, None])
+    masks, kept = keep(n_kept)
+    share = n_kept.to(flat) / mask.totals(exact)
+    start = stack.with_weights(kept.map(lambda t: t.to(flat)))
+    return Start(start, tuple(m.to(flat) for m in masks), share[:, None])
 
 
 def random_kept(mask: MaskRequirement, stack: Stack, generator: torch.Generator) -> Tensor:

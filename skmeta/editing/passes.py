@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from skmeta.editing.checks import check_finite_edits
 from skmeta.editing.features import FeatureBuilder
 from skmeta.editing.problem import EditProblem
-from skmeta.population import Parameters, Population, Stack, forward
+from skmeta.population import Population, Stack, Weights, forward
 
 
 def edit_population(
@@ -38,7 +38,7 @@ def edit_population(
     def edited(stack: Stack, positions: np.ndarray) -> Stack:
         with torch.no_grad():
             edit = _edit(stack, builder, metanet, lam)
-        check_finite_edits(edit.params, positions)
+        check_finite_edits(edit.weights, positions)
         return edit
 
     return population.map(edited, np.arange(len(population)), numbers=builder.numbers)
@@ -51,17 +51,17 @@ def _edit(stack: Stack, builder: FeatureBuilder, metanet: nn.Module | None, lam:
     lams = problem.divergence.new_full((len(stack),), lam)
     edit, start = metanet(problem.graph, lams), problem.start
     if builder.features != "gradients":
-        return start.with_params(start.params.map(torch.add, edit))
-    return start.with_params(_backtracked(problem, edit, lams))
+        return start.with_weights(start.weights + edit)
+    return start.with_weights(_backtracked(problem, edit, lams))
 
 
-def _backtracked(problem: EditProblem, edit: Parameters, lam: Tensor) -> Parameters:
+def _backtracked(problem: EditProblem, edit: Weights, lam: Tensor) -> Weights:
     """Add edits, shortened or left out where they do not lower the reference rows' objective.
 
     A line search: an edit of a network that reacts more strongly than those of the training
     population can do much harm, and its rows are at hand.
     """
-    params, factor = problem.start.params, torch.ones_like(lam)
+    weights, factor = problem.start.weights, torch.ones_like(lam)
 
     def objective(outputs: Tensor) -> Tensor:
         return problem.objective.exact(problem.outputs, outputs, problem.cells, lam)
@@ -69,15 +69,10 @@ def _backtracked(problem: EditProblem, edit: Parameters, lam: Tensor) -> Paramet
     free_edit = problem.start is problem.original
     least = objective(problem.outputs if free_edit else forward(problem.start, problem.X))
     for shorter in (0.25, 0.0):
-        after = _moved(params, edit, factor)
+        after = weights + edit * factor
         loss = objective(forward(problem.start, problem.X, after))
         worse = ~(loss < least)  # what is not a number is worse, too
         if not worse.any():
             return after
         factor = torch.where(worse, shorter, factor)
-    return _moved(params, edit, factor)
-
-
-def _moved(params: Parameters, edit: Parameters, factor: Tensor) -> Parameters:
-    """Add a multiple of each network's edit."""
-    return params.map(lambda p, e: p + factor.view(-1, *[1] * (e.ndim - 1)) * e, edit)
+    return weights + edit * factor

@@ -188,7 +188,7 @@ class EditingLoss(OnPositions):
         low, high = np.log(self.lam_range)
         uniform = torch.rand(len(problem), generator=self.generator).to(X)
         lam = (low + (high - low) * uniform).exp()
-        edited = problem.start.params.map(torch.add, self.metanet(problem.graph, lam))
+        edited = problem.start.weights + self.metanet(problem.graph, lam)
         with torch.no_grad():
             original = forward(problem.original, X)
         loss = problem.objective.loss(original, forward(problem.start, X, edited), cells, lam)

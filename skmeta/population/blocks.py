@@ -63,7 +63,7 @@ def exact_blocks(blocks: Sequence[Block]) -> Iterator[Block]:
             groups.setdefault(architecture.widths, []).append(row)
         for widths, rows in groups.items():
             part = stack if len(groups) == 1 else stack.select(rows)
-            yield np.asarray(positions)[rows], part.cropped(widths)
+            yield np.asarray(positions)[rows], part.padded(widths)
 
 
 def where_of(blocks: Sequence[Block], n: int) -> np.ndarray:
@@ -105,5 +105,5 @@ def join_blocks(blocks: Sequence[Block]) -> tuple[Block, ...]:
         positions, stack = merged(members)
         keys = [(run_key(a), p) for a, p in zip(stack.architectures, positions, strict=True)]
         order = sorted(range(len(keys)), key=keys.__getitem__)
-        joined.append((positions[order], stack.select(order)))
+        joined.append((positions[order], stack.select(order).padded(stack.widths)))
     return tuple(sorted(joined, key=lambda block: block[0].min()))

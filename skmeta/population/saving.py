@@ -96,7 +96,8 @@ def _describe_stacks(
         rows = np.argsort(positions)
         rows = rows[wanted[positions[rows]]]
         if len(rows):
-            blocks.append((positions[rows], stack.select(rows).to("cpu", torch.float32)))
+            here = stack.select(rows).padded(stack.widths).to("cpu", torch.float32)
+            blocks.append((positions[rows], here))
     return [
         {
             "positions": positions.tolist(),

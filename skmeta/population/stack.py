@@ -18,7 +18,7 @@ from skmeta._plain import from_plain, to_plain
 from skmeta.networks.architecture import Architecture
 from skmeta.networks.record import Record
 from skmeta.population.structure import Structure, layouts_of
-from skmeta.population.weights import Layout, Weights
+from skmeta.population.weights import Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,58 +122,28 @@ class Stack(Structure):
         numbers = torch.as_tensor(rows, dtype=torch.long, device="cpu").tolist()
         architectures = tuple(self.architectures[i] for i in numbers)
         index = torch.tensor(numbers, dtype=torch.long, device=self.device)
-        if numbers == list(range(len(self))):
-            return Stack(
-                architectures,
-                self.widths,
-                self.weights.map(torch.clone),
-                self.statistics.map(torch.clone),
-                self._cache,
-            )
-        return self._laid_out(
-            architectures, self.widths, self.weights.select(index), self.statistics.select(index)
-        )
-
-    @staticmethod
-    def _laid_out(
-        architectures: tuple[Architecture, ...], widths: Sequence[int], *numbers: Weights
-    ) -> Stack:
-        """Return a stack of numbers that may have other slots, and other widths, than it needs."""
-        layouts = layouts_of(architectures, widths)
-        moved = (_moved(kind, layout) for kind, layout in zip(numbers, layouts, strict=True))
-        return Stack(architectures, tuple(widths), *moved)
+        cache = self._cache if numbers == list(range(len(self))) else {}
+        parts = (kind.select(index) for kind in (self.weights, self.statistics))
+        return Stack(architectures, self.widths, *parts, cache)
 
     def padded(self, widths: Sequence[int]) -> Stack:
-        """Return the networks padded to larger widths.
+        """Return the networks padded to other widths, without slots that none of them has.
 
         Parameters
         ----------
         widths : sequence of int
-            Sizes of all states, from the input to the output.
+            Sizes of all states, from the input to the output; at least those of each network.
 
         Returns
         -------
         Stack
             Itself if nothing changes.
         """
-        if tuple(widths) == self.widths:
+        layouts = layouts_of(self.architectures, widths)
+        if layouts == (self.weights.layout, self.statistics.layout):
             return self
-        return self._laid_out(self.architectures, widths, self.weights, self.statistics)
-
-    def cropped(self, widths: Sequence[int]) -> Stack:
-        """Return the networks without padding beyond the given widths.
-
-        Parameters
-        ----------
-        widths : sequence of int
-            Sizes of all states, at least those of each network.
-
-        Returns
-        -------
-        Stack
-            Itself if nothing changes.
-        """
-        return self.padded(widths)
+        pairs = zip((self.weights, self.statistics), layouts, strict=True)
+        return Stack(self.architectures, tuple(widths), *(kind.moved(lay) for kind, lay in pairs))
 
     @staticmethod
     def merge(stacks: Sequence[Stack]) -> Stack:
@@ -196,8 +166,7 @@ class Stack(Structure):
         for name, layout in zip(
             ("weights", "statistics"), layouts_of(architectures, widths), strict=True
         ):
-            parts = [_moved(getattr(stack, name), layout) for stack in stacks]
-            numbers.append(Weights.cat(parts))
+            numbers.append(Weights.cat([getattr(stack, name).moved(layout) for stack in stacks]))
         return Stack(architectures, widths, *numbers)
 
     @staticmethod
@@ -241,17 +210,3 @@ class Stack(Structure):
                 for slot in architecture.slots
             }
             yield Record(architecture, tensors)
-
-
-def _moved(weights: Weights, layout: Layout) -> Weights:
-    """Return the numbers in another layout: neutral ones where they have none."""
-    if layout == weights.layout:
-        return weights
-    moved = Weights.full(layout, len(weights), weights.flat)
-    for slot in layout.slots:
-        old = weights.get(slot.name)
-        if old is not None:
-            shared = [slice(min(a, b)) for a, b in zip(old.shape[1:], slot.shape, strict=True)]
-            where = (slice(None), *shared)
-            moved[slot.name][where] = old[where]
-    return moved

@@ -188,6 +188,34 @@ class Weights:
         """Apply a function to the buffer."""
         return Weights(self.layout, function(self.flat))
 
+    def moved(self, layout: Layout, *, absent: bool = True) -> Weights:
+        """Return the numbers in another layout, cut or padded.
+
+        Parameters
+        ----------
+        layout : Layout
+            Of slots with the same meaning, of any widths.
+        absent : bool, default=True
+            Fill what is not there with neutral numbers; with zeros otherwise, as directions want.
+
+        Returns
+        -------
+        Weights
+            Itself if nothing changes.
+        """
+        if layout == self.layout:
+            return self
+        moved = Weights.full(layout, len(self), self.flat)
+        if not absent:
+            moved.flat.zero_()
+        for slot in layout.slots:
+            old = self.get(slot.name)
+            if old is not None:
+                shared = [slice(min(a, b)) for a, b in zip(old.shape[1:], slot.shape, strict=True)]
+                where = (slice(None), *shared)
+                moved[slot.name][where] = old[where]
+        return moved
+
     def select(self, rows: Tensor) -> Weights:
         """Return copies of some networks."""
         return Weights(self.layout, self.flat[rows])

@@ -12,7 +12,7 @@ from torch import nn
 
 from skmeta._random import local_draws
 from skmeta.metanets import READERS, Quasi
-from skmeta.networks import Architecture
+from skmeta.networks import Architecture, Dropout, Skip
 from skmeta.population import Population
 from skmeta.population.blocks import Block
 
@@ -45,7 +45,7 @@ class Reader:
     Examples
     --------
     >>> from skmeta import Population
-    >>> from skmeta.networks import Architecture
+    >>> from skmeta.networks import Architecture, Dropout, Skip
     >>> from skmeta.reading import Reader
     >>> networks = Population.initialize(Architecture.mlp((3, 4, 2)), 5, random_state=0)
     >>> Reader.build(networks, "statistics", n_outputs=2).read(networks).shape
@@ -152,9 +152,8 @@ class Reader:
 
 def template(architecture: Architecture) -> Architecture:
     """Return what decides how a metanetwork is built: all but hidden widths, skips and dropout."""
-    *hidden, last = (replace(x, skips=(), dropout=0.0) for x in architecture.layers)
-    layers = [*(replace(layer, width=1) for layer in hidden), last]
-    return replace(architecture, layers=tuple(layers))
+    *hidden, last = (stage.without(Skip, Dropout) for stage in architecture.stages)
+    return replace(architecture, stages=(*(stage.with_width(1) for stage in hidden), last))
 
 
 def depth_chunks(population: Population, channels: int = 1) -> Iterator[Block]:
@@ -175,7 +174,7 @@ def depth_chunks(population: Population, channels: int = 1) -> Iterator[Block]:
     depths, sizes = np.empty((2, len(population)), dtype=np.int64)
     for positions, stack in population.blocks:
         depths[positions] = stack.depth
-        sizes[positions] = sum(t[0].numel() for t in stack.params.tensors())
+        sizes[positions] = stack.weights.layout.size
     order = np.lexsort((sizes, depths))
     at_once = max(_CHUNK_NUMBERS // int(channels * sizes.max()), 1)
     for start in range(0, len(order), at_once):
