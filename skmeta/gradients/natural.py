@@ -9,6 +9,7 @@ from torch import Tensor
 
 from skmeta.gradients.recording import Recording
 from skmeta.population import Weights
+from skmeta.population.running import check_no_images
 
 DAMPING = 0.3
 """Relative to the mean eigenvalue. From .03 to .3 editors did alike on rows of Adult that neither
@@ -43,6 +44,7 @@ class KroneckerFisher:
         every: int = 1,
     ) -> None:
         self.stack = stack = recording.stack
+        check_no_images(stack.architectures, "KroneckerFisher")
         weights = weights[::every] / weights[::every].sum()
         root = weights.sqrt()[:, None]
         few = recording.thinned(every)
@@ -50,7 +52,8 @@ class KroneckerFisher:
         pulled = [few.pull_back(v * root) for v in fisher_vectors(few.logits)]
         inputs, moments = zip(*pulled[0].kfac(weights), strict=True)
         for factors in pulled[1:]:
-            others = (delta.transpose(1, 2) @ delta for _, delta in factors.outer.values())
+            deltas = (factors.outer[i].delta for i in range(stack.depth))
+            others = (delta.transpose(1, 2) @ delta for delta in deltas)
             moments = tuple(a + b for a, b in zip(moments, others, strict=True))
         masks = [stack.true_neurons(i) for i in range(stack.depth + 1)]
         self.outputs = [

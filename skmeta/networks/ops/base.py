@@ -183,4 +183,4 @@ class AutogradOp(RunOp):
     def pull(self, g: Tensor, saved: Any, values: Values, run: Run, affine: Affine) -> Tensor:
         """Differentiate."""
         x, y = saved
-        return torch.autograd.grad(y, x, g)[0]
+        return torch.autograd.grad(y, x, g, retain_graph=True)[0]

@@ -126,6 +126,8 @@ class Norm(RunOp):
             g.sub_(g.mean(1, keepdim=True)).addcmul_(normal, along)
         elif self.kind == "layer":
             g.mul_(gain)
+            if run.mask is not None:  # what a skip connection brings to padding goes nowhere
+                g.mul_(run.mask[:, None])
             count = _count(g, run)
             constant = g.sum(2, keepdim=True).div_(count)
             along = (g * normal).sum(2, keepdim=True).div_(-count)
