@@ -72,16 +72,18 @@ class NetworksOrRows(BaseEstimator):
             if fitting:
                 self._forget_rows()
             return check_population(networks, owner)
-        if not fitting and self.architecture_ is None:
+        architecture = given if fitting else self.architecture_
+        if architecture is None and not fitting:
             raise ValueError(
                 f"This {owner} was fitted on networks. Got rows of numbers. Pass networks, made of "
                 "rows with skmeta.population.from_rows(rows, architecture)."
             )
         rows = validate_data(self, networks, reset=fitting, dtype=np.float64)
+        if architecture is None:
+            architecture = Architecture(rows.shape[1], (Layer(1, bias=False),), "values")
         if fitting:
-            linear = Architecture(rows.shape[1], (Layer(1, bias=False),), "values")
-            self.architecture_ = linear if given is None else given
-        population = check_population(from_rows(rows, self.architecture_), owner)
+            self.architecture_ = architecture
+        population = check_population(from_rows(rows, architecture), owner)
         return population.to(dtype=torch.float64)
 
     def _forget_rows(self) -> None:
