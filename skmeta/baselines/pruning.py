@@ -10,14 +10,13 @@ from torch import Tensor
 
 from skmeta._checks import check_in_range, check_option
 from skmeta.baselines.masking import MaskEditor, sample_rows
-from skmeta.datasets import Task
+from skmeta.datasets import CrossEntropy, Task
 from skmeta.networks import initial_records
 from skmeta.population import Stack, forward
 from skmeta.population.mapping import rows_at_once
 from skmeta.requirements import Pruning
 from skmeta.requirements.masks import Masks
 from skmeta.requirements.rounding import settled
-from skmeta.training import CrossEntropy
 
 
 class Prune(MaskEditor):
