@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from scipy.sparse import issparse
+from sklearn.utils.validation import check_array
 
 
 def shown(value: Any) -> str:
@@ -231,6 +232,34 @@ def _same(a: Any, b: Any) -> bool:
         return bool(np.all(a == b)) and np.shape(a) == np.shape(b)
     except (TypeError, ValueError):  # kinds that do not compare
         return False
+
+
+def check_verbose(verbose: Any, owner: str) -> None:
+    """Raise unless it is a level, or True or False."""
+    level = int(verbose) if isinstance(verbose, bool | np.bool_) else verbose
+    check_in_range("verbose", level, owner=owner, low=0, kind="int")
+
+
+def check_weights(sample_weight: Any, n_samples: int, owner: str) -> np.ndarray | None:
+    """Return one weight of at least 0 for each sample, not all of them 0; None for None."""
+    if sample_weight is None:
+        return None
+    weights = check_array(
+        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+    )
+    came = None
+    if weights.shape != (n_samples,):
+        came = f"shape {weights.shape}"
+    elif weights.min() < 0:
+        came = f"{weights.min():g}"
+    elif not weights.any():
+        came = "weights that are all zero"
+    if came is not None:
+        raise ValueError(
+            f"The 'sample_weight' parameter of {owner}.fit must be one weight of at least 0 for "
+            f"each of the {n_samples} samples, some of them positive. Got {came}."
+        )
+    return weights
 
 
 def check_n_jobs(n_jobs: Any, owner: str) -> None:

@@ -15,8 +15,9 @@ from skmeta._checks import check_option
 from skmeta._random import local_draws
 from skmeta.editing.masked_graphs import MaskedGraphBuilder, with_mask
 from skmeta.editing.reference import rows_per_cell
-from skmeta.learning.fitting import build_net
-from skmeta.learning.training_module import OnPositions
+from skmeta.learning.nets import train
+from skmeta.learning.on_positions import OnPositions
+from skmeta.learning.settings import TrainingSettings
 from skmeta.metanets import METANETS, EditingMetanet, WeightGraph
 from skmeta.population import Population, forward
 from skmeta.requirements import Cells, Objective
@@ -78,13 +79,11 @@ def train_metanet(
         estimator.lam_range_,
         generator,
     )
-    net = build_net(estimator, module, seed=seeds[2])
     # A metanetwork of the user's may have dropout; those of skmeta draw nothing in training.
     foreign = isinstance(estimator.metanet, type)
     with local_draws(seeds[0]) if foreign else nullcontext():
-        net.fit(np.arange(len(population)), None)
-    module.forget()
-    return net, metanet.eval()
+        net = train(TrainingSettings.of(estimator), module, seed=seeds[2])
+    return net, metanet
 
 
 def build_metanet(

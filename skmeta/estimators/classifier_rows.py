@@ -22,7 +22,6 @@ from torch import nn
 from skmeta._checks import shown
 from skmeta._random import local_draws
 from skmeta.datasets import Task
-from skmeta.estimators.inputs import repeated
 from skmeta.networks import UnsupportedNetworkError
 from skmeta.population import Population
 
@@ -39,6 +38,37 @@ def by_weight(task: Task, rows: NDArray, weights: NDArray) -> NDArray:
     """Repeat rows as often as they weigh, cell by cell."""
     rows = rows[np.argsort(task.cells()[rows], kind="stable")]
     return np.sort(repeated(rows, weights[rows]))
+
+
+_RESOLUTION = 10
+
+
+def repeated(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Repeat rows as often as they weigh, for what knows no weights.
+
+    Parameters
+    ----------
+    rows : ndarray of int of shape (n,)
+        Numbers of rows; those of one kind stand together.
+    weights : ndarray of shape (n,)
+        Positive. Whole numbers are taken as they are if they make at most ten times as many
+        rows, and without what divides them all. Others are rounded to tenths of the mean,
+        such that the sum over rows that stand together is kept; each row stays once at least.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> repeated(np.array([3, 5, 6]), np.array([2.0, 4.0, 2.0]))
+    array([3, 5, 5, 6])
+    """
+    whole = weights == np.round(weights)
+    if whole.all() and weights.max() < 2**53:
+        counts = weights.astype(np.int64)
+        counts //= np.gcd.reduce(counts)
+        if counts.sum() <= _RESOLUTION * len(rows):
+            return np.repeat(rows, counts)
+    ends = np.cumsum(weights) * (_RESOLUTION * len(rows) / weights.sum())
+    return np.repeat(rows, np.maximum(np.diff(np.round(ends), prepend=0.0), 1).astype(np.int64))
 
 
 def rows_for(estimator: Any, X: NDArray) -> NDArray:

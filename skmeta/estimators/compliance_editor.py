@@ -38,7 +38,7 @@ from skmeta.editing.training import train_metanet
 from skmeta.estimators.editor_files import contents, restore
 from skmeta.estimators.estimator_files import write_estimator
 from skmeta.estimators.measuring import PARAMS_OF_FIT, MeasuredEdits
-from skmeta.learning.checks import check_finite_training, check_training_params
+from skmeta.learning.settings import TrainingSettings
 from skmeta.population import Population
 from skmeta.population.checks import check_classifiers, check_population
 from skmeta.population.running import check_no_images
@@ -88,8 +88,8 @@ class ComplianceEditor(StablePickle, KeepsNetworks, MeasuredEdits, TransformerMi
     n_layers : int, default=3
         Rounds of messages.
     net : skorch.NeuralNet, optional
-        Template whose settings are used; its module and criterion are replaced, and
-        ``max_epochs``, ``lr``, ``batch_size`` and ``callbacks`` below are ignored.
+        Template whose settings are used; its module and criterion are replaced. ``max_epochs``,
+        ``lr``, ``batch_size``, ``callbacks`` and ``verbose`` below must then have their defaults.
     max_epochs : int, default=60
         Passes over the population.
     lr : float, default=1.5e-3
@@ -246,7 +246,6 @@ class ComplianceEditor(StablePickle, KeepsNetworks, MeasuredEdits, TransformerMi
         if mask is None or mask.compensate:
             warn_of_few_networks(population, owner)
             self.net_, self.metanet_ = train_metanet(self, population, seeds[1:])
-            check_finite_training(self.metanet_)
         self.cost_ = measure_cost(
             population,
             fit_seconds=time.process_time() - started,
@@ -265,7 +264,9 @@ class ComplianceEditor(StablePickle, KeepsNetworks, MeasuredEdits, TransformerMi
     def _check_params(self) -> None:
         owner = "ComplianceEditor"
         check_option("features", self.features, FEATURES, owner=owner)
-        check_training_params(self)
+        for name in ("hidden_channels", "n_layers"):
+            check_in_range(name, getattr(self, name), owner=owner, low=1, kind="int")
+        TrainingSettings.of(self)
         check_in_range("refine_steps", self.refine_steps, owner=owner, low=0, kind="int")
         check_guard(self.guard, owner)
 

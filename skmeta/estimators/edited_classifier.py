@@ -18,6 +18,8 @@ from skmeta._checks import (
     check_n_jobs,
     check_rng,
     check_unchanged,
+    check_verbose,
+    check_weights,
     params_now,
 )
 from skmeta._columns import checked_column
@@ -38,8 +40,6 @@ from skmeta.estimators.classifier_rows import (
     weighing,
 )
 from skmeta.estimators.compliance_editor import ComplianceEditor
-from skmeta.estimators.inputs import check_weights
-from skmeta.learning.checks import check_verbose
 from skmeta.requirements import split_requirements
 from skmeta.requirements.resolve import Plan
 from skmeta.zoo import make_zoo

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_array, check_X_y, validate_data
+from sklearn.utils.validation import check_X_y, validate_data
 from skorch import NeuralNet
 from torch import nn
 
@@ -92,56 +92,3 @@ def check_targets(estimator: Any, population: Population, y: Any, *, numeric: bo
         y = checked_column("y", y, owner=f"{type(estimator).__name__}.fit")
     positions = np.arange(len(population))[:, None]
     return check_X_y(positions, y, y_numeric=numeric, estimator=type(estimator).__name__)[1]
-
-
-def check_weights(sample_weight: Any, n_samples: int, owner: str) -> np.ndarray | None:
-    """Return one weight of at least 0 for each sample, not all of them 0; None for None."""
-    if sample_weight is None:
-        return None
-    weights = check_array(
-        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
-    )
-    came = None
-    if weights.shape != (n_samples,):
-        came = f"shape {weights.shape}"
-    elif weights.min() < 0:
-        came = f"{weights.min():g}"
-    elif not weights.any():
-        came = "weights that are all zero"
-    if came is not None:
-        raise ValueError(
-            f"The 'sample_weight' parameter of {owner}.fit must be one weight of at least 0 for "
-            f"each of the {n_samples} samples, some of them positive. Got {came}."
-        )
-    return weights
-
-
-_RESOLUTION = 10
-
-
-def repeated(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Repeat rows as often as they weigh, for what knows no weights.
-
-    Parameters
-    ----------
-    rows : ndarray of int of shape (n,)
-        Numbers of rows; those of one kind stand together.
-    weights : ndarray of shape (n,)
-        Positive. Whole numbers are taken as they are if they make at most ten times as many
-        rows, and without what divides them all. Others are rounded to tenths of the mean,
-        such that the sum over rows that stand together is kept; each row stays once at least.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> repeated(np.array([3, 5, 6]), np.array([2.0, 4.0, 2.0]))
-    array([3, 5, 5, 6])
-    """
-    whole = weights == np.round(weights)
-    if whole.all() and weights.max() < 2**53:
-        counts = weights.astype(np.int64)
-        counts //= np.gcd.reduce(counts)
-        if counts.sum() <= _RESOLUTION * len(rows):
-            return np.repeat(rows, counts)
-    ends = np.cumsum(weights) * (_RESOLUTION * len(rows) / weights.sum())
-    return np.repeat(rows, np.maximum(np.diff(np.round(ends), prepend=0.0), 1).astype(np.int64))

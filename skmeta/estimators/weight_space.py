@@ -14,17 +14,19 @@ from torch import Tensor, nn
 
 from skmeta._checks import (
     check_device,
+    check_in_range,
     check_option,
     check_rng,
     check_unchanged,
+    check_weights,
     params_now,
 )
 from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
 from skmeta.estimators.estimator_files import load_weights, write_estimator
-from skmeta.estimators.inputs import check_targets, check_weights, read_networks
+from skmeta.estimators.inputs import check_targets, read_networks
 from skmeta.files.checks import expect
-from skmeta.learning.checks import check_training_params
+from skmeta.learning.settings import TrainingSettings
 from skmeta.networks import Architecture, Record
 from skmeta.population import Population
 from skmeta.reading.reading import (
@@ -134,7 +136,9 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
 
     def _check_params(self) -> None:
         owner = type(self).__name__
-        check_training_params(self)
+        for name in ("hidden_channels", "n_layers"):
+            check_in_range(name, getattr(self, name), owner=owner, low=1, kind="int")
+        TrainingSettings.of(self)
         check_option("quasi", self.quasi, [False, True], owner=owner)
         check_option("augment", self.augment, AUGMENTATIONS, owner=owner)
         self.device_ = check_device(self.device, owner)

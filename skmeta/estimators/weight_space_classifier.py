@@ -42,9 +42,9 @@ class WeightSpaceClassifier(ClassifierMixin, WeightSpaceEstimator):
         of :func:`~skmeta.population.to_rows`. Without it a row counts as the weights of one
         linear map with one output: no hidden neurons, so no symmetry.
     net : skorch.NeuralNet, optional
-        Template whose settings are used; its module and criterion are replaced, and
-        ``max_epochs``, ``lr``, ``batch_size`` and ``callbacks`` below are ignored. With a
-        ``train_split`` it measures ``valid_loss`` for early stopping.
+        Template whose settings are used; its module and criterion are replaced. ``max_epochs``,
+        ``lr``, ``batch_size``, ``callbacks`` and ``verbose`` below must then have their defaults.
+        With a ``train_split`` it measures ``valid_loss`` for early stopping.
     max_epochs : int, default=60
         Passes over the networks.
     lr : float, default=1e-3

@@ -1,1 +1,3 @@
 """Numbers read off the weights of networks."""
+
+__all__: list[str] = []

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from skmeta._checks import check_option
 from skmeta._random import local_draws
-from skmeta.learning.checks import check_finite_training
-from skmeta.learning.fitting import build_net
-from skmeta.learning.training_module import OnPositions
+from skmeta.learning.nets import train
+from skmeta.learning.on_positions import OnPositions
+from skmeta.learning.settings import TrainingSettings
 from skmeta.metanets import READERS, Quasi
 from skmeta.networks import Architecture
 from skmeta.population import Population, Stack
@@ -211,11 +211,9 @@ def train_reader(
     module = Reading(metanet, population, estimator.augment, seeds[1])
     callbacks = [] if estimator.augment == "none" else [("refresh", Refresh())]
     loss: Any = criterion if weights is None else partial(Weighted, criterion)
-    net = build_net(estimator, module, seed=seeds[2], criterion=loss, callbacks=callbacks)
-    net.fit(np.arange(len(population)), y)
-    module.forget()
-    check_finite_training(metanet)
-    return net, metanet.eval()
+    settings = TrainingSettings.of(estimator)
+    net = train(settings, module, y, seed=seeds[2], criterion=loss, callbacks=callbacks)
+    return net, metanet
 
 
 def read_population(metanet: nn.Module, population: Population, channels: int) -> np.ndarray:

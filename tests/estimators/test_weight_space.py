@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score, c
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from skorch import NeuralNet
-from skorch.callbacks import EarlyStopping
+from skorch.callbacks import EarlyStopping, PrintLog
 from skorch.dataset import ValidSplit
 from torch import nn
 
@@ -59,7 +59,7 @@ def test_predictions_do_not_depend_on_company_nor_on_chunks(zoo, fitted, monkeyp
     together = fitted.predict(population)
     alone = [fitted.predict(population[[i]])[0] for i in range(0, 90, 10)]
     np.testing.assert_allclose(alone, together[::10], rtol=1e-5, atol=1e-6)
-    monkeypatch.setattr("skmeta.estimators.inputs._CHUNK_NUMBERS", 4000)
+    monkeypatch.setattr("skmeta.reading.reading._CHUNK_NUMBERS", 4000)
     np.testing.assert_allclose(fitted.predict(population), together, rtol=1e-5, atol=1e-6)
     precise = population.to(dtype=torch.float64)
     alone = [fitted.predict(precise[[i]])[0] for i in range(3)]
@@ -202,6 +202,24 @@ def test_early_stopping_on_networks_held_out_by_a_skorch_template(zoo):
     best = min(history[:, "valid_loss"])
     assert np.mean((outputs - targets) ** 2) == pytest.approx(best, rel=1e-3)
     assert not hasattr(template, "module_")
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"max_epochs": 8},
+        {"lr": 0.1},
+        {"batch_size": 8},
+        {"callbacks": [PrintLog()]},
+        {"verbose": 1},
+    ],
+    ids=lambda params: next(iter(params)),
+)
+def test_settings_beside_a_skorch_template_are_refused(zoo, params):
+    (name,) = params
+    model = WeightSpaceRegressor(net=NeuralNet(nn.Identity, nn.MSELoss), **params)
+    with pytest.raises(ValueError, match=f"'{name}' .* must be left at .* there is a 'net'.*Got"):
+        model.fit(zoo[0], zoo[1])
 
 
 def test_pickle_and_clone(zoo, fitted):
