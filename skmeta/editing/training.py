@@ -18,7 +18,7 @@ from skmeta.editing.reference import rows_per_cell
 from skmeta.learning.nets import train
 from skmeta.learning.on_positions import OnPositions
 from skmeta.learning.settings import TrainingSettings
-from skmeta.metanets import METANETS, EditingMetanet, WeightGraph
+from skmeta.metanets import EDITING_TRUNKS, Metanet, Trunk, WeightGraph
 from skmeta.population import Population, forward
 from skmeta.requirements import Cells, Objective
 from skmeta.training import StratifiedRows
@@ -98,7 +98,7 @@ def build_metanet(
 ) -> nn.Module:
     """Build a metanetwork for graphs like the given one."""
     kind: Any
-    if isinstance(metanet, type) and issubclass(metanet, EditingMetanet):
+    if isinstance(metanet, type) and issubclass(metanet, Trunk):
         kind = metanet
     else:
         if isinstance(metanet, type):
@@ -106,8 +106,8 @@ def build_metanet(
                 "The 'metanet' parameter of ComplianceEditor must be a name or a subclass of "
                 f"skmeta.metanets.EditingMetanet. Got {metanet!r} instead."
             )
-        check_option("metanet", metanet, list(METANETS), owner="ComplianceEditor")
-        kind = METANETS[metanet]
+        check_option("metanet", metanet, list(EDITING_TRUNKS), owner="ComplianceEditor")
+        kind = metanet
     with local_draws(seed):
         return kind(
             n_inputs,

@@ -97,7 +97,9 @@ class NeuronRound(Round):
         """Multiply what the neurons send by the weights."""
         sent_up, sent_down = neurons.split(self.up(states)), neurons.split(self.down(states))
         below = [up @ self._sent(x, up) for x, (up, _) in zip(sent_up, edges, strict=False)]
-        above = [down @ self._sent(x, down) for x, (_, down) in zip(sent_down[1:], edges, strict=True)]
+        above = [
+            down @ self._sent(x, down) for x, (_, down) in zip(sent_down[1:], edges, strict=True)
+        ]
         return below, above, edges
 
     def _sent(self, messages: Tensor, edges: Tensor) -> Tensor:

@@ -206,7 +206,7 @@ class _Part(nn.Module):
             self.to(stack.device, stack.dtype)
         if gated:
             self.summarize = nn.Linear(self.n_pooled, channels)
-        if group != "none":
+        if gated and group != "none":
             # What scales as weights and biases do, for edits of them.
             self.like_weight, self.like_bias = (nn.Linear(channels, 1, bias=False) for _ in "wb")
 

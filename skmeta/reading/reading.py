@@ -19,9 +19,9 @@ from skmeta._random import local_draws
 from skmeta.learning.nets import train
 from skmeta.learning.on_positions import OnPositions
 from skmeta.learning.settings import TrainingSettings
-from skmeta.metanets import READERS, Quasi
+from skmeta.metanets import TRUNKS, Metanet, Quasi
 from skmeta.networks import Architecture
-from skmeta.population import Population, Stack
+from skmeta.population import Population
 from skmeta.population.blocks import Block
 
 # Numbers of a metanetwork's state for the networks that it reads at once, 64 MB as float32.
@@ -39,14 +39,15 @@ def build_reader(
     It sees all kinds of networks, but not more of each depth than it needs to standardise.
     """
     owner = type(estimator).__name__
-    check_option("metanet", estimator.metanet, list(READERS), owner=owner)
+    check_option("metanet", estimator.metanet, list(TRUNKS), owner=owner)
     stacks = []
     for _, stack in population.depth_blocks():
         kinds = {template(a): row for row, a in enumerate(stack.architectures)}
         some = np.linspace(0, len(stack) - 1, _CALIBRATION_NETWORKS).astype(int)
         stacks.append(stack.select(sorted({*kinds.values(), *some.tolist()})))
     with local_draws(seed):
-        metanet = READERS[estimator.metanet](
+        metanet = Metanet.reader(
+            estimator.metanet,
             stacks,
             n_outputs,
             hidden_channels=estimator.hidden_channels,
@@ -68,8 +69,7 @@ class Reading(OnPositions):
     Parameters
     ----------
     metanet : Module
-        Maps a stack to ``(n, n_outputs)``. If it has ``prepare``, that is called once per
-        network, and its result in place of the stack.
+        Maps what its ``inputs`` returns for a stack to ``(n, n_outputs)``.
     population : Population
         Training networks.
     augment : {"none", "permute", "rescale"}
@@ -88,7 +88,7 @@ class Reading(OnPositions):
     def _take(self, population: Population) -> None:
         blocks = population.depth_blocks()
         self.place([positions for positions, _ in blocks])
-        self.inputs = [_prepared(self.metanet, stack) for _, stack in blocks]
+        self.inputs = [self.metanet.inputs(stack) for _, stack in blocks]
 
     def refresh(self) -> None:
         """Replace the training networks by functionally equal ones."""
@@ -105,18 +105,7 @@ class Reading(OnPositions):
     def forward(self, positions: Tensor) -> Tensor:
         """Return the outputs for networks of one depth, ``(n, n_outputs)``."""
         number, members = self.locate(positions)
-        inputs = self.inputs[number]
-        if isinstance(inputs, Stack):
-            return self.metanet(inputs.select(members))
-        return self.metanet(inputs[members.to(inputs.device)])
-
-
-def _prepared(metanet: Any, stack: Stack) -> Stack | Tensor:
-    """Return what the metanetwork is called with, computed for a few networks at a time."""
-    if not hasattr(metanet, "prepare"):
-        return stack
-    few = torch.arange(len(stack)).split(64)
-    return torch.cat([metanet.prepare(stack.select(rows)) for rows in few])
+        return self.metanet(self.inputs[number].select(members))
 
 
 class Refresh(Callback):
@@ -221,7 +210,7 @@ def read_population(metanet: nn.Module, population: Population, channels: int) -
 
     Parameters
     ----------
-    metanet : Module
+    metanet : Metanet or Quasi
         Trained.
     population : Population
         Any number of networks on the metanetwork's device; the result is computed in their
@@ -235,7 +224,7 @@ def read_population(metanet: nn.Module, population: Population, channels: int) -
     with torch.no_grad():
         for positions, stack in depth_chunks(population, channels):
             order.append(positions)
-            parts.append(metanet(stack).double().cpu().numpy())
+            parts.append(metanet(metanet.inputs(stack)).double().cpu().numpy())
     return np.concatenate(parts)[np.argsort(np.concatenate(order))]
 
 
