@@ -13,14 +13,18 @@ from torch import Tensor, nn
 
 from skmeta._checks import check_option
 from skmeta._random import local_draws
-from skmeta.editing.masked_graphs import MaskedGraphBuilder, with_mask
+from skmeta.editing.features import FeatureBuilder
+from skmeta.editing.masks import random_kept
+from skmeta.editing.passes import CHUNK
+from skmeta.editing.problem import EditProblem
 from skmeta.editing.reference import rows_per_cell
 from skmeta.learning.nets import train
 from skmeta.learning.on_positions import OnPositions
 from skmeta.learning.settings import TrainingSettings
 from skmeta.metanets import EDITING_TRUNKS, Metanet, Trunk, WeightGraph
-from skmeta.population import Population, forward
-from skmeta.requirements import Cells, Objective
+from skmeta.population import Population, Stack, forward
+from skmeta.requirements import Cells
+from skmeta.requirements.resolve import Plan
 from skmeta.training import StratifiedRows
 
 _TRAINING_ROWS_PER_CELL = 192
@@ -46,37 +50,29 @@ def train_metanet(
         The skorch net and its metanetwork.
     """
     task, builder = estimator.task_, estimator.builder_
-    masked = with_mask(builder, estimator.plan_)
     generator = torch.Generator().manual_seed(seeds[1])
-    graphs = [
-        (
-            positions,
-            masked.build_random(stack, generator)
-            if isinstance(masked, MaskedGraphBuilder)
-            else masked.build(stack),
-        )
+    problems = [
+        (positions, _problems(stack, builder, generator))
         for positions, stack in population.depth_blocks()
     ]
     metanet = build_metanet(
         estimator.metanet,
-        graphs[0][1],
+        [problem.graph for _, problem in problems],
         seed=seeds[0],
-        n_inputs=task.n_features,
-        n_outputs=task.n_classes,
         hidden_channels=estimator.hidden_channels,
         n_layers=estimator.n_layers,
     )
-    cells, requirement = task.cells(), builder.objective.requirement
+    cells, requirement = task.cells(), builder.plan.requirement
     n_rows = _TRAINING_ROWS_PER_CELL * len(np.unique(cells))
     X, _, _ = task.tensors(estimator.device_)
     module = EditingLoss(
         metanet.to(estimator.device_),
-        graphs,
-        builder.objective,
+        problems,
         X,
         Cells.of(task, estimator.device_),
         StratifiedRows(cells, rows_per_cell(task, requirement, n_rows), 1),
         estimator.lam_range_,
+        _scale(builder.plan),
         generator,
     )
     # A metanetwork of the user's may have dropout; those of skmeta draw nothing in training.
@@ -86,38 +82,43 @@ def train_metanet(
     return net, metanet
 
 
+def _scale(plan: Plan) -> tuple[float, float]:
+    """Return slope and floor of the size of losses along lam."""
+    if plan.mask is None:
+        return 1.0, 0.03
+    return (0.0 if plan.requirement is None else 0.1), 1e-4
+
+
+def _problems(stack: Stack, builder: FeatureBuilder, generator: torch.Generator) -> EditProblem:
+    """Pose the edits of a stack; behind a mask each network gets a budget of its own."""
+    mask, n_kept = builder.plan.mask, None
+    if mask is not None:
+        n_kept = random_kept(mask, stack, generator)
+    parts = []
+    for rows in torch.arange(len(stack)).split(CHUNK):
+        part = stack if len(rows) == len(stack) else stack.select(rows)
+        parts.append(builder.build(part, None if n_kept is None else n_kept[rows]))
+    return EditProblem.merge(parts)
+
+
 def build_metanet(
     metanet: Any,
-    graph: WeightGraph,
+    graphs: Sequence[WeightGraph],
     *,
     seed: int,
-    n_inputs: int,
-    n_outputs: int,
     hidden_channels: int,
     n_layers: int,
-) -> nn.Module:
-    """Build a metanetwork for graphs like the given one."""
-    kind: Any
-    if isinstance(metanet, type) and issubclass(metanet, Trunk):
-        kind = metanet
-    else:
-        if isinstance(metanet, type):
-            raise TypeError(
-                "The 'metanet' parameter of ComplianceEditor must be a name or a subclass of "
-                f"skmeta.metanets.EditingMetanet. Got {metanet!r} instead."
-            )
-        check_option("metanet", metanet, list(EDITING_TRUNKS), owner="ComplianceEditor")
-        kind = metanet
-    with local_draws(seed):
-        return kind(
-            n_inputs,
-            n_outputs,
-            graph.nodes[0].shape[-1],
-            graph.context.shape[-1],
-            len(graph.steps),
-            hidden_channels=hidden_channels,
-            n_layers=n_layers,
+) -> Metanet:
+    """Build a metanetwork for graphs like the given ones, one per depth."""
+    if not isinstance(metanet, type):
+        check_option("metanet", metanet, EDITING_TRUNKS, owner="ComplianceEditor")
+    elif not issubclass(metanet, Trunk):
+        raise TypeError(
+            "The 'metanet' parameter of ComplianceEditor must be a name or a subclass of "
+            f"skmeta.metanets.Trunk. Got {metanet!r} instead."
         )
+    with local_draws(seed):
+        return Metanet.editor(metanet, graphs, hidden_channels=hidden_channels, n_layers=n_layers)
 
 
 class EditingLoss(OnPositions):
@@ -125,12 +126,10 @@ class EditingLoss(OnPositions):
 
     Parameters
     ----------
-    metanet : Module
+    metanet : Metanet
         Called with a weight graph and lam, returns an edit.
-    graphs : sequence of (positions, WeightGraph)
+    problems : sequence of (positions, EditProblem)
         All training networks, by depth.
-    objective : Objective
-        Divergence plus lam times violation (eq. 12 of the paper on learned editing).
     X : Tensor of shape (n_samples, n_inputs)
         Rows to compare original and edited networks on.
     cells : Cells
@@ -139,6 +138,9 @@ class EditingLoss(OnPositions):
         Draws the rows of each step.
     lam_range : (float, float)
         Each network of a batch gets a lam, log-uniform in this range.
+    scale : (float, float)
+        A loss is divided by ``divergence + scale[0] * lam + scale[1]``, its size at the start:
+        otherwise the networks with the largest losses would dominate.
     generator : torch.Generator
         Draws rows and lam.
     """
@@ -146,38 +148,34 @@ class EditingLoss(OnPositions):
     def __init__(
         self,
         metanet: nn.Module,
-        graphs: Sequence[tuple[np.ndarray, WeightGraph]],
-        objective: Objective,
+        problems: Sequence[tuple[np.ndarray, EditProblem]],
         X: Tensor,
         cells: Cells,
         sampler: StratifiedRows,
         lam_range: tuple[float, float],
+        scale: tuple[float, float],
         generator: torch.Generator,
     ) -> None:
-        super().__init__(metanet, [positions for positions, _ in graphs])
-        self.objective, self.lam_range, self.generator = objective, lam_range, generator
-        self.data = (graphs, X, cells, sampler)
+        super().__init__(metanet, [positions for positions, _ in problems])
+        self.lam_range, self.scale, self.generator = lam_range, scale, generator
+        self.data = ([problem for _, problem in problems], X, cells, sampler)
 
     def forward(self, positions: Tensor) -> Tensor:
         """Return one loss per network, ``(n,)``; the networks must be of one depth."""
         assert self.data is not None
-        graphs, X, cells, sampler = self.data
+        problems, X, cells, sampler = self.data
         rows = next(iter(sampler.epoch([self.generator])))[0]
         rows = rows.to(X.device)
         number, members = self.locate(positions)
-        graph = graphs[number][1].select(members)
-        return self._losses(graph, X[rows], cells.take(rows))
+        return self._losses(problems[number].select(members), X[rows], cells.take(rows))
 
-    def _losses(self, graph: WeightGraph, X: Tensor, cells: Cells) -> Tensor:
+    def _losses(self, problem: EditProblem, X: Tensor, cells: Cells) -> Tensor:
         low, high = np.log(self.lam_range)
-        uniform = torch.rand(len(graph), generator=self.generator).to(X)
+        uniform = torch.rand(len(problem), generator=self.generator).to(X)
         lam = (low + (high - low) * uniform).exp()
-        edited = graph.stack.params.map(torch.add, self.metanet(graph, lam))
+        edited = problem.start.params.map(torch.add, self.metanet(problem.graph, lam))
         with torch.no_grad():
-            original = forward(graph.original, X)
-        loss = self.objective.loss(original, forward(graph.stack, X, edited), cells, lam)
-        # Without the division the networks with the largest losses would dominate.
-        if graph.divergence is None:
-            return loss / (lam + 0.03)
-        violation = 0.0 if self.objective.requirement is None else 0.1 * lam
-        return loss / (graph.divergence + violation + 1e-4)
+            original = forward(problem.original, X)
+        loss = problem.objective.loss(original, forward(problem.start, X, edited), cells, lam)
+        slope, floor = self.scale
+        return loss / (problem.divergence + slope * lam + floor)
