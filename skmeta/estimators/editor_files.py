@@ -24,6 +24,7 @@ from skmeta.estimators.estimator_files import load_weights
 from skmeta.estimators.file_values import encode
 from skmeta.files.checks import expect, fields_of
 from skmeta.metanets import WeightGraph
+from skmeta.metanets.templates import blank_graphs, check_templates
 from skmeta.networks import Architecture
 from skmeta.population import Population
 from skmeta.requirements import (
@@ -67,6 +68,7 @@ def contents(editor: Any, include_task: bool) -> tuple[dict[str, Any], dict[str,
         "groups": reference.outline.groups,
         "counts": reference.counts.to_numpy().ravel(),
         "rows": reference.rows,
+        "templates": editor.templates_,
     }
     metanet, task = editor.metanet_, editor.task_
     tensors = {} if metanet is None else metanet.state_dict()
@@ -96,10 +98,11 @@ def restore(editor: Any, fitted: dict[str, Any], tensors: Mapping[str, Tensor]) 
     kinds |= {"n_networks": int, "cost": tuple, "feature_names": tuple, "named": bool}
     kinds["classes"] = np.ndarray
     kinds |= {"groups": (np.ndarray, type(None)), "counts": np.ndarray, "rows": np.ndarray}
+    kinds["templates"] = tuple
     lam, lam_mask, lam_range, n_networks, cost, *outlined = fields_of(
         fitted, "what was learned", **kinds
     )
-    feature_names, named, classes, groups, counts, rows = outlined
+    feature_names, named, classes, groups, counts, rows, templates = outlined
     plan = split_requirements(editor.requirement, editor.lam, _OWNER)
     check_in_range("lam", lam, owner=_OWNER, low=0, closed="neither")
     check_in_range("lam_mask", lam_mask, owner=_OWNER, low=0)
@@ -112,6 +115,9 @@ def restore(editor: Any, fitted: dict[str, Any], tensors: Mapping[str, Tensor]) 
     editor.reference_ = _reference(feature_names, named, classes, groups, counts, rows)
     outline = editor.reference_.outline
     editor.n_inputs_, editor.n_classes_ = outline.n_features, outline.n_classes
+    editor.templates_ = check_templates(templates)
+    ends = {(a.widths[0], a.widths[-1]) for a in templates}
+    expect(ends == {(outline.n_features, outline.n_classes)}, "templates do not fit the task")
     n_thresholds = _n_thresholds(plan.requirement)
     few = n_thresholds <= _MOST_THRESHOLDS
     few = few and n_thresholds * counts.size <= _MOST_THRESHOLDS_BY_CELLS
@@ -147,15 +153,12 @@ def _blank_metanet(editor: Any) -> nn.Module | None:
     graph = _blank_graph(editor)
     if mask is not None and not mask.compensate:
         return None
-    outline = editor.reference_.outline
     # Without numbers no claim of a file takes memory.
     with torch.device("meta"):
         return build_metanet(
             editor.metanet,
-            graph,
+            blank_graphs(editor.templates_, graph),
             seed=0,
-            n_inputs=outline.n_features,
-            n_outputs=outline.n_classes,
             hidden_channels=editor.hidden_channels,
             n_layers=editor.n_layers,
         )

@@ -89,9 +89,9 @@ class WeightGraph:
         n_positions = [graph.filters(i).shape[3] for i in range(stack.depth)]
         fan_in = counts[:, :-1] * counts.new_tensor(n_positions)
         logs = (graph.weight_scales * fan_in.sqrt()).log()
-        logs = torch.nn.functional.pad(logs, (1, 0))[..., None, None].unbind(1)
-        nodes = (x.expand(-1, w, -1) for x, w in zip(logs, stack.widths, strict=True))
-        return replace(graph, nodes=tuple(nodes))
+        states = torch.nn.functional.pad(logs, (1, 0))[..., None, None].unbind(1)
+        scales = (x.expand(-1, w, -1) for x, w in zip(states, stack.widths, strict=True))
+        return replace(graph, nodes=tuple(scales))
 
     def __len__(self) -> int:
         return len(self.stack)

@@ -62,7 +62,8 @@ class MessageTrunk(Trunk):
         self.input_code = nn.Parameter(0.3 * torch.randn(self.ends[0], c))
         self.output_code = nn.Parameter(0.3 * torch.randn(self.ends[1], c))
         self.context = None if n_given else nn.Parameter(torch.zeros(c))
-        self.encode_context = mlp(n_given, c, c) if n_given else None
+        if n_given:
+            self.encode_context = mlp(n_given, c, c)
 
     @abstractmethod
     def first_edges(self, edges: list[Tensor], neurons: Neurons) -> list[Any]:
@@ -115,7 +116,7 @@ class MessageTrunk(Trunk):
         codes = [self.input_code[:n_in], self.output_code[:n_out]]
         codes.insert(1, codes[0].new_zeros(sum(hidden), self.channels))
         states = neurons.hide(self.encode_nodes(inputs.nodes) + torch.cat(codes))
-        if self.encode_context is None:
+        if self.context is not None:
             context = self.context.expand(len(graph), -1)
         else:
             context = self.encode_context(given)

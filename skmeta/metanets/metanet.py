@@ -161,7 +161,7 @@ class Metanet(nn.Module):
         return self.head(self.trunk, inputs, *given)
 
 
-def _find(trunk: str | type[Trunk]) -> tuple[type[Trunk], dict[str, Any]]:
+def _find(trunk: str | type[Trunk]) -> tuple[Any, dict[str, Any]]:
     if isinstance(trunk, type):
         return trunk, {}
     check_option("trunk", trunk, list(TRUNKS), owner="Metanet")

@@ -101,14 +101,15 @@ class NFN(Trunk):
         self.normalised = is_normalised(stacks)
         self.group = _group(stacks) if symmetry == "monomial" else "none"
         c = hidden_channels
-        self.encode_context = mlp(n_given + N_ACTIVATIONS, c, c) if n_given else None
-        self.parts = nn.ModuleDict()
+        if n_given:
+            self.encode_context = mlp(n_given + N_ACTIVATIONS, c, c)
+        self.parts, self.pooled = nn.ModuleDict(), {}
         for key, numbers in by_key(stacks).items():
             alike = [graphs[number] for number in numbers]
-            self.parts[key] = _Part(
+            part = _Part(
                 alike, symmetry, self.group, encoding, self.normalised, bool(n_given), c, n_layers
             )
-        self.pooled = {key: part.n_pooled for key, part in self.parts.items()}
+            self.parts[key], self.pooled[key] = part, part.n_pooled
 
     @staticmethod
     def inputs(stack: Stack) -> WeightGraph:
@@ -129,14 +130,18 @@ class NFN(Trunk):
 
     def pool(self, inputs: WeightGraph) -> Tensor:
         """Return standardised means of the features over all free neurons."""
-        part = self.parts[self.kind(inputs)]
+        part = self._part_for(inputs)
         return part.standardize(part.pool(inputs))
 
     def encode(self, graph: WeightGraph, given: Tensor) -> Encoded:
         """Return the features of weights and neurons."""
-        part = self.parts[self.kind(graph)]
         context = self.encode_context(torch.cat([given, graph.activation_shares], 1))
-        return part.encode(graph, context)
+        return self._part_for(graph).encode(graph, context)
+
+    def _part_for(self, graph: WeightGraph) -> _Part:
+        part = self.parts[self.kind(graph)]
+        assert isinstance(part, _Part)
+        return part
 
 
 def _group(stacks: Sequence[Stack], groups: Sequence[str] = GROUPS) -> str:

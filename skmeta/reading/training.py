@@ -35,7 +35,9 @@ class Reading(OnPositions):
         Draws the changes.
     """
 
-    def __init__(self, metanet: Metanet | Quasi, population: Population, augment: str, seed: int) -> None:
+    def __init__(
+        self, metanet: Metanet | Quasi, population: Population, augment: str, seed: int
+    ) -> None:
         super().__init__(metanet, [])
         self.augment = augment
         self.data = (population, np.random.default_rng(seed))
@@ -45,6 +47,7 @@ class Reading(OnPositions):
     def _take(self, population: Population) -> None:
         blocks = population.depth_blocks()
         self.place([positions for positions, _ in blocks])
+        assert isinstance(self.metanet, Metanet | Quasi)
         self.inputs = [self.metanet.inputs(stack) for _, stack in blocks]
 
     def refresh(self) -> None:
