@@ -48,11 +48,6 @@ class Edit(nn.Module):
     def __init__(self, trunk: Trunk, n_steps: int, *, n_edits: int = 1) -> None:
         super().__init__()
         check_in_range("n_edits", n_edits, owner="Edit", low=1, kind="int")
-        if not trunk.has_neurons:
-            raise ValueError(
-                f"Networks are edited by a trunk with states of neurons. {type(trunk).__name__} "
-                "has none. Use it to read, and another one to edit."
-            )
         c, self.n_steps, self.n_edits = trunk.channels, n_steps, n_edits
         forms = EdgeForms if trunk.has_edges else EndForms
         self.forms = forms(c, 2 + n_steps, n_edits)

@@ -125,6 +125,11 @@ class Metanet(nn.Module):
             Maps a graph and lam, ``(n,)``, to an edit.
         """
         kind, fixed = _find(trunk)
+        if not kind.has_neurons:
+            raise ValueError(
+                f"Networks are edited by a trunk with states of neurons. {kind.__name__} has none. "
+                f"Use one of {', '.join(EDITING_TRUNKS)}."
+            )
         built = kind(graphs, n_given=Edit.n_given(graphs[0]), **fixed, **options)
         return cls(built, Edit(built, len(graphs[0].steps), n_edits=n_edits))
 
