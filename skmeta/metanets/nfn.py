@@ -189,10 +189,8 @@ class _Part(nn.Module):
         self.layers, self.gates = nn.ModuleList(), nn.ModuleList()
         # Evenly spaced: networks of one width stand together.
         n = _CALIBRATE // len(graphs) or 1
-        some = [
-            g.select(torch.arange(n).mul(len(g)).div(n, rounding_mode="floor").unique())
-            for g in graphs
-        ]
+        rows = [sorted({i * len(graph) // n for i in range(n)}) for graph in graphs]
+        some = [g.select(torch.tensor(r, device="cpu")) for g, r in zip(graphs, rows, strict=True)]
         previous = [x.shape[1] for x in self._inputs(some[0])]
         for _ in range(n_layers):
             new = [channels * fold for fold in self.layout.folds]
