@@ -9,8 +9,7 @@ from torch import Tensor
 
 from skmeta._checks import check_in_range, check_rng
 from skmeta.baselines.base import PostProcessor
-from skmeta.datasets import Task
-from skmeta.requirements import Cells
+from skmeta.datasets import Cells, Task
 from skmeta.training import Adam
 
 _NETWORKS_AT_ONCE = 32

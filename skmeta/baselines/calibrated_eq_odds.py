@@ -10,8 +10,7 @@ from torch import Tensor
 from skmeta._checks import check_generator, check_option, check_rng
 from skmeta.baselines.base import PostProcessor
 from skmeta.baselines.group_search import membership
-from skmeta.datasets import Task
-from skmeta.requirements import Cells
+from skmeta.datasets import Cells, Task
 
 
 class CalibratedEqOdds(PostProcessor):

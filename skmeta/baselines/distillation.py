@@ -12,10 +12,9 @@ from torch import Tensor
 from skmeta._checks import check_in_range
 from skmeta._modes import in_own_modes
 from skmeta.datasets import Task
-from skmeta.editing.fine_tuning import dict_of_rows, seeds_of
 from skmeta.population import Population, Stack, run_stack
-from skmeta.population.blocks import Block
 from skmeta.population.checks import check_columns, check_fit_together, check_population
+from skmeta.population.mapping import seeds_of
 from skmeta.requirements import jensen_shannon
 from skmeta.training import ShuffledRows, StackTrainer
 
@@ -97,24 +96,23 @@ def distill(
     if n_steps == 0:
         return start
     X, _, _ = task.tensors(start.device, start.dtype)
-    origin, seeds = dict_of_rows(original), seeds_of(original, random_state)
     sampler = ShuffledRows(task.n_samples, batch_size)
-    blocks: list[Block] = []
-    for positions, stack in start.depth_blocks():
+    lrs = lr * torch.linspace(1, 0, n_steps + 1)
+
+    def distilled(stack: Stack, teacher: Stack, seeds: list[int]) -> Stack:
         trainer = StackTrainer(
             stack,
             lr=torch.full((len(stack),), lr),
             weight_decay=torch.zeros(len(stack)),
-            seeds=[seeds[p] for p in positions],
+            seeds=seeds,
             train_mode=False,
             keep_zeros=True,
         )
-        teacher = Stack.merge([origin[p] for p in positions]).padded(stack.widths)
         batches = islice(_passes(sampler, trainer.generators), n_steps)
-        lrs = lr * torch.linspace(1, 0, n_steps + 1)
         _imitate(trainer, run_stack(teacher, X), X, batches, lrs)
-        blocks.append((positions, trainer.current()))
-    return start.with_blocks(blocks)
+        return trainer.current()
+
+    return start.map(distilled, original, seeds_of(original, random_state))
 
 
 def _passes(sampler: ShuffledRows, generators: list[torch.Generator]) -> Iterator[Tensor]:

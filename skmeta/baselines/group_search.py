@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from skmeta.baselines.base import PostProcessor
-from skmeta.datasets import Task
-from skmeta.requirements import Cells, Objective
+from skmeta.datasets import Cells, Task
+from skmeta.requirements import Objective
 
 
 def membership(task: Task, like: Tensor) -> Tensor:

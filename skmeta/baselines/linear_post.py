@@ -15,9 +15,8 @@ from skmeta._checks import check_in_range, check_option, check_rng
 from skmeta.baselines.code_model import fit_codes, predicted_codes
 from skmeta.baselines.group_search import membership
 from skmeta.baselines.labels import LabelPostProcessor
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.requirements import (
-    Cells,
     DemographicParity,
     EqualizedOdds,
     EqualOpportunity,

@@ -12,10 +12,9 @@ from skmeta._checks import check_in_range, check_rng
 from skmeta.baselines.base import WeightEditor
 from skmeta.baselines.distillation import distill
 from skmeta.datasets import Task
-from skmeta.editing.fine_tuning import seeds_of
 from skmeta.population import Population, Stack
-from skmeta.population.blocks import Block
 from skmeta.population.checks import check_fit_together, check_population
+from skmeta.population.mapping import seeds_of
 from skmeta.population.running import check_no_images
 from skmeta.requirements.masks import MaskRequirement, Masks, keep_largest, masked
 
@@ -65,19 +64,18 @@ class MaskEditor(WeightEditor):
         owner, requirement = type(self).__name__, self.requirement()
         check_no_images(population.architectures, owner)
         check_fit_together(check_population(population, owner), self.task_, owner)
-        all_seeds = seeds_of(population, self._seed)
-        blocks: list[Block] = []
-        for positions, stack in population.depth_blocks():
-            seeds = [all_seeds[p] for p in positions]
+
+        def cut(stack: Stack, seeds: list[int]) -> Stack:
             candidates = requirement.candidates(stack)
             n_kept = requirement.n_kept(stack, self.budget)
             # As float64: what stays must not depend on how other networks make sums round.
             scores = self._scores(stack.to(dtype=torch.float64), seeds)
             masks = tuple(m.to(stack.dtype) for m in keep_largest(scores, candidates, n_kept))
             start = self._start(stack, seeds)
-            blocks.append((positions, start.with_params(masked(start.params, masks))))
+            return start.with_params(masked(start.params, masks))
+
         return distill(
-            population.with_blocks(blocks),
+            population.map(cut, seeds_of(population, self._seed)),
             population,
             self.task_,
             n_steps=self._count_steps(),

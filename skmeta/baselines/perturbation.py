@@ -12,11 +12,10 @@ from torch import Tensor
 from skmeta._checks import check_generator, check_in_range, check_rng
 from skmeta.baselines.base import WeightEditor
 from skmeta.baselines.group_search import reference_objective
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.population import Parameters, Population, Stack, run_stack
 from skmeta.population.checks import check_fit_together
 from skmeta.population.running import check_no_images
-from skmeta.requirements import Cells
 
 _CANDIDATES_AT_ONCE = 256
 """Bounds the memory: so many networks are held and run together."""

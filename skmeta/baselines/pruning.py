@@ -13,7 +13,7 @@ from skmeta.baselines.masking import MaskEditor, sample_rows
 from skmeta.datasets import Task
 from skmeta.networks import initial_records
 from skmeta.population import Stack, Tape, forward
-from skmeta.population.running import rows_at_once
+from skmeta.population.mapping import rows_at_once
 from skmeta.requirements import Pruning
 from skmeta.requirements.masks import Masks
 from skmeta.requirements.rounding import settled

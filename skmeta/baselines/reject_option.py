@@ -12,8 +12,7 @@ from torch import Tensor
 from skmeta._checks import shown
 from skmeta.baselines.base import PostProcessor
 from skmeta.baselines.group_search import membership, reference_objective
-from skmeta.datasets import Task
-from skmeta.requirements import Cells
+from skmeta.datasets import Cells, Task
 
 THETAS = tuple(np.linspace(0.0, 0.25, 26).round(2).tolist())
 

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from skmeta._checks import check_in_range, check_rng
 from skmeta.baselines.base import WeightEditor
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.population import Population, run_networks
 from skmeta.population.checks import check_finite_logits
-from skmeta.requirements import Cells
 
 
 class Swap(WeightEditor):

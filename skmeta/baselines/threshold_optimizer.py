@@ -13,8 +13,7 @@ from torch import Tensor
 
 from skmeta._checks import check_in_range, check_rng
 from skmeta.baselines.labels import LabelPostProcessor
-from skmeta.datasets import Task
-from skmeta.requirements import Cells
+from skmeta.datasets import Cells, Task
 
 
 class ThresholdOptimizer(LabelPostProcessor):

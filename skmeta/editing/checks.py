@@ -11,7 +11,7 @@ import pandas as pd
 from torch import Tensor
 
 from skmeta._checks import shown
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.population import Parameters, Population, run_stack
 from skmeta.population.tensors import are_finite
 
@@ -66,9 +66,8 @@ def check_finite_on(X: Tensor, edited: Population) -> None:
 
 def cell_counts(task: Task) -> pd.DataFrame:
     """Return the number of rows of every label (index) in every group (columns)."""
-    counts = np.bincount(task.cells(), minlength=task.n_classes * task.n_groups)
     groups = ["all"] if task.groups is None else task.groups
-    return pd.DataFrame(counts.reshape(-1, task.n_groups), index=task.classes, columns=groups)
+    return pd.DataFrame(Cells.of(task).counts.numpy(), index=task.classes, columns=groups)
 
 
 def small_cells(counts: pd.DataFrame) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.editing.masks import Start, choose_mask
 from skmeta.editing.problem import EditProblem
 from skmeta.gradients import KroneckerFisher, Recording
@@ -16,7 +16,8 @@ from skmeta.metanets import WeightGraph
 from skmeta.metanets.inputs import rms
 from skmeta.population import Stack, Tape, forward
 from skmeta.population.direction import Direction
-from skmeta.requirements import Cells, Objective
+from skmeta.population.mapping import n_numbers
+from skmeta.requirements import Objective
 from skmeta.requirements.resolve import Plan
 
 # The divergence of a step is measured on every fourth reference row.
@@ -53,6 +54,10 @@ class FeatureBuilder:
     def objective(self) -> Objective:
         """What an edit minimises."""
         return Objective(self.plan.requirement)
+
+    def numbers(self, stack: Stack) -> int:
+        """How many numbers are held of each network: states on all rows, features of weights."""
+        return max(len(self.X) * max(stack.widths), 6 * n_numbers(stack))
 
     def start(self, stack: Stack, n_kept: Tensor | None = None) -> Start:
         """Return where edits start: at the networks themselves, or behind the mask."""

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from typing import Any
-from zlib import crc32
 
 import torch
 from torch import Tensor
 
-from skmeta._checks import check_in_range, check_rng
+from skmeta._checks import check_in_range
 from skmeta._modes import in_own_modes
-from skmeta._plain import as_array
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.population import Population, Stack, run_stack
-from skmeta.population.blocks import Block
 from skmeta.population.checks import check_columns, check_fit_together
-from skmeta.requirements import Cells, Objective
+from skmeta.population.mapping import seeds_of
+from skmeta.requirements import Objective
 from skmeta.training import StackTrainer, StratifiedRows, per_network
 
 
@@ -82,41 +80,22 @@ def fine_tune(
     if n_steps == 0:
         return start
     original = start if original is None else original
-    origin, seeds = dict_of_rows(original), seeds_of(original, random_state)
     lams = per_network(lam, len(start)).to(start.device, start.dtype)
     sampler = StratifiedRows(task.cells(), n_per_cell, n_steps)
-    blocks: list[Block] = []
-    for positions, stack in start.depth_blocks():
-        reference = Stack.merge([origin[p] for p in positions]).padded(stack.widths)
+
+    def tuned(stack: Stack, reference: Stack, seeds: list[int], lams: Tensor) -> Stack:
         trainer = StackTrainer(
             stack,
             lr=torch.full((len(stack),), lr),
             weight_decay=torch.zeros(len(stack)),
-            seeds=[seeds[p] for p in positions],
+            seeds=seeds,
             train_mode=False,
             keep_zeros=original is not start,
         )
-        network_lams = lams[torch.as_tensor(positions, device=lams.device)]
-        _fine_tune_stack(trainer, reference, task, objective, network_lams, lr, sampler)
-        blocks.append((positions, trainer.current()))
-    return start.with_blocks(blocks)
+        _fine_tune_stack(trainer, reference, task, objective, lams, lr, sampler)
+        return trainer.current()
 
-
-def dict_of_rows(population: Population) -> dict[int, Stack]:
-    """Map each position to a stack of one network."""
-    return {
-        int(position): stack.select([row])
-        for positions, stack in population.blocks
-        for row, position in enumerate(positions)
-    }
-
-
-def seeds_of(population: Population, random_state: Any) -> list[int]:
-    """Make a seed per network from its own weights and ``random_state``."""
-    base = int(check_rng(random_state).integers(2**31))
-    weights = [record.tensors["weight"] for record in population.records()]
-    checksums = [crc32(b"".join(as_array(w).tobytes() for w in layers)) for layers in weights]
-    return [base + checksum for checksum in checksums]
+    return start.map(tuned, original, seeds_of(original, random_state), lams)
 
 
 def _fine_tune_stack(

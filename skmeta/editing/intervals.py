@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from skmeta._checks import check_in_range, check_rng
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.datasets.checks import check_task
 from skmeta.editing.measures import paired_logits
 from skmeta.population import Population
-from skmeta.requirements import Cells, jensen_shannon, resolve_requirement
+from skmeta.requirements import jensen_shannon, resolve_requirement
 from skmeta.requirements.rates import hard_predictions
 
 _CHUNK_NETWORKS = 64
@@ -211,12 +211,11 @@ def network_intervals(
     if requirement is not None:
         requirement.check_cells(cells)
     # One set of draws for all networks: how often each row of a cell occurs, over its size.
-    sizes = np.bincount(task.cells(), minlength=cells.frequencies.numel())
+    sizes = cells.counts.flatten().tolist()
     draws = [
-        torch.from_numpy(_draws(rng, int(size), n_bootstrap) / max(size, 1)).float()
-        for size in sizes
+        torch.from_numpy(_draws(rng, size, n_bootstrap) / max(size, 1)).float() for size in sizes
     ]
-    members = [torch.from_numpy(np.flatnonzero(task.cells() == c)) for c in range(len(sizes))]
+    members = [(cells.codes == c).nonzero().flatten() for c in range(len(sizes))]
     frames = []
     for before, after in zip(
         original_logits.split(_CHUNK_NETWORKS), edited_logits.split(_CHUNK_NETWORKS), strict=True

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skmeta.datasets import Cells
 from skmeta.gradients import reconstruct
 from skmeta.population import Parameters, Stack, forward
-from skmeta.requirements import Cells, MaskRequirement, Objective
+from skmeta.requirements import MaskRequirement, Objective
 from skmeta.requirements.masks import Masks, keep_largest, masked
 from skmeta.requirements.resolve import Plan
 

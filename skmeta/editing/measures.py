@@ -10,10 +10,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.datasets.checks import check_task
 from skmeta.population import Population, run_networks
-from skmeta.requirements import Cells, MaskRequirement, jensen_shannon, resolve_requirement
+from skmeta.requirements import MaskRequirement, jensen_shannon, resolve_requirement
 from skmeta.requirements.rates import hard_predictions
 
 

@@ -10,10 +10,6 @@ from skmeta.editing.checks import check_finite_edits
 from skmeta.editing.features import FeatureBuilder
 from skmeta.editing.problem import EditProblem
 from skmeta.population import Parameters, Population, Stack, forward
-from skmeta.population.blocks import Block
-
-CHUNK = 64
-"""Of 16 to 256 the fastest: what is known of so many networks stays in the cache."""
 
 
 def edit_population(
@@ -38,16 +34,14 @@ def edit_population(
         Edited networks. An edit that does not lower the objective on the reference rows is
         shortened to a quarter, and then left out.
     """
-    blocks: list[Block] = []
-    with torch.no_grad():
-        for positions, stack in population.depth_blocks():
-            for rows in torch.arange(len(stack)).split(CHUNK):
-                part = stack if len(rows) == len(stack) else stack.select(rows)
-                here = np.asarray(positions)[rows.numpy()]
-                edited = _edit(part, builder, metanet, lam)
-                check_finite_edits(edited.params, here)
-                blocks.append((here, edited))
-    return population.with_blocks(blocks)
+
+    def edited(stack: Stack, positions: np.ndarray) -> Stack:
+        with torch.no_grad():
+            edit = _edit(stack, builder, metanet, lam)
+        check_finite_edits(edit.params, positions)
+        return edit
+
+    return population.map(edited, np.arange(len(population)), numbers=builder.numbers)
 
 
 def _edit(stack: Stack, builder: FeatureBuilder, metanet: nn.Module | None, lam: float) -> Stack:

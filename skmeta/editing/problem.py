@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from skmeta.datasets import Cells
 from skmeta.metanets import WeightGraph
 from skmeta.population import Stack
-from skmeta.requirements import Cells, Objective
+from skmeta.requirements import Objective
 
 
 @dataclass(frozen=True, eq=False)

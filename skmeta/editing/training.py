@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from skmeta._checks import check_option
 from skmeta._random import local_draws
+from skmeta.datasets import Cells
 from skmeta.editing.features import FeatureBuilder
 from skmeta.editing.masks import random_kept
-from skmeta.editing.passes import CHUNK
 from skmeta.editing.problem import EditProblem
 from skmeta.editing.reference import rows_per_cell
 from skmeta.learning.nets import train
@@ -23,7 +23,7 @@ from skmeta.learning.on_positions import OnPositions
 from skmeta.learning.settings import TrainingSettings
 from skmeta.metanets import EDITING_TRUNKS, Metanet, Trunk, WeightGraph
 from skmeta.population import Population, Stack, forward
-from skmeta.requirements import Cells
+from skmeta.population.mapping import at_once
 from skmeta.requirements.resolve import Plan
 from skmeta.training import StratifiedRows
 
@@ -68,11 +68,11 @@ def train_metanet(
     module = EditingLoss(
         metanet.to(estimator.device_),
         problems,
+        builder.plan,
         X,
         Cells.of(task, estimator.device_),
         StratifiedRows(cells, rows_per_cell(task, requirement, n_rows), 1),
         estimator.lam_range_,
-        _scale(builder.plan),
         generator,
     )
     # A metanetwork of the user's may have dropout; those of skmeta draw nothing in training.
@@ -83,7 +83,7 @@ def train_metanet(
 
 
 def _scale(plan: Plan) -> tuple[float, float]:
-    """Return slope and floor of the size of losses along lam."""
+    """Return slope and floor along lam of how large losses are beside the divergence."""
     if plan.mask is None:
         return 1.0, 0.03
     return (0.0 if plan.requirement is None else 0.1), 1e-4
@@ -95,7 +95,7 @@ def _problems(stack: Stack, builder: FeatureBuilder, generator: torch.Generator)
     if mask is not None:
         n_kept = random_kept(mask, stack, generator)
     parts = []
-    for rows in torch.arange(len(stack)).split(CHUNK):
+    for rows in torch.arange(len(stack)).split(at_once(builder.numbers(stack), stack.device)):
         part = stack if len(rows) == len(stack) else stack.select(rows)
         parts.append(builder.build(part, None if n_kept is None else n_kept[rows]))
     return EditProblem.merge(parts)
@@ -130,6 +130,8 @@ class EditingLoss(OnPositions):
         Called with a weight graph and lam, returns an edit.
     problems : sequence of (positions, EditProblem)
         All training networks, by depth.
+    plan : Plan
+        What the edits are for.
     X : Tensor of shape (n_samples, n_inputs)
         Rows to compare original and edited networks on.
     cells : Cells
@@ -138,9 +140,6 @@ class EditingLoss(OnPositions):
         Draws the rows of each step.
     lam_range : (float, float)
         Each network of a batch gets a lam, log-uniform in this range.
-    scale : (float, float)
-        A loss is divided by ``divergence + scale[0] * lam + scale[1]``, its size at the start:
-        otherwise the networks with the largest losses would dominate.
     generator : torch.Generator
         Draws rows and lam.
     """
@@ -149,15 +148,15 @@ class EditingLoss(OnPositions):
         self,
         metanet: nn.Module,
         problems: Sequence[tuple[np.ndarray, EditProblem]],
+        plan: Plan,
         X: Tensor,
         cells: Cells,
         sampler: StratifiedRows,
         lam_range: tuple[float, float],
-        scale: tuple[float, float],
         generator: torch.Generator,
     ) -> None:
         super().__init__(metanet, [positions for positions, _ in problems])
-        self.lam_range, self.scale, self.generator = lam_range, scale, generator
+        self.lam_range, self.scale, self.generator = lam_range, _scale(plan), generator
         self.data = ([problem for _, problem in problems], X, cells, sampler)
 
     def forward(self, positions: Tensor) -> Tensor:
@@ -177,5 +176,6 @@ class EditingLoss(OnPositions):
         with torch.no_grad():
             original = forward(problem.original, X)
         loss = problem.objective.loss(original, forward(problem.start, X, edited), cells, lam)
+        # Without the division the networks with the largest losses would dominate.
         slope, floor = self.scale
         return loss / (problem.divergence + slope * lam + floor)

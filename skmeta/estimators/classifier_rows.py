@@ -21,7 +21,7 @@ from torch import nn
 
 from skmeta._checks import shown
 from skmeta._random import local_draws
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.networks import UnsupportedNetworkError
 from skmeta.population import Population
 
@@ -147,15 +147,13 @@ def split(task: Task, needs_groups: bool, by_label: bool, seed: int) -> tuple[ND
             "The 'sensitive_features' of EditedClassifier must have at least two groups. Got "
             f"the group {np.asarray(task.groups).tolist()} only."
         )
-    cells = task.cells()
+    cells, table = task.cells(), Cells.of(task).counts.numpy()
+    counts = table.ravel()
     if not by_label:
-        table = np.bincount(cells, minlength=task.n_classes * task.n_groups)
-        table = table.reshape(-1, task.n_groups)
         largest = table.argmax(0) * task.n_groups + np.arange(task.n_groups)
-        cells = np.where(table.ravel()[cells] < _N_PARTS, largest[cells % task.n_groups], cells)
-    counts = np.bincount(cells, minlength=task.n_classes * task.n_groups)
-    if not by_label:  # of each group, its largest cell
-        counts = np.where(counts == 0, _N_PARTS, counts)
+        cells = np.where(counts[cells] < _N_PARTS, largest[cells % task.n_groups], cells)
+        counts = np.bincount(cells, minlength=len(counts))
+        counts = np.where(counts == 0, _N_PARTS, counts)  # of each group, its largest cell
     if counts.min() < _N_PARTS:
         label, group = divmod(int(counts.argmin()), task.n_groups)
         where = "" if task.groups is None else f" in group {shown(task.groups[group])}"

@@ -12,7 +12,6 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
 from skmeta._checks import (
     check_device,
@@ -25,7 +24,7 @@ from skmeta._checks import (
 from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
 from skmeta.baselines.base import KeepsNetworks
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.datasets.checks import check_task
 from skmeta.editing.checks import check_finite_on, check_lam_range, warn_of_small_cells
 from skmeta.editing.cost import measure_cost
@@ -36,14 +35,14 @@ from skmeta.editing.passes import edit_population
 from skmeta.editing.reference import Reference, reference_rows
 from skmeta.editing.training import train_metanet
 from skmeta.estimators.editor_files import contents, restore
-from skmeta.estimators.estimator_files import write_estimator
+from skmeta.estimators.files import write_estimator
 from skmeta.estimators.measuring import PARAMS_OF_FIT, MeasuredEdits
 from skmeta.learning.settings import TrainingSettings
 from skmeta.metanets.templates import template
 from skmeta.population import Population
 from skmeta.population.checks import check_classifiers, check_population
 from skmeta.population.running import check_no_images
-from skmeta.requirements import Cells, split_requirements
+from skmeta.requirements import split_requirements
 from skmeta.training import keep_freed_memory
 from skmeta.zoo.checks import warn_of_few_networks
 
@@ -379,11 +378,11 @@ class ComplianceEditor(StablePickle, KeepsNetworks, MeasuredEdits, TransformerMi
         """
         check_is_fitted(self)
         check_unchanged(self, "save", PARAMS_OF_FIT, obeyed=["budget"])
-        write_estimator(self, path, private=include_task, include_task=include_task)
+        write_estimator(self, path, include_task=include_task)
 
-    def _contents(self, *, include_task: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def _contents(self, *, include_task: bool) -> dict[str, Any]:
         return contents(self, include_task)
 
-    def _restore(self, fitted: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        restore(self, fitted, tensors)
+    def _restore(self, fitted: dict[str, Any]) -> None:
+        restore(self, fitted)
         self._params_of_fit = params_now(self)

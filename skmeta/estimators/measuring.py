@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmeta._checks import check_in_range, check_unchanged, shown
 from skmeta._modes import in_own_modes
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.datasets.checks import check_task
 from skmeta.editing import measure_edits
 from skmeta.editing.card import model_card
@@ -22,7 +22,6 @@ from skmeta.population import Population, run_networks
 from skmeta.population.checks import check_classifiers, check_population
 from skmeta.population.running import check_no_images
 from skmeta.requirements import Joint, Objective, split_requirements
-from skmeta.requirements.base import Cells
 from skmeta.requirements.resolve import Plan
 
 PARAMS_OF_FIT = ("requirement", "lam_range", "features", "metanet", "hidden_channels", "n_layers")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor, nn
+from torch import nn
 
 from skmeta._checks import (
     check_in_range,
@@ -22,7 +22,7 @@ from skmeta._checks import (
 )
 from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
-from skmeta.estimators.estimator_files import load_weights, write_estimator
+from skmeta.estimators.files import finite_tensors, load_weights, write_estimator
 from skmeta.estimators.inputs import check_targets, read_networks
 from skmeta.files.checks import expect
 from skmeta.learning.settings import TrainingSettings
@@ -48,6 +48,7 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
         "architecture_": (Architecture | None, False),
         "n_features_in_": (int, True),
         "feature_names_in_": (np.ndarray, True),
+        "metanet": (dict, False),
     }
 
     def __init__(
@@ -108,18 +109,19 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
         """
         write_estimator(self, path)
 
-    def _contents(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """Return what a file keeps."""
+    def _contents(self, *, include_task: bool) -> dict[str, Any]:
+        """Return what a file keeps; rows are none of it."""
         fitted = {name: getattr(self, name) for name in self._saved if hasattr(self, name)}
-        return fitted, self.metanet_.state_dict()
+        return {**fitted, "metanet": self.metanet_.state_dict()}
 
-    def _restore(self, fitted: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    def _restore(self, fitted: dict[str, Any]) -> None:
         """Take what a file claims to have kept."""
         expect(set(fitted) <= set(self._saved), "what was learned has the wrong fields")
         for name, (wanted, optional) in self._saved.items():
             good = isinstance(fitted[name], wanted) if name in fitted else optional
             expect(good, f"'{name}' is missing or of the wrong type")
         specs = fitted.pop("templates_")
+        tensors = finite_tensors(fitted.pop("metanet"))
         for name, value in fitted.items():
             setattr(self, name, value)
         self._params_of_fit = params_now(self)

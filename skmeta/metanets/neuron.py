@@ -10,6 +10,8 @@ from skmeta.metanets.inputs import WeightGraph
 from skmeta.metanets.messages import MessageTrunk, Round
 from skmeta.metanets.neurons import Neurons
 
+_MESSAGES = 32
+
 
 class NeuronTrunk(MessageTrunk):
     """Trunk with states on neurons only.
@@ -29,7 +31,7 @@ class NeuronTrunk(MessageTrunk):
     n_layers : int, default=3
         Rounds of messages.
     message_channels : int, optional
-        Width of a message; by default that of the states, at most 32.
+        Width of a message; by default that of the states, and 32 where numbers are given.
 
     Examples
     --------
@@ -54,7 +56,7 @@ class NeuronTrunk(MessageTrunk):
         super().__init__(
             graphs, n_given=n_given, hidden_channels=hidden_channels, n_layers=n_layers
         )
-        m = min(hidden_channels, 32) if message_channels is None else message_channels
+        m = message_channels or (_MESSAGES if n_given else hidden_channels)
         self.rounds = nn.ModuleList(
             NeuronRound(hidden_channels, m, self.n_edges) for _ in range(n_layers)
         )

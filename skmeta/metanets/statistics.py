@@ -176,7 +176,7 @@ class StatNN(Trunk):
         for width, following in zip(widths, widths[1:], strict=False):
             layers += [nn.Linear(width, following), nn.ReLU()]
         self.layers = nn.Sequential(*layers)
-        self.pooled = {"any": widths[-1]}
+        self.pooled = {"statistics": widths[-1]}
 
     @staticmethod
     def inputs(stack: Stack) -> Statistics:
@@ -187,7 +187,7 @@ class StatNN(Trunk):
 
     def kind(self, inputs: Statistics) -> str:
         """Return the one kind there is."""
-        return "any"
+        return "statistics"
 
     def pool(self, inputs: Statistics) -> Tensor:
         """Return features of the statistics."""

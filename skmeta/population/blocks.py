@@ -81,15 +81,10 @@ def take_blocks(
     return tuple(taken)
 
 
-def depth_blocks(blocks: Sequence[Block]) -> list[Block]:
+def merged(blocks: Sequence[Block]) -> Block:
     """Merge blocks of one depth and the same convolutions, padded to the widest."""
-    groups: dict[tuple, list[Block]] = {}
-    for block in blocks:
-        groups.setdefault(block[1].geometry, []).append(block)
-    return [
-        (np.concatenate([p for p, _ in group]), Stack.merge([s for _, s in group]))
-        for _, group in sorted(groups.items(), key=lambda item: len(item[0]))
-    ]
+    positions = np.concatenate([positions for positions, _ in blocks])
+    return positions, Stack.merge([stack for _, stack in blocks])
 
 
 def join_blocks(blocks: Sequence[Block]) -> tuple[Block, ...]:
@@ -99,8 +94,7 @@ def join_blocks(blocks: Sequence[Block]) -> tuple[Block, ...]:
         groups.setdefault((block[1].geometry, block[1].widths), []).append(block)
     joined = []
     for members in groups.values():
-        stack = Stack.merge([stack for _, stack in members])
-        positions = np.concatenate([positions for positions, _ in members])
+        positions, stack = merged(members)
         keys = [(run_key(a), p) for a, p in zip(stack.architectures, positions, strict=True)]
         order = sorted(range(len(keys)), key=keys.__getitem__)
         joined.append((positions[order], stack.select(order)))

@@ -31,10 +31,11 @@ def check_population(networks: Any, owner: str) -> Population:
 
 def finite_weights(population: Population) -> np.ndarray:
     """Return which networks have finite weights only, ``(n,)``."""
-    finite = np.empty(len(population), dtype=bool)
-    for positions, stack in population.blocks:
-        finite[positions] = are_finite(stack.params.tensors()).cpu().numpy()
-    return finite
+    return population.map(
+        lambda stack: are_finite(stack.params.tensors()).cpu().numpy(),
+        exact=True,
+        empty=np.empty(0, dtype=bool),
+    )
 
 
 def check_finite_logits(logits: torch.Tensor, owner: str) -> None:
@@ -129,14 +130,9 @@ def run_networks(networks: Any, task: Task) -> Tensor:
     >>> from torch import nn
     >>> from skmeta.population import run_networks
     >>> from skmeta.datasets import Task
-    from skmeta.datasets.checks import check_task
-    from skmeta.population.running import run_stack
     >>> run_networks([nn.Linear(1, 2)], Task([[0.0], [1.0]], ["no", "yes"])).shape
     torch.Size([1, 2, 2])
     """
     population = check_fit_together(networks, task, "run_networks")
     X, _, _ = task.tensors(population.device, population.dtype)
-    logits = X.new_empty(len(population), task.n_samples, task.n_classes)
-    for positions, stack in population.blocks:
-        logits[torch.as_tensor(positions)] = run_stack(stack, X)
-    return logits
+    return population.map(lambda stack: run_stack(stack, X), exact=True)

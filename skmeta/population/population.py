@@ -17,7 +17,7 @@ from skmeta.networks import adapters
 from skmeta.networks.architecture import Architecture
 from skmeta.networks.initialization import initial_records
 from skmeta.networks.record import Record
-from skmeta.population import storage
+from skmeta.population import saving
 from skmeta.population.blocks import (
     Block,
     blocks_from_records,
@@ -25,12 +25,13 @@ from skmeta.population.blocks import (
     join_blocks,
     records_of,
 )
+from skmeta.population.forward import forward
 from skmeta.population.running import (
     accuracies,
     check_classifiers,
     check_one_label,
     check_rows,
-    run_blocks,
+    run_stack,
 )
 from skmeta.population.sequence import NetworkSequence
 from skmeta.population.taking import take_all_apart
@@ -295,7 +296,11 @@ class Population(NetworkSequence):
         """
         like = torch.empty(0, device=self.device, dtype=self.dtype)
         X = check_rows(X, self.architectures, self.feature_names, like)
-        return run_blocks(self._blocks, X)
+        grad = torch.is_grad_enabled()
+        run, empty = forward if grad else run_stack, X.new_zeros(0, len(X), 0)
+        # What a stack computes once and keeps may be differentiated through later.
+        with torch.inference_mode(False), torch.set_grad_enabled(grad):
+            return self.map(lambda stack: run(stack, X), exact=True, empty=empty)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return class probabilities.
@@ -368,7 +373,7 @@ class Population(NetworkSequence):
         path : str or Path
             The file; one that is there already is replaced.
         """
-        storage.save(self, path)
+        saving.save(self, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Population:
@@ -384,5 +389,5 @@ class Population(NetworkSequence):
         Population
             As it was saved.
         """
-        records, sources, metadata = storage.load(path)
+        records, sources, metadata = saving.load(path)
         return cls.from_records(records, sources=sources, metadata=metadata)

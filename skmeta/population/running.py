@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,34 +12,12 @@ from torch import Tensor
 from skmeta._checks import check_dense, may_be_codes, shown
 from skmeta._columns import check_same_names, checked_column, frame_of, names_of
 from skmeta.networks.architecture import Architecture
-from skmeta.population.blocks import Block
 from skmeta.population.forward import forward
+from skmeta.population.mapping import rows_at_once
 from skmeta.population.stack import Stack
-
-_CHUNK_ELEMENTS = 2**21
-"""Numbers per hidden state when many networks run on many rows: bounds the memory."""
-
-_CHUNK_PATCHES = 2**20
-"""Numbers in the patches of a convolution: more leave the cache."""
 
 _FEWEST_ROWS = 32
 """Networks are split before fewer rows run at once: all weights are read for them."""
-
-
-def numbers_per_row(architecture: Architecture, widths: Sequence[int]) -> int:
-    """Return how large the largest state is, or its patches, at the given widths."""
-    largest = max(widths)
-    for index, size in enumerate(architecture.image_sizes[1:]):
-        patch = widths[index] * math.prod(architecture.layers[index].kernel_shape)
-        largest = max(largest, math.prod(size) * max(patch, widths[index + 1]))
-    return largest
-
-
-def rows_at_once(stack: Stack) -> int:
-    """Return how many rows a stack runs on at once so that it fits into memory."""
-    numbers = numbers_per_row(stack.architectures[0], stack.widths)
-    limit = _CHUNK_ELEMENTS if stack.convolution(0) is None else _CHUNK_PATCHES
-    return max(limit // (len(stack) * numbers), 1)
 
 
 def run_stack(stack: Stack, X: Tensor) -> Tensor:
@@ -65,20 +42,6 @@ def run_stack(stack: Stack, X: Tensor) -> Tensor:
     with torch.no_grad():
         parts = X.split(n_rows, -2)
         return torch.cat([forward(stack, part) for part in parts], dim=1)
-
-
-def run_blocks(blocks: Sequence[Block], X: Tensor) -> Tensor:
-    """Run all networks on the same rows, in pieces unless gradients are wanted."""
-    if not blocks:
-        return X.new_zeros(0, len(X), 0)
-    if torch.is_inference_mode_enabled():
-        # What a stack computes once and keeps may be differentiated through later.
-        with torch.inference_mode(False), torch.no_grad():
-            return run_blocks(blocks, X)
-    run = forward if torch.is_grad_enabled() else run_stack
-    outputs = torch.cat([run(stack, X) for _, stack in blocks])
-    order = np.concatenate([positions for positions, _ in blocks])
-    return outputs[torch.as_tensor(np.argsort(order), device=outputs.device)]
 
 
 def check_columns(X: Any, feature_names: Sequence[Sequence[str] | None]) -> None:

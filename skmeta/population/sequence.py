@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -15,19 +15,35 @@ from skmeta.networks.architecture import Architecture, summarise
 from skmeta.networks.record import Record
 from skmeta.population import symmetries
 from skmeta.population._namespace import NAMESPACE
-from skmeta.population._table_files import check_metadata
 from skmeta.population.blocks import (
     Block,
     blocks_from_records,
-    depth_blocks,
     exact_blocks,
     join_blocks,
     records_of,
     take_blocks,
     where_of,
 )
+from skmeta.population.mapping import Numbers, map_population, stacks
 
 _ONE_AXIS = "A Population has one axis: index it as population[key]."
+
+
+def _check_metadata(metadata: pd.DataFrame | None, n: int) -> pd.DataFrame:
+    """Return a table with one row per network, numbered from 0; one without columns for None."""
+    if metadata is None:
+        metadata = pd.DataFrame(index=range(n))
+    if not isinstance(metadata, pd.DataFrame):
+        raise TypeError(
+            "The 'metadata' of a Population must be a DataFrame. Got "
+            f"{type(metadata).__name__}. Pass pd.DataFrame(metadata)."
+        )
+    if len(metadata) != n:
+        raise ValueError(
+            "The 'metadata' of a Population must have one row per network. Got "
+            f"{len(metadata)} rows for {n} networks."
+        )
+    return metadata.reset_index(drop=True)
 
 
 class NetworkSequence(Sequence):
@@ -48,7 +64,7 @@ class NetworkSequence(Sequence):
         # The stacks before any edit: an edit is applied to a source as a difference to them.
         self._originals = originals
         self._where = where_of(blocks, len(sources))
-        self._metadata = check_metadata(metadata, len(sources))
+        self._metadata = _check_metadata(metadata, len(sources))
 
     @classmethod
     def _new(cls, *fields: Any) -> Self:
@@ -155,7 +171,59 @@ class NetworkSequence(Sequence):
         list of (positions, Stack)
             Padded to the widest, from the least depth to the largest.
         """
-        return depth_blocks(self._blocks)
+        return list(stacks(self))
+
+    def map(
+        self,
+        function: Callable[..., Any],
+        *others: Any,
+        numbers: Numbers | None = None,
+        exact: bool = False,
+        empty: Any = None,
+    ) -> Any:
+        """Do something for every network: in stacks, in pieces that fit, back in order.
+
+        Parameters
+        ----------
+        function : callable
+            ``function(stack, *parts)``, with the parts of ``others`` that belong to the stack.
+            What it gives for a network must not depend on the other networks of the stack.
+        *others : Population, Tensor, ndarray or sequence
+            One entry for each network, for instance seeds; ``np.arange(len(population))`` says
+            where the networks stand. The part of a Population is a Stack.
+        numbers : int or callable, optional
+            How many numbers the function holds for a network, for instance the states on all
+            rows, or ``numbers(stack)``, how many for each of a stack: it is then called with as
+            many networks as fit. By default it is called once for each depth.
+        exact : bool, default=False
+            Stack networks of identical widths only. By default networks of one depth (and of
+            the same images and convolutions) are padded to common widths.
+        empty : object, optional
+            What to return if there are no networks.
+
+        Returns
+        -------
+        Tensor, ndarray, list, Population, tuple, dict or None
+            What the function returned, joined in the order of the networks: tensors and arrays
+            of shape ``(n, ...)``, lists of n values; stacks become a Population with the sources
+            and metadata of this one. Tuples and dicts of these are joined one by one.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import torch
+        >>> from skmeta import Population
+        >>> from skmeta.networks import Architecture
+        >>> specs = [Architecture.mlp((3, width, 2)) for width in (4, 8)]
+        >>> population = Population.initialize(specs, random_state=0)
+        >>> population.map(lambda stack, lam: lam * stack.depth, np.array([0.1, 0.2]))
+        array([0.2, 0.4])
+        >>> population.map(lambda stack: stack.with_params(stack.params.map(torch.zeros_like)))
+        Population of 2 networks, 3 inputs, 2 outputs, 26 to 50 parameters
+        """
+        if not len(self):
+            return empty
+        return map_population(function, self, others, numbers, exact)
 
     def with_blocks(self, blocks: Sequence[Block]) -> Self:
         """Return the same networks with other weights, for instance edited ones.

@@ -1,6 +1,6 @@
 """What an edit must bring about, and how far it may move a network."""
 
-from skmeta.requirements.base import Cells, Requirement
+from skmeta.requirements.base import Requirement
 from skmeta.requirements.custom import Custom
 from skmeta.requirements.divergence import jensen_shannon
 from skmeta.requirements.group_fairness import (
@@ -15,7 +15,6 @@ from skmeta.requirements.objective import Objective
 from skmeta.requirements.resolve import resolve_requirement, split_requirements
 
 __all__ = [
-    "Cells",
     "Custom",
     "DataMinimization",
     "DemographicParity",

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from skmeta.requirements.base import Cells, Requirement
+from skmeta.datasets import Cells
+from skmeta.requirements.base import Requirement
 
 _ROUNDING = 1e-5
 
@@ -26,8 +27,8 @@ class Custom(Requirement):
     Examples
     --------
     >>> import torch
-    >>> from skmeta.datasets import Task
-    >>> from skmeta.requirements import Cells, Custom
+    >>> from skmeta.datasets import Cells, Task
+    >>> from skmeta.requirements import Custom
     >>> def too_many_positives(probabilities, labels, groups):
     ...     return (probabilities[..., 1].mean(1) - 0.25).relu()
     >>> task = Task(torch.zeros(4, 1).numpy(), [0, 0, 1, 1], sensitive_features=["a", "b"] * 2)

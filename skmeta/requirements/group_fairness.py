@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Sequence
 from torch import Tensor
 
 from skmeta._checks import check_in_range, shown
-from skmeta.requirements.base import Cells, Requirement
+from skmeta.datasets import Cells
+from skmeta.requirements.base import Requirement
 from skmeta.requirements.rates import (
     THRESHOLDS,
     cell_rates,
@@ -190,8 +191,8 @@ class EqualizedOdds(GroupFairness):
     Examples
     --------
     >>> import torch
-    >>> from skmeta.datasets import Task
-    >>> from skmeta.requirements import Cells, EqualizedOdds
+    >>> from skmeta.datasets import Cells, Task
+    >>> from skmeta.requirements import EqualizedOdds
     >>> task = Task(torch.zeros(4, 1).numpy(), [0, 0, 1, 1], sensitive_features=["a", "b"] * 2)
     >>> logits = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]])
     >>> EqualizedOdds().measure(logits, Cells.of(task))  # all of "a", none of "b" accepted
@@ -242,8 +243,8 @@ class DemographicParity(GroupFairness):
     Examples
     --------
     >>> import torch
-    >>> from skmeta.datasets import Task
-    >>> from skmeta.requirements import Cells, DemographicParity
+    >>> from skmeta.datasets import Cells, Task
+    >>> from skmeta.requirements import DemographicParity
     >>> task = Task(torch.zeros(4, 1).numpy(), [0, 0, 1, 1], sensitive_features=["a", "b"] * 2)
     >>> logits = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]])
     >>> DemographicParity().measure(logits, Cells.of(task))  # half of "a", none of "b" accepted
@@ -289,8 +290,8 @@ class EqualOpportunity(GroupFairness):
     Examples
     --------
     >>> import torch
-    >>> from skmeta.datasets import Task
-    >>> from skmeta.requirements import Cells, EqualOpportunity
+    >>> from skmeta.datasets import Cells, Task
+    >>> from skmeta.requirements import EqualOpportunity
     >>> task = Task(torch.zeros(4, 1).numpy(), [0, 0, 1, 1], sensitive_features=["a", "b"] * 2)
     >>> logits = torch.tensor([[[0.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]])
     >>> EqualOpportunity().measure(logits, Cells.of(task))  # only false positives differ

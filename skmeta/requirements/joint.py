@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from skmeta._checks import check_in_range, shown
-from skmeta.requirements.base import Cells, Requirement
+from skmeta.datasets import Cells
+from skmeta.requirements.base import Requirement
 
 
 class Joint(Requirement):
@@ -24,8 +25,8 @@ class Joint(Requirement):
     Examples
     --------
     >>> import torch
-    >>> from skmeta.datasets import Task
-    >>> from skmeta.requirements import Cells, DemographicParity, EqualizedOdds, Joint
+    >>> from skmeta.datasets import Cells, Task
+    >>> from skmeta.requirements import DemographicParity, EqualizedOdds, Joint
     >>> task = Task(torch.zeros(4, 1).numpy(), [0, 0, 1, 1], sensitive_features=["a", "b"] * 2)
     >>> logits = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]])
     >>> Joint([EqualizedOdds(), DemographicParity()], [1, 0.5]).measure(logits, Cells.of(task))

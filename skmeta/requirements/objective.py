@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skmeta.requirements.base import Cells, Requirement
+from skmeta.datasets import Cells
+from skmeta.requirements.base import Requirement
 from skmeta.requirements.divergence import jensen_shannon
 
 

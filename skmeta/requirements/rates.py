@@ -71,12 +71,6 @@ def range_over(values: Tensor, dim: int) -> Tensor:
     return values.amax(dim) - values.amin(dim)
 
 
-def cell_frequencies(cells: Tensor, n_labels: int, n_groups: int) -> Tensor:
-    """Share of each (label, group) cell among the rows, ``(n_labels, n_groups)``."""
-    counts = torch.bincount(cells, minlength=n_labels * n_groups).double()
-    return (counts / counts.sum()).view(n_labels, n_groups)
-
-
 def mean_over_thresholds(
     logits: Tensor, function: Callable[[Tensor], Tensor], thresholds: Sequence[float]
 ) -> Tensor:

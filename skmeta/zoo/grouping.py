@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from skmeta.population.blocks import run_key
-from skmeta.population.running import numbers_per_row
+from skmeta.population.mapping import numbers_per_row
 from skmeta.zoo.search_space import Run
 
 # Measured seconds on one core: per layer and step of a group, per padded weight and row, per

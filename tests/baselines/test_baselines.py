@@ -25,11 +25,11 @@ from skmeta.baselines import (
 )
 from skmeta.baselines.labels import move_just_past
 from skmeta.baselines.threshold_optimizer import _GivenScores
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.editing import fine_tune
 from skmeta.population import Population, run_networks
 from skmeta.population.checks import check_population
-from skmeta.requirements import Cells, EqualizedOdds, Objective, jensen_shannon
+from skmeta.requirements import EqualizedOdds, Objective, jensen_shannon
 
 RIVALS = [
     Nothing(),
@@ -375,5 +375,5 @@ def test_reject_option_flips_scores_in_the_critical_region(zoo, tasks):
 
 def test_running_in_pieces_changes_nothing(zoo, tasks, monkeypatch):
     whole = run_networks(zoo, tasks[1])
-    monkeypatch.setattr("skmeta.population.running._CHUNK_ELEMENTS", 20_000)
+    monkeypatch.setattr("skmeta.population.mapping._ON_CPU", 20_000)
     torch.testing.assert_close(run_networks(zoo, tasks[1]), whole)

@@ -16,9 +16,9 @@ from skmeta.baselines import (
     RandomPerturbation,
 )
 from skmeta.baselines.linear_post import solve_fair_labels
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.population import Parameters, Population, run_networks
-from skmeta.requirements import Cells, DemographicParity, EqualizedOdds, Objective, jensen_shannon
+from skmeta.requirements import DemographicParity, EqualizedOdds, Objective, jensen_shannon
 
 ALL = 10**6  # rows per cell: takes every row once
 

@@ -9,10 +9,10 @@ from torch import nn
 from torch.nn.utils import prune
 
 from skmeta.baselines import LotteryTicket, PermutationSelection, Prune, distill
-from skmeta.baselines.finetune import seeds_of
 from skmeta.datasets import Task
 from skmeta.networks import to_module
 from skmeta.population import Population, run_networks
+from skmeta.population.mapping import seeds_of
 from skmeta.requirements import jensen_shannon
 from skmeta.training import ShuffledRows
 from tests.population.cases import ARCHITECTURES, trained_looking
@@ -198,7 +198,7 @@ def slow_scores(criterion, module):
 @pytest.mark.parametrize("criterion", ["magnitude", "gradient", "snip"])
 def test_the_largest_scores_of_a_network_stay(criterion, small_pieces, monkeypatch):
     if small_pieces:
-        monkeypatch.setattr("skmeta.population.running._CHUNK_ELEMENTS", 1000)
+        monkeypatch.setattr("skmeta.population.mapping._ON_CPU", 1000)
     edited = edit(Prune(criterion), MIXED, budget=0.4)
     for old, new in zip(modules(MIXED), modules(edited), strict=True):
         scores = torch.cat([s.flatten() for s in slow_scores(criterion, old)])

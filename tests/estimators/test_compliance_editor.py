@@ -17,8 +17,9 @@ from torch import nn
 
 from skmeta import ComplianceEditor, Population, Task, make_zoo
 from skmeta.baselines.finetune import fine_tune
+from skmeta.datasets import Cells
 from skmeta.editing.cost import cost_of, zoo_seconds
-from skmeta.requirements import Cells, EqualizedOdds, Objective
+from skmeta.requirements import EqualizedOdds, Objective
 from skmeta.zoo import MLPSearchSpace
 
 FAST = {"max_epochs": 2, "hidden_channels": 16, "n_layers": 1, "random_state": 0}

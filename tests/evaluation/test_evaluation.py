@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from skmeta.baselines import FineTune, GroupShift, Nothing
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.editing import bootstrap_interval, measure_edits, network_intervals, paired_interval
 from skmeta.evaluation import compare, pareto_front
 from skmeta.population import run_networks
-from skmeta.requirements import Cells, EqualizedOdds, Requirement, jensen_shannon
+from skmeta.requirements import EqualizedOdds, Requirement, jensen_shannon
 
 
 @pytest.fixture(scope="module")

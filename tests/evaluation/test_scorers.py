@@ -14,6 +14,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from skmeta import ComplianceEditor
 from skmeta.baselines import FineTune, GroupShift, Nothing, Swap
+from skmeta.datasets import Cells
 from skmeta.editing import measure_edits
 from skmeta.evaluation import (
     EditScorer,
@@ -23,7 +24,7 @@ from skmeta.evaluation import (
     measure_scorer,
 )
 from skmeta.population import Population, run_networks
-from skmeta.requirements import Cells, DataMinimization, EqualizedOdds, jensen_shannon
+from skmeta.requirements import DataMinimization, EqualizedOdds, jensen_shannon
 
 ALL = {
     "neg_divergence",

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.editing.features import FEATURES, FeatureBuilder
 from skmeta.metanets import EDITING_TRUNKS, Metanet
 from skmeta.metanets.quasi import scale_neurons
@@ -21,7 +21,7 @@ from skmeta.population.symmetries import (
     apply_permutations,
     random_permutations,
 )
-from skmeta.requirements import Cells, EqualizedOdds
+from skmeta.requirements import EqualizedOdds
 from skmeta.requirements.resolve import Plan
 from tests.population.cases import ARCHITECTURES, CASES, trained_looking
 

@@ -27,7 +27,7 @@ def classifiers():
 def test_pieces_change_nothing(monkeypatch):
     population = mixed_population().to(dtype=torch.float64)
     expected = population.forward(X)
-    monkeypatch.setattr("skmeta.population.running._CHUNK_ELEMENTS", 500)
+    monkeypatch.setattr("skmeta.population.mapping._ON_CPU", 500)
     with torch.no_grad():
         torch.testing.assert_close(population.forward(X), expected, rtol=0, atol=1e-12)
     np.testing.assert_allclose(population.predict_proba(X), expected.softmax(-1), atol=1e-12)

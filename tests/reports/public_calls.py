@@ -18,8 +18,10 @@ import skmeta
 from skmeta import ComplianceEditor, EditedClassifier, make_zoo
 from skmeta import baselines as b
 from skmeta import datasets as d
+from skmeta import editing as ed
 from skmeta import evaluation as e
 from skmeta import gradients as g
+from skmeta import networks as n
 from skmeta import population as p
 from skmeta import requirements as r
 from skmeta import training as t
@@ -28,8 +30,8 @@ from skmeta.zoo import CNNSearchSpace, MLPSearchSpace
 
 matplotlib.use("Agg")
 
-FLOORS = ("", "datasets", "population", "training", "metanets", "gradients", "requirements")
-FLOORS += ("zoo", "baselines", "evaluation", "estimators")
+FLOORS = ("", "datasets", "networks", "population", "gradients", "training", "metanets")
+FLOORS += ("requirements", "zoo", "editing", "baselines", "evaluation", "estimators")
 
 # Names of torch.nn modules: as torch's own they begin with what torch.manual_seed decides.
 MODULES = {"CNN", "MLP", "Edit", "GraphTrunk", "IOEncoding", "InvariantPool", "Metanet"}
@@ -100,11 +102,11 @@ class Small:
 
     @cached_property
     def logits(self) -> torch.Tensor:
-        return b.run_networks(self.zoo, self.task)
+        return p.run_networks(self.zoo, self.task)
 
     @cached_property
-    def cells(self) -> r.Cells:
-        return r.Cells.of(self.task)
+    def cells(self) -> d.Cells:
+        return d.Cells.of(self.task)
 
     @property
     def weights(self) -> torch.Tensor:
@@ -120,7 +122,7 @@ def population(s: Small) -> None:
     _ = zoo[0], list(zoo), np.asarray(zoo), zoo[:2].to_networks(), repr(zoo)
     p.Population(list(zoo)).score(X, s.task.y)
     _ = zoo.predict_proba(X), zoo.permuted(), zoo.rescaled(0), zoo.to(dtype=torch.float64)
-    p.Population.initialize(p.Architecture.mlp((3, 2)), 2)
+    p.Population.initialize(n.Architecture.mlp((3, 2)), 2)
     p.Population.concatenate([zoo, zoo])
     with tempfile.TemporaryDirectory() as folder:
         zoo.save(Path(folder) / "zoo")
@@ -224,9 +226,9 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     "make_biased_classification": lambda s: d.make_biased_classification(50),
     "split_tasks": lambda s: d.split_tasks(s.bunch, "group", random_state=None),
     # population
-    "Architecture": lambda s: p.Architecture.cnn((1, 8, 8), (3,), 2),
-    "Layer": lambda s: p.Layer(3),
-    "Record": lambda s: p.Record.blank(p.Architecture.mlp((3, 2))),
+    "Architecture": lambda s: n.Architecture.cnn((1, 8, 8), (3,), 2),
+    "Layer": lambda s: n.Layer(3),
+    "Record": lambda s: n.Record.blank(n.Architecture.mlp((3, 2))),
     "apply_permutations": lambda s: p.apply_permutations(
         s.zoo.records()[0], p.random_permutations(s.zoo.architectures[0], torch.Generator())
     ),
@@ -235,13 +237,13 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     ),
     "forward": lambda s: p.forward(s.stack, s.X),
     "run_stack": lambda s: p.run_stack(s.stack, s.X),
-    "initial_records": lambda s: p.initial_records(
+    "initial_records": lambda s: n.initial_records(
         s.zoo.architectures, schemes=["uniform", "he", "glorot", "orthogonal", "he", "he"]
     ),
     "from_rows": lambda s: p.from_rows(p.to_rows(s.zoo[:1]), s.zoo.architectures[0]),
     "to_rows": lambda s: p.to_rows(s.zoo[:1]),
     "shrink": lambda s: [p.shrink(s.zoo), p.shrink(list(s.zoo), drop_inputs=True)],
-    "to_module": lambda s: p.to_module(s.zoo.records()[0]),
+    "to_module": lambda s: n.to_module(s.zoo.records()[0]),
     # training
     "SGD": lambda s: t.SGD(torch.zeros(1, 1)),
     "Adam": lambda s: t.Adam(torch.zeros(1, 1)),
@@ -264,7 +266,7 @@ CALLS: dict[str, Callable[[Small], Any]] = {
         s.stack, [torch.ones(1, 1, 1)] * s.stack.depth, s.X, s.weights
     ),
     # requirements
-    "Cells": lambda s: r.Cells.of(s.task),
+    "Cells": lambda s: d.Cells.of(s.task),
     "Custom": lambda s: r.Custom(lambda P, y, z: P[..., 1].mean(-1)).measure(s.logits, s.cells),
     "DataMinimization": lambda s: r.DataMinimization().scores(s.stack, s.X, s.weights),
     "Pruning": lambda s: r.Pruning().scores(s.stack, s.X, s.weights),
@@ -293,10 +295,10 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     "Swap": rival("Swap", n_per_cell=20),
     "ThresholdOptimizer": rival("ThresholdOptimizer", grid_size=20),
     "distill": lambda s: b.distill(s.zoo, s.zoo, s.task, n_steps=2),
-    "fine_tune": lambda s: b.fine_tune(
+    "fine_tune": lambda s: ed.fine_tune(
         s.zoo, s.task, r.Objective(r.EqualizedOdds()), lam=0.1, n_steps=2
     ),
-    "run_networks": lambda s: b.run_networks(s.zoo, s.task),
+    "run_networks": lambda s: p.run_networks(s.zoo, s.task),
     # evaluation
     "EditDisplay": lambda s: e.EditDisplay.from_networks(s.zoo, s.zoo).plot(),
     "EditScorer": lambda s: e.EditScorer()(s.editor, s.zoo),
@@ -305,9 +307,9 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     "accuracy_change_scorer": lambda s: e.accuracy_change_scorer(s.editor, s.zoo),
     "divergence_scorer": lambda s: e.divergence_scorer(s.editor, s.zoo),
     "measure_scorer": lambda s: e.measure_scorer(s.editor, s.zoo),
-    "bootstrap_interval": lambda s: e.bootstrap_interval([1.0, 2.0], 10),
-    "paired_interval": lambda s: e.paired_interval([1.0, 2.0], [2.0, 2.0], 10),
-    "network_intervals": lambda s: e.network_intervals(s.logits, s.logits, s.task, n_bootstrap=5),
+    "bootstrap_interval": lambda s: ed.bootstrap_interval([1.0, 2.0], 10),
+    "paired_interval": lambda s: ed.paired_interval([1.0, 2.0], [2.0, 2.0], 10),
+    "network_intervals": lambda s: ed.network_intervals(s.logits, s.logits, s.task, n_bootstrap=5),
     "compare": lambda s: e.compare(
         {"nothing": b.Nothing().fit(s.zoo, task=s.task)}, s.zoo, s.task, n_bootstrap=5
     ),
@@ -316,7 +318,7 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     "kendall_tau": lambda s: e.kendall_tau(Ridge().fit([[0], [1]], [0, 1]), [[0], [1]], [0, 1]),
     "least_divergence": lambda s: e.least_divergence(max_violation=1.0)(CV),
     "least_violation": lambda s: e.least_violation(max_divergence=1.0)(CV),
-    "measure_edits": lambda s: e.measure_edits(s.zoo, s.zoo, s.task),
+    "measure_edits": lambda s: ed.measure_edits(s.zoo, s.zoo, s.task),
     "metric_frames": lambda s: e.metric_frames(
         *[(MLPClassifier((4,), solver="lbfgs", random_state=0).fit(s.task.X, s.task.y))] * 2,
         s.task,

@@ -11,6 +11,7 @@ from skmeta.editing import measure_edits
 from skmeta.editing.guard import roll_back
 from skmeta.evaluation import compare, least_divergence, pareto_front
 from skmeta.networks import Architecture
+from skmeta.population import run_networks
 
 FAST = {"max_epochs": 1, "hidden_channels": 4, "n_layers": 1, "random_state": 0}
 
@@ -69,7 +70,7 @@ def test_networks_whose_outputs_are_not_finite_have_no_accuracy_and_no_measure()
     frame = measure_edits(networks(3), broken, task)
     assert frame.isna().any(axis=1).tolist() == [False, True, False]
     assert frame.loc[1, ["accuracy", "measure", "divergence"]].isna().all()
-    table_ = compare({"broken": lambda *_: rivals.run_networks(broken, task)}, networks(3), task)
+    table_ = compare({"broken": lambda *_: run_networks(broken, task)}, networks(3), task)
     assert table_[["objective", "accuracy"]].isna().all(axis=None)
 
 

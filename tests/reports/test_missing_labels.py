@@ -11,6 +11,7 @@ from skmeta.datasets import Task
 from skmeta.editing import measure_edits, network_intervals
 from skmeta.evaluation import compare
 from skmeta.networks import Architecture
+from skmeta.population import run_networks
 from skmeta.requirements import DemographicParity
 
 FAST = {"max_epochs": 2, "hidden_channels": 4, "n_layers": 1, "random_state": 0}
@@ -53,7 +54,7 @@ def by_fairlearn(logits, task):
 
 
 def test_the_measure_is_that_of_fairlearn(task, networks):
-    logits = rivals.run_networks(networks, task)
+    logits = run_networks(networks, task)
     frame = measure_edits(logits, logits, task, PARITY)
     np.testing.assert_allclose(frame["measure"], by_fairlearn(logits, task), atol=1e-5)
     assert np.isfinite(frame).all(axis=None)
@@ -67,7 +68,7 @@ def test_editors_work_with_it(features, task, networks):
     editor = ComplianceEditor(PARITY, features=features, lam=0.5, **FAST)
     editor.fit(networks, task=task)
     report = editor.report(networks, n_bootstrap=20)
-    edited = rivals.run_networks(editor.transform(networks), task)
+    edited = run_networks(editor.transform(networks), task)
     np.testing.assert_allclose(report["measure_after"], by_fairlearn(edited, task), atol=1e-5)
     assert np.isfinite(editor.score(networks))
     assert "| 1 | 0 |" in editor.card(networks).replace("'", "")
@@ -108,7 +109,7 @@ def test_a_table_whose_group_lacks_a_label_can_be_edited(n_rare):
 
 
 def test_what_compares_label_by_label_names_the_cell_that_is_empty(task, networks):
-    logits = rivals.run_networks(networks, task)
+    logits = run_networks(networks, task)
     for requirement in ("equalized_odds", "equal_opportunity", ["equalized_odds", PARITY]):
         editor = ComplianceEditor(requirement, **FAST)
         with pytest.raises(ValueError, match="Got none of label '1' in group 'a'.*'demographic_p"):

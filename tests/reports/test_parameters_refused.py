@@ -14,14 +14,14 @@ from skmeta import (
     WeightSpaceClassifier,
     WeightSpaceRegressor,
     WeightStatistics,
+    editing,
 )
 from skmeta import baselines as rivals
 from skmeta import evaluation as ev
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.networks import Architecture
-from skmeta.population import Population
+from skmeta.population import Population, run_networks
 from skmeta.requirements import (
-    Cells,
     Custom,
     DataMinimization,
     DemographicParity,
@@ -41,7 +41,7 @@ X = rng.normal(size=(240, 4)) + GROUPS[:, None]
 Y = (X[:, 0] + rng.normal(size=240) > 0.5).astype(int)
 TASK = Task(X, Y, sensitive_features=GROUPS)
 NETWORKS = Population.initialize(Architecture.mlp((4, 6, 2)), 6, random_state=0)
-LOGITS = rivals.run_networks(NETWORKS, TASK)
+LOGITS = run_networks(NETWORKS, TASK)
 TARGETS = np.arange(6.0)
 
 pytestmark = pytest.mark.filterwarnings(
@@ -99,21 +99,26 @@ def test_a_bad_value_works_or_names_its_parameter(kind, name):
 
 
 FUNCTIONS = {
-    ev.measure_edits: {"original": LOGITS, "edited": LOGITS, "task": TASK, "requirement": None},
+    editing.measure_edits: {
+        "original": LOGITS,
+        "edited": LOGITS,
+        "task": TASK,
+        "requirement": None,
+    },
     ev.compare: {
         **{"methods": {"nothing": rivals.Nothing()}, "networks": NETWORKS, "task": TASK},
         **{"lam": 0.1, "groups": None, "n_bootstrap": 3},
     },
-    ev.network_intervals: {
+    editing.network_intervals: {
         **{"original_logits": LOGITS, "edited_logits": LOGITS, "task": TASK},
         **{"n_bootstrap": 3, "level": 0.9},
     },
-    ev.bootstrap_interval: {"values": TARGETS, "n_bootstrap": 3, "groups": None, "level": 0.9},
+    editing.bootstrap_interval: {"values": TARGETS, "n_bootstrap": 3, "groups": None, "level": 0.9},
     rivals.distill: {
         **{"start": NETWORKS, "original": NETWORKS, "task": TASK},
         **{"n_steps": 1, "lr": 0.1, "batch_size": 8},
     },
-    rivals.fine_tune: {
+    editing.fine_tune: {
         **{"start": NETWORKS, "task": TASK, "objective": Objective(EqualizedOdds())},
         **{"lam": 0.1, "n_steps": 1, "lr": 0.1, "n_per_cell": 3},
     },
@@ -124,7 +129,7 @@ ARGUMENTS = [
     for f, params in FUNCTIONS.items()
     for name in params
     # What is no network is refused by Population, as "networks"; one text is no number.
-    if name not in NETWORK_ARGUMENTS and (f, name) != (ev.bootstrap_interval, "values")
+    if name not in NETWORK_ARGUMENTS and (f, name) != (editing.bootstrap_interval, "values")
 ]
 
 
@@ -215,7 +220,7 @@ def test_nothing_to_compare(methods):
 
 def test_measuring_without_a_task():
     with pytest.raises(TypeError, match="measure_edits needs the networks' data.* Got NoneType"):
-        ev.measure_edits(LOGITS, LOGITS, None)
+        editing.measure_edits(LOGITS, LOGITS, None)
 
 
 def test_a_score_that_does_not_exist():
@@ -234,7 +239,7 @@ def test_a_reference_that_is_not_finite(reference):
 
 def test_scores_of_networks_that_are_not_finite_are_not_numbers():
     logits = torch.tensor([[[math.nan, math.nan]] * 240, [[1.0, math.inf]] * 240])
-    frame = ev.measure_edits(LOGITS[:2], logits, TASK)
+    frame = editing.measure_edits(LOGITS[:2], logits, TASK)
     assert frame[["divergence", "measure", "accuracy"]].isna().all(axis=None)
-    intervals = ev.network_intervals(LOGITS[:2], logits, TASK, n_bootstrap=3)
+    intervals = editing.network_intervals(LOGITS[:2], logits, TASK, n_bootstrap=3)
     assert intervals.isna().all(axis=None)

@@ -26,6 +26,7 @@ from skmeta._modes import in_own_modes
 from skmeta.baselines import FineTune, Swap
 from skmeta.datasets import Task
 from skmeta.networks import Architecture
+from skmeta.population import run_networks
 from skmeta.requirements import DataMinimization
 from skmeta.zoo import MLPSearchSpace
 from tests.reports.small_table import table
@@ -164,7 +165,7 @@ def test_what_was_made_in_inference_mode_can_be_trained_on_later():
     with torch.inference_mode():
         networks, task = inputs()
         networks.predict_proba(task.X)
-        rivals.run_networks(networks, task)
+        run_networks(networks, task)
     editor = ComplianceEditor(**FAST).fit(networks, task=task)
     assert not np.array_equal(
         editor.transform(networks).predict_proba(task.X), networks.predict_proba(task.X)

@@ -9,8 +9,8 @@ from fairlearn.metrics import (
     equalized_odds_difference,
 )
 
-from skmeta.datasets import Task
-from skmeta.requirements import Cells, DemographicParity, EqualizedOdds, EqualOpportunity
+from skmeta.datasets import Cells, Task
+from skmeta.requirements import DemographicParity, EqualizedOdds, EqualOpportunity
 
 SHAPES = [(2, 2), (2, 4), (3, 2), (4, 3)]
 

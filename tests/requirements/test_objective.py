@@ -7,14 +7,8 @@ import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
 
-from skmeta.datasets import Task
-from skmeta.requirements import (
-    Cells,
-    EqualizedOdds,
-    Objective,
-    jensen_shannon,
-    resolve_requirement,
-)
+from skmeta.datasets import Cells, Task
+from skmeta.requirements import EqualizedOdds, Objective, jensen_shannon, resolve_requirement
 
 
 def random_logits(*shape, seed=0, scale=2.0):

@@ -9,13 +9,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.datasets.checks import check_task
 from skmeta.editing.intervals import bootstrap_interval, runs_of
 from skmeta.evaluation.displays._drawing import COLORS, axes_or_new, literal, tidy
 from skmeta.evaluation.fitted import edit_networks, measuring_task
 from skmeta.population import Population, run_networks
-from skmeta.requirements import Cells
 from skmeta.requirements.rates import cell_rates, hard_predictions
 
 _WIDTH = 0.76

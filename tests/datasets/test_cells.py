@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skmeta.datasets import Task
-from skmeta.requirements import Cells
+from skmeta.datasets import Cells, Task
 
 
 @pytest.fixture
