@@ -221,12 +221,12 @@ def filled(module, n_steps=0):
         for name, parameter in module.named_parameters():
             for pattern, old in RENAMED.items():
                 name = re.sub(pattern, old, name)
-            columns = slice(None)
             if name.endswith(("encode.0.weight", "head.0.weight")) and parameter.ndim == 2:
                 columns = _old_columns(name, parameter.shape[1], n_steps)
-            values = _values(name, tuple(parameter[..., columns].shape))
-            parameter.zero_()
-            parameter[..., columns] = torch.from_numpy(values)
+                values = _values(name, (len(parameter), len(columns)))
+                parameter.zero_()[:, columns] = torch.from_numpy(values)
+            else:
+                parameter.copy_(torch.from_numpy(_values(name, tuple(parameter.shape))))
     return module
 
 

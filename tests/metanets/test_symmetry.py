@@ -67,10 +67,12 @@ def may_edit(name, architecture):
     return plain and (hidden <= set(HOMOGENEOUS) or hidden <= set(ODD))
 
 
-PAIRS = [
-    pytest.param(name, architecture, id=f"{name}, {case}")
+# "gradients" have all that other features have; their channels differ.
+TRIPLES = [
+    pytest.param(name, architecture, features, id=f"{name}, {case}, {features}")
     for name in EDITING_TRUNKS
     for case, architecture in CASES
+    for features in (FEATURES if name in ANY_DEPTH else ("weights", "gradients"))
     if may_edit(name, architecture)
 ]
 
@@ -110,9 +112,8 @@ def check_equivariance(name, features, architecture, seed=0):
     assert difference(edit, Record.blank(architecture, torch.float64)) > 1e-4
 
 
-@pytest.mark.parametrize("features", FEATURES)
-@pytest.mark.parametrize(("name", "architecture"), PAIRS)
-def test_coupled_permutations_permute_the_edit(name, features, architecture):
+@pytest.mark.parametrize(("name", "architecture", "features"), TRIPLES)
+def test_coupled_permutations_permute_the_edit(name, architecture, features):
     check_equivariance(name, features, architecture)
 
 
@@ -179,9 +180,8 @@ def test_inputs_and_outputs_are_told_apart(name, state):
     assert difference(apply_permutations(edit, permutations), moved) > 1e-5
 
 
-@pytest.mark.parametrize("features", FEATURES)
-@pytest.mark.parametrize(("name", "architecture"), PAIRS)
-def test_padding_changes_nothing(name, features, architecture):
+@pytest.mark.parametrize(("name", "architecture", "features"), TRIPLES)
+def test_padding_changes_nothing(name, architecture, features):
     stack = stack_of([trained_looking(architecture)])
     inner = [width + 3 for width in stack.widths[1:-1]]
     padded = stack.padded([stack.widths[0], *inner, stack.widths[-1]])
