@@ -120,8 +120,7 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
         for name, (wanted, optional) in self._saved.items():
             good = isinstance(fitted[name], wanted) if name in fitted else optional
             expect(good, f"'{name}' is missing or of the wrong type")
-        specs = fitted.pop("templates_")
-        tensors = finite_tensors(fitted.pop("metanet"))
+        specs, tensors = fitted.pop("templates_"), finite_tensors(fitted.pop("metanet"))
         for name, value in fitted.items():
             setattr(self, name, value)
         self._params_of_fit = params_now(self)
