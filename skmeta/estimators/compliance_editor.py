@@ -38,6 +38,7 @@ from skmeta.estimators.editor_files import contents, restore
 from skmeta.estimators.files import write_estimator
 from skmeta.estimators.measuring import PARAMS_OF_FIT, MeasuredEdits
 from skmeta.learning.settings import TrainingSettings
+from skmeta.metanets.templates import template
 from skmeta.population import Population
 from skmeta.population.checks import check_classifiers, check_population
 from skmeta.population.running import check_no_images
@@ -76,8 +77,10 @@ class ComplianceEditor(StablePickle, KeepsNetworks, MeasuredEdits, TransformerMi
     lam_range : (float, float), optional
         Train one editor for all lam in this range; ``lam`` then selects the point in
         :meth:`transform`, without refitting.
-    metanet : {"neuron", "graph"} or EditingMetanet class, default="neuron"
-        States on neurons only, or on every weight as in the paper.
+    metanet : str or Trunk class, default="neuron"
+        What looks at the networks: "neuron" (states on neurons only), "graph" (on every weight,
+        as in the paper), "nfn-hnp", "nfn-np", "nfn-pointwise" or "monomial" (NF-layers, which
+        edit networks of the depths in ``fit``); see ``skmeta.metanets.TRUNKS``.
     features : {"gradients", "cells", "probes", "weights"}, default="gradients"
         What the metanetwork sees beside the weights: mean states of each (label, group)
         cell and gradients of the requirement; mean states; the states on 64 unlabelled
@@ -127,6 +130,9 @@ class ComplianceEditor(StablePickle, KeepsNetworks, MeasuredEdits, TransformerMi
         from a file without rows, see :meth:`save`.
     n_networks_ : int
         Number of networks that the metanetwork was trained on.
+    templates_ : tuple of Architecture
+        What the metanetwork was built for: the architectures of the training networks, with one
+        neuron per hidden layer.
     cost_ : dict
         CPU seconds: ``zoo_seconds`` (nan if the population does not say), ``fit_seconds``,
         ``edit_seconds`` per network, ``fine_tune_seconds`` per network for 40 batched
@@ -242,6 +248,7 @@ class ComplianceEditor(StablePickle, KeepsNetworks, MeasuredEdits, TransformerMi
             check_option("features", self.features, ["gradients"], owner=f"{owner} with a mask")
         keep_freed_memory()
         self.net_ = self.metanet_ = None
+        self.templates_ = tuple(dict.fromkeys(map(template, population.architectures)))
         if mask is None or mask.compensate:
             warn_of_few_networks(population, owner)
             self.net_, self.metanet_ = train_metanet(self, population, seeds[1:])

@@ -25,6 +25,7 @@ from skmeta.files import codec
 from skmeta.files.checks import expect, fields_of
 from skmeta.files.codec import Fields
 from skmeta.metanets import WeightGraph
+from skmeta.metanets.templates import blank_graphs, check_templates
 from skmeta.networks import Architecture
 from skmeta.population import Population
 from skmeta.requirements import (
@@ -73,6 +74,7 @@ def contents(editor: Any, include_task: bool) -> Fields:
         "groups": reference.outline.groups,
         "counts": reference.counts.to_numpy().ravel(),
         "rows": reference.rows,
+        "templates": editor.templates_,
         "metanet": None if metanet is None else metanet.state_dict(),
         "task": rows and {name: value for name, value in rows.items() if value is not None},
     }
@@ -92,11 +94,12 @@ def restore(editor: Any, fitted: Fields) -> None:
     kinds |= {"n_networks": int, "cost": tuple, "feature_names": tuple, "named": bool}
     kinds["classes"] = np.ndarray
     kinds |= {"groups": (np.ndarray, type(None)), "counts": np.ndarray, "rows": np.ndarray}
+    kinds["templates"] = tuple
     kinds |= {"metanet": (dict, type(None)), "task": (dict, type(None))}
     lam, lam_mask, lam_range, n_networks, cost, *outlined = fields_of(
         fitted, "what was learned", **kinds
     )
-    feature_names, named, classes, groups, counts, rows, state, task = outlined
+    feature_names, named, classes, groups, counts, rows, templates, state, task = outlined
     plan = split_requirements(editor.requirement, editor.lam, _OWNER)
     check_in_range("lam", lam, owner=_OWNER, low=0, closed="neither")
     check_in_range("lam_mask", lam_mask, owner=_OWNER, low=0)
@@ -109,6 +112,9 @@ def restore(editor: Any, fitted: Fields) -> None:
     editor.reference_ = _reference(feature_names, named, classes, groups, counts, rows)
     outline = editor.reference_.outline
     editor.n_inputs_, editor.n_classes_ = outline.n_features, outline.n_classes
+    editor.templates_ = check_templates(templates)
+    ends = {(a.widths[0], a.widths[-1]) for a in templates}
+    expect(ends == {(outline.n_features, outline.n_classes)}, "templates do not fit the task")
     n_thresholds = _n_thresholds(plan.requirement)
     few = n_thresholds <= _MOST_THRESHOLDS
     few = few and n_thresholds * counts.size <= _MOST_THRESHOLDS_BY_CELLS
@@ -141,15 +147,12 @@ def _blank_metanet(editor: Any) -> nn.Module | None:
     graph = _blank_graph(editor)
     if mask is not None and not mask.compensate:
         return None
-    outline = editor.reference_.outline
     # Without numbers no claim of a file takes memory.
     with torch.device("meta"):
         return build_metanet(
             editor.metanet,
-            graph,
+            blank_graphs(editor.templates_, graph),
             seed=0,
-            n_inputs=outline.n_features,
-            n_outputs=outline.n_classes,
             hidden_channels=editor.hidden_channels,
             n_layers=editor.n_layers,
         )

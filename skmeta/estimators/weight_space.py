@@ -26,19 +26,16 @@ from skmeta.estimators.files import finite_tensors, load_weights, write_estimato
 from skmeta.estimators.networks_or_rows import NetworksOrRows
 from skmeta.files.checks import expect
 from skmeta.learning.settings import TrainingSettings
-from skmeta.metanets import READERS
+from skmeta.metanets import TRUNKS
+from skmeta.metanets.templates import check_templates
 from skmeta.networks import Architecture, Record
 from skmeta.population import Population
 from skmeta.reading import Reader, train_reader
-from skmeta.reading.reader import template
 from skmeta.reading.training import AUGMENTATIONS
 from skmeta.zoo.checks import warn_of_few_networks
 
 # Predictions go by them; the others hold for the next fit.
 _PARAMS_OF_FIT = ("metanet", "quasi", "loss", "n_layers", "architecture")
-
-# Of the templates in a file: to build a metanetwork for them takes time.
-_MOST_LAYERS = 2000
 
 
 class WeightSpaceEstimator(StablePickle, NetworksOrRows, ABC):
@@ -131,10 +128,7 @@ class WeightSpaceEstimator(StablePickle, NetworksOrRows, ABC):
         expect(self.n_layers <= len(tensors), "the metanetwork has too many layers")
         widest = max((max(t.shape, default=0) for t in tensors.values() if t.numel()), default=0)
         expect(self.hidden_channels <= widest, "the metanetwork has too many channels")
-        good = len(specs) > 0 and all(isinstance(a, Architecture) for a in specs)
-        expect(good and all(template(a) == a for a in specs), "there are no templates")
-        depths = sum(spec.depth for spec in specs)
-        expect(depths <= _MOST_LAYERS, f"the templates have more than {_MOST_LAYERS} layers")
+        specs = check_templates(specs)
         with torch.device("meta"):
             blank = Population.from_records([Record.blank(a) for a in specs])
             self.reader_ = self._reader_for(blank)
@@ -145,7 +139,7 @@ class WeightSpaceEstimator(StablePickle, NetworksOrRows, ABC):
         for name in ("hidden_channels", "n_layers"):
             check_in_range(name, getattr(self, name), owner=owner, low=1, kind="int")
         TrainingSettings.of(self)
-        check_option("metanet", self.metanet, list(READERS), owner=owner)
+        check_option("metanet", self.metanet, TRUNKS, owner=owner)
         check_option("quasi", self.quasi, [False, True], owner=owner)
         check_option("augment", self.augment, AUGMENTATIONS, owner=owner)
 

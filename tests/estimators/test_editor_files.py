@@ -16,7 +16,7 @@ from skmeta.editing.reference import reference_rows, rows_per_cell
 from skmeta.evaluation import ParetoFrontDisplay
 from skmeta.files import FileError
 from skmeta.files.container import seal
-from skmeta.metanets import NeuronMetanet
+from skmeta.metanets import NeuronTrunk
 from skmeta.population import to_rows
 from skmeta.requirements import Custom, DataMinimization, EqualizedOdds, Joint, Pruning
 
@@ -207,7 +207,7 @@ def test_an_editor_of_weights_needs_rows_only_for_what_looks_at_them(zoo, tasks,
 
 
 def test_what_cannot_be_saved(editor, zoo, tasks, tmp_path):
-    class Own(NeuronMetanet):
+    class Own(NeuronTrunk):
         pass
 
     class Odds(EqualizedOdds):
