@@ -79,11 +79,8 @@ class _PerturbationSearch(WeightEditor):
 
         return value
 
-    def _candidates(
-        self, centre: Weights, spread: Weights, generator: torch.Generator
-    ) -> Weights:
+    def _candidates(self, centre: Weights, spread: Weights, generator: torch.Generator) -> Weights:
         """Draw centre + spread * noise, ``(n, 1 + n_candidates, ...)``; the first is the centre."""
-
         noise = torch.randn(self.n_candidates, centre.layout.size, generator=generator)
         noise = torch.cat([torch.zeros_like(noise[:1]), noise]).to(centre.flat)
         return centre.with_flat(centre.flat[:, None] + spread.flat[:, None] * noise)

@@ -218,7 +218,8 @@ def _gradient(stack: Stack, task: Task, seeds: list[int]) -> Masks:
 
 def _snip(stack: Stack, task: Task, seeds: list[int]) -> Masks:
     gradients = _gradient(stack, task, seeds)
-    return tuple(w.abs() * g for w, g in zip(stack.weights.of_field("weight"), gradients, strict=True))
+    pairs = zip(stack.weights.of_field("weight"), gradients, strict=True)
+    return tuple(w.abs() * g for w, g in pairs)
 
 
 def _wanda(stack: Stack, task: Task, seeds: list[int]) -> Masks:

@@ -118,13 +118,14 @@ class Factors:
             mix = self.stack.plan[stage].mix
             inputs, delta = self._by_sample(stage, h, delta)
             if delta.shape[2] == 1:
-                squares = torch.bmm(delta[:, :, 0].square().transpose(1, 2), inputs[:, :, 0].square())
+                d, x = delta[:, :, 0].square(), inputs[:, :, 0].square()
+                squares = torch.bmm(d.transpose(1, 2), x)
                 return mix.as_weight(squares), delta.square().sum((1, 2))
             pieces = at_once(len(delta) * delta.shape[3] * inputs.shape[3], delta.device)
-            total = 0.0
+            total = inputs.new_zeros(len(h), delta.shape[3], inputs.shape[3])
             for d, x in zip(delta.split(pieces, 1), inputs.split(pieces, 1), strict=True):
                 total = total + torch.einsum("nspo,nspi->nsoi", d, x).square().sum(1)
-            return mix.as_weight(torch.as_tensor(total)), delta.sum(2).square().sum(1)
+            return mix.as_weight(total), delta.sum(2).square().sum(1)
 
         return self._put(outer, lambda product: self._samples(product).sum(2).square().sum(1), ())
 

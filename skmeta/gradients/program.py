@@ -163,7 +163,7 @@ class Program:
         Returns
         -------
         list of (int, slice, Tensor, Tensor)
-            Stage, networks, mean and biased variance ``(n_networks, 1, width)``.
+            Stage, networks, mean and unbiased variance ``(n_networks, 1, width)``.
         """
         found = []
         for index, (stage, saved) in enumerate(

@@ -86,7 +86,8 @@ class Recording:
             return self
         few = copy(self)
         few.logits = self.logits[:, ::every]
-        few.states = [h.unflatten(1, (self.logits.shape[1], -1))[:, ::every].flatten(1, 2) for h in self.states]
+        n_rows = self.logits.shape[1]
+        few.states = [h.unflatten(1, (n_rows, -1))[:, ::every].flatten(1, 2) for h in self.states]
         few._jacobians = [factors.thinned(every) for factors in self._jacobians]
         return few
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skmeta.gradients.recording import Recording
 from skmeta.gradients.natural import fisher_vectors
+from skmeta.gradients.recording import Recording
 
 
 def saliency(recording: Recording, weights: Tensor) -> tuple[Tensor, ...]:

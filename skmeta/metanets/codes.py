@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skmeta.networks import ACTIVATIONS, NORMS, Architecture
+from skmeta.networks import ACTIVATIONS, NORMS, Activate, Architecture, Norm, Skip
 from skmeta.population import Stack
 
 N_ACTIVATIONS, N_NORMS, MAX_DEPTH_CODE = 16, 8, 6
@@ -30,16 +30,19 @@ def structure_codes(stack: Stack) -> Tensor:
 
 def _structure_code(architecture: Architecture) -> list[list[float]]:
     codes = []
-    for state, layer in enumerate((None, *architecture.layers)):
+    for state, stage in enumerate((None, *architecture.stages)):
         code = [0.0] * N_CODES
         from_input = N_ACTIVATIONS + N_NORMS
         from_output = from_input + MAX_DEPTH_CODE
         code[from_input + min(state, MAX_DEPTH_CODE - 1)] = 1.0
         code[from_output + min(architecture.depth - state, MAX_DEPTH_CODE - 1)] = 1.0
-        if layer is not None:
-            code[ACTIVATIONS.index(layer.activation)] = 1.0
-            code[N_ACTIVATIONS + NORMS.index(layer.norm)] = 1.0
-            code[-3:] = map(float, (layer.norm_after, layer.skip_before, bool(layer.skips)))
+        if stage is not None:
+            code[ACTIVATIONS[stage.activation].code] = 1.0
+            code[N_ACTIVATIONS + NORMS.index(stage.norm)] = 1.0
+            order = [type(op) for op in stage.tail if isinstance(op, Activate | Norm | Skip)]
+            norm_after = Norm in order and Activate in order[: order.index(Norm)]
+            skip_before = Skip in order and Activate in order[order.index(Skip) :]
+            code[-3:] = map(float, (norm_after, skip_before, Skip in order))
         codes.append(code)
     return codes
 
@@ -50,8 +53,9 @@ def activation_shares(stack: Stack) -> Tensor:
     if key not in stack._cache:
         rows = []
         for architecture in stack.architectures:
-            hidden = [layer.activation for layer in architecture.layers[:-1]]
-            shares = [hidden.count(a) / max(1, len(hidden)) for a in ACTIVATIONS]
-            rows.append(shares + [0.0] * (N_ACTIVATIONS - len(ACTIVATIONS)))
+            shares, hidden = [0.0] * N_ACTIVATIONS, architecture.stages[:-1]
+            for stage in hidden:
+                shares[ACTIVATIONS[stage.activation].code] += 1.0 / len(hidden)
+            rows.append(shares)
         stack._cache[key] = torch.tensor(rows, dtype=stack.dtype, device=stack.device)
     return stack._cache[key]

@@ -9,7 +9,7 @@ from skmeta._checks import check_in_range
 from skmeta.metanets.inputs import WeightGraph
 from skmeta.metanets.neurons import Neurons
 from skmeta.metanets.trunk import Encoded, Trunk, mlp
-from skmeta.population import Parameters
+from skmeta.population import Weights
 
 _RANK = 16
 
@@ -63,7 +63,7 @@ class Edit(nn.Module):
         """Return how many numbers go with a network into the trunk."""
         return graph.context.shape[1] + 2 + len(graph.steps)
 
-    def forward(self, trunk: Trunk, graph: WeightGraph, lam: Tensor) -> Parameters:
+    def forward(self, trunk: Trunk, graph: WeightGraph, lam: Tensor) -> Weights:
         """Return the edit of each network.
 
         Parameters
@@ -77,8 +77,8 @@ class Edit(nn.Module):
 
         Returns
         -------
-        edit : Parameters
-            What to add to the networks' parameters; zero at padding, where a network
+        edit : Weights
+            What to add to the networks' weights; zero at padding, where a network
             has no parameter, and where the graph's ``free`` is zero.
         """
         wanted = lam[:, None] * graph.reach
@@ -97,10 +97,12 @@ class Edit(nn.Module):
         along = -(strength * (self.lead + coefficients[..., 2 : 2 + k])).mean(2)
         weights = self._weights(graph, neurons, encoded, torch.cat([ab, sway], -1), along)
         vectors = self._vectors(graph, neurons, encoded, gamma, sway, along)
-        edit = Parameters(tuple(weights), *vectors)
-        edit = edit.map(torch.mul, graph.stack.trainable())
-        free = tuple(e * f for e, f in zip(edit.weight, graph.free, strict=True))
-        return edit._replace(weight=free)
+        layout, tensors = graph.stack.weights.layout, {}
+        for i, (weight, free) in enumerate(zip(weights, graph.free, strict=True)):
+            tensors[f"{i}.weight"] = weight * free
+            for name, vector in zip(("bias", "scale", "shift"), vectors, strict=True):
+                tensors[f"{i}.{name}"] = vector[i]
+        return Weights.of(layout, tensors) * graph.stack.present()
 
     def _weights(
         self,
@@ -120,9 +122,9 @@ class Edit(nn.Module):
             first, second, *others = forms.unbind(1)
             if encoded.units is not None:
                 first = first * encoded.units[i][0]
-            edit = torch.addcmul(first, graph.stack.params.weight[i], second)
+            edit = torch.addcmul(first, graph.stack.weights[f"{i}.weight"], second)
             for j, (step, form) in enumerate(zip(graph.steps, others, strict=True)):
-                edit = torch.addcmul(edit, step.weight[i], form + along[:, i, j, None, None])
+                edit = torch.addcmul(edit, step[f"{i}.weight"], form + along[:, i, j, None, None])
             edits.append(edit)
         return edits
 
@@ -148,7 +150,7 @@ class Edit(nn.Module):
             bends = (neurons.spread_layers(sway) * outputs[..., 3:]).mean(2)
             bends = (bends + neurons.spread_layers(along)).unbind(-1)
             for step, bend in zip(graph.steps, bends, strict=True):
-                bias = torch.addcmul(bias, torch.cat(step.bias, 1), bend)
+                bias = torch.addcmul(bias, torch.cat(graph.stack.vectors("bias", step), 1), bend)
         return [tensor.split(neurons.widths[1:], 1) for tensor in (bias, scale, shift)]
 
 

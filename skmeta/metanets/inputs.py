@@ -11,8 +11,7 @@ from torch import Tensor
 
 from skmeta.metanets.codes import activation_shares
 from skmeta.metanets.neurons import Neurons
-from skmeta.population import Stack
-from skmeta.population.direction import Direction
+from skmeta.population import Stack, Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +24,7 @@ class WeightGraph:
         The networks.
     nodes : tuple of Tensor
         Extra features of the neurons of each state, ``(n, width, n_node_features)``.
-    steps : tuple of Direction
+    steps : tuple of Weights
         Directions in weight space that the edit may follow, for instance scaled gradients.
     context : Tensor of shape (n, n_context)
         Features of the networks as a whole.
@@ -42,7 +41,7 @@ class WeightGraph:
 
     stack: Stack
     nodes: tuple[Tensor, ...]
-    steps: tuple[Direction, ...]
+    steps: tuple[Weights, ...]
     context: Tensor
     reach: Tensor
     freedom: Tensor
@@ -62,8 +61,8 @@ class WeightGraph:
         WeightGraph
             Without steps, context and extra features of neurons.
         """
-        weights = stack.params.weight
-        nothing, ones = weights[0].new_zeros(len(stack), 0), weights[0].new_ones(len(stack))
+        weights, flat = stack.weights.of_field("weight"), stack.weights.flat
+        nothing, ones = flat.new_zeros(len(stack), 0), flat.new_ones(len(stack))
         nodes = tuple(nothing.new_zeros(len(stack), width, 0) for width in stack.widths)
         free = tuple(w.new_ones(len(stack), *[1] * (w.ndim - 1)) for w in weights)
         return cls(stack, nodes, (), nothing, nothing, ones, free)
@@ -112,7 +111,7 @@ class WeightGraph:
         return WeightGraph(
             self.stack.select(rows),
             tuple(t[rows] for t in self.nodes),
-            tuple(step.map(lambda t: t[rows]) for step in self.steps),
+            tuple(step.select(rows) for step in self.steps),
             self.context[rows],
             self.reach[rows],
             self.freedom[rows],
@@ -139,10 +138,12 @@ class WeightGraph:
             zip(*(getattr(part, name) for part in parts), strict=True)
             for name in ("nodes", "steps", "free")
         )
+        stack = Stack.merge([part.stack for part in parts])
+        layout = stack.weights.layout
         return WeightGraph(
-            Stack.merge([part.stack for part in parts]),
+            stack,
             tuple(map(torch.cat, nodes)),
-            tuple(map(Direction.concatenate, steps)),
+            tuple(Weights.cat([s.moved(layout, absent=False) for s in step]) for step in steps),
             torch.cat([part.context for part in parts]),
             torch.cat([part.reach for part in parts]),
             torch.cat([part.freedom for part in parts]),
@@ -176,7 +177,7 @@ class WeightGraph:
         Tensor of shape (n, out, in, positions)
             A linear layer has one position.
         """
-        weight = self.stack.params.weight[index]
+        weight = self.stack.weights[f"{index}.weight"]
         return weight.flatten(3) if weight.ndim > 3 else weight[..., None]
 
 

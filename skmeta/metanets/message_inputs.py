@@ -49,15 +49,12 @@ class MessageInputs:
             sums.append(channels.sum((2, 3)) / fan_in.sqrt())
             squares.append(channels.square().sum((2, 3)) / fan_in)
             if graph.steps:
-                steps = torch.stack([step.weight[i] for step in graph.steps], -1)
+                steps = torch.stack([step[f"{i}.weight"] for step in graph.steps], -1)
                 size = root_mean(steps.square().sum((1, 2)), n_weights[:, None])
                 channels = torch.cat([channels, steps / size[:, None, None]], -1)
             edges.append(channels)
-        params, buffers = stack.params, stack.buffers
-        bias, scale, shift, mean, var = (
-            torch.cat(field, 1)
-            for field in (params.bias, params.scale, params.shift, buffers.mean, buffers.var)
-        )
+        fields = ("bias", "scale", "shift", "mean", "var")
+        bias, scale, shift, mean, var = (torch.cat(stack.vectors(name), 1) for name in fields)
         unit = neurons.spread_layers(graph.weight_scales)
         own = torch.stack(
             [
@@ -82,7 +79,7 @@ def _unit_biases(graph: WeightGraph, neurons: Neurons) -> list[Tensor]:
     """Biases of the steps, ``(n, all neurons behind the inputs)``, with unit rms in each layer."""
     units = []
     for step in graph.steps:
-        bias = torch.cat(step.bias, 1)
+        bias = torch.cat(graph.stack.vectors("bias", step), 1)
         squares = torch.nn.functional.pad(bias.square()[..., None], (0, 0, neurons.widths[0], 0))
         size = root_mean(neurons.means(squares)[:, 1:, 0], torch.ones_like(bias[:, :1]))
         units.append(bias / neurons.spread_layers(size))

@@ -214,18 +214,17 @@ def _add_skips(
     masks = None if neurons.mask is None else neurons.split(neurons.mask)
     for index in range(stack.depth):
         target = index + 1
-        for before in (False, True):
-            for source, rows in stack.skips(index, before=before):
-                to_target = _fit_width(up[source], below[target])
-                to_source = _fit_width(down[target], above[source])
-                if rows is not None:
-                    gate = up[0].new_zeros(len(stack), 1, 1).index_fill(0, rows, 1.0)
-                    to_target, to_source = to_target * gate, to_source * gate
-                if masks is not None:
-                    # Padding sends nothing, and neurons beyond the source's receive nothing.
-                    to_source = to_source * masks[source]
-                below[target] = below[target] + to_target
-                above[source] = above[source] + to_source
+        for source, rows in stack.skips(index):
+            to_target = _fit_width(up[source], below[target])
+            to_source = _fit_width(down[target], above[source])
+            if rows is not None:
+                gate = up[0].new_zeros(len(stack), 1, 1).index_fill(0, rows, 1.0)
+                to_target, to_source = to_target * gate, to_source * gate
+            if masks is not None:
+                # Padding sends nothing, and neurons beyond the source's receive nothing.
+                to_source = to_source * masks[source]
+            below[target] = below[target] + to_target
+            above[source] = above[source] + to_source
 
 
 def _fit_width(values: Tensor, like: Tensor) -> Tensor:

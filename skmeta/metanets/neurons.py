@@ -41,7 +41,7 @@ class Neurons:
         key = ("neurons", stack.device, stack.dtype)
         if key not in stack._cache:
             states = range(stack.depth + 1)
-            present = torch.cat([stack._ones_mask(i) for i in states], 1)
+            present = torch.cat([stack.true_neurons(i) for i in states], 1)
             sizes = torch.tensor(stack.widths, device=stack.device)
             state = torch.arange(len(sizes), device=stack.device).repeat_interleave(sizes)
             members = state == torch.arange(len(sizes), device=stack.device)[:, None]

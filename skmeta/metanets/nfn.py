@@ -147,8 +147,8 @@ class NFN(Trunk):
 def _group(stacks: Sequence[Stack], groups: Sequence[str] = GROUPS) -> str:
     """Return which of some factors leave the networks' functions as they are."""
     architectures = [a for stack in stacks for a in stack.architectures]
-    activations = {layer.activation for a in architectures for layer in a.layers[:-1]}
-    plain = not any(x.norm != "none" or x.skips for a in architectures for x in a.layers)
+    activations = {stage.activation for a in architectures for stage in a.stages[:-1]}
+    plain = not any(x.norm != "none" or x.skips for a in architectures for x in a.stages)
     allowed = {group: _COMMUTING[group] for group in groups}
     for group, names in allowed.items():
         if plain and activations <= set(names):

@@ -11,7 +11,7 @@ from skmeta._checks import check_in_range
 from skmeta.metanets.metanet import Metanet, check_stacks
 from skmeta.metanets.stack_channels import Standardize, by_key, key_among
 from skmeta.metanets.statistics import weight_statistics
-from skmeta.population import Stack
+from skmeta.population import Stack, Weights
 from skmeta.population.symmetries import HOMOGENEOUS
 
 _MAX_ALPHA = 0.9  # keeps factors positive
@@ -84,7 +84,7 @@ class QuasiScaling(nn.Module):
     >>> from skmeta.networks import Architecture
     >>> population = Population.initialize(Architecture.mlp((5, 8, 2)), 4, random_state=0)
     >>> stacks = [stack for _, stack in population.depth_blocks()]
-    >>> QuasiScaling(stacks)(stacks[0]).params.weight[0].shape
+    >>> QuasiScaling(stacks)(stacks[0]).weights["0.weight"].shape
     torch.Size([4, 8, 5])
     """
 
@@ -115,9 +115,7 @@ class QuasiScaling(nn.Module):
         """
         angles = self.angles[key_among(self.angles, stack, "QuasiScaling")](stack)
         alpha, free = self.alpha.clamp(-_MAX_ALPHA, _MAX_ALPHA), _scalable(stack)
-        first, last = (
-            stack.params.weight[0].new_ones(len(stack), stack.widths[i]) for i in (0, -1)
-        )
+        first, last = (stack.weights.flat.new_ones(len(stack), stack.widths[i]) for i in (0, -1))
         hidden = [1 + alpha * a.sin() * free[:, i, None] for i, a in enumerate(angles)]
         return [first, *hidden, last]
 
@@ -134,9 +132,11 @@ class QuasiScaling(nn.Module):
         Stack
             Networks of the same functions.
         """
-        params = stack.params
-        weights, biases = scale_neurons(params.weight, params.bias, self.factors(stack))
-        return stack.with_params(params._replace(weight=tuple(weights), bias=tuple(biases)))
+        own = stack.weights.of_field("weight"), stack.vectors("bias")
+        scaled, tensors = scale_neurons(*own, self.factors(stack)), dict(stack.weights.items())
+        for name, values in zip(("weight", "bias"), scaled, strict=True):
+            tensors |= {f"{i}.{name}": value for i, value in enumerate(values)}
+        return stack.with_weights(Weights.of(stack.weights.layout, tensors))
 
 
 class Quasi(nn.Module):
@@ -255,11 +255,11 @@ def _statistics(stack: Stack) -> Tensor:
 
 def _own_features(stack: Stack, index: int) -> Tensor:
     """Mean and root mean square of each neuron's incoming weights, and bias, ``(B, width, 3)``."""
-    weight = stack.params.weight[index]
-    count = stack._ones_mask(index).sum(1)[:, None] * weight[0, 0, 0].numel()
+    weight = stack.weights[f"{index}.weight"]
+    count = stack.true_neurons(index).sum(1)[:, None] * weight[0, 0, 0].numel()
     flat = weight.flatten(2)
     root = (flat.square().sum(2) / count).sqrt()
-    return torch.stack([flat.sum(2) / count, root, stack.params.bias[index]], -1)
+    return torch.stack([flat.sum(2) / count, root, stack.vectors("bias")[index]], -1)
 
 
 def _of_neurons(features: Tensor, mask: Tensor | None) -> Tensor:
@@ -273,7 +273,7 @@ def _scalable(stack: Stack) -> Tensor:
     if key not in stack._cache:
         rows = []
         for a in stack.architectures:
-            plain = all(layer.norm == "none" and not layer.skips for layer in a.layers)
-            rows.append([float(plain and x.activation in HOMOGENEOUS) for x in a.layers[:-1]])
+            plain = all(stage.norm == "none" and not stage.skips for stage in a.stages)
+            rows.append([float(plain and x.activation in HOMOGENEOUS) for x in a.stages[:-1]])
         stack._cache[key] = torch.tensor(rows)
     return stack._cache[key].to(stack.device, stack.dtype)

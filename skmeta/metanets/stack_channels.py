@@ -21,7 +21,7 @@ def masks_of(stack: Stack) -> Masks | None:
 
 def kernels_of(stack: Stack) -> tuple[tuple[int, ...], ...]:
     """Filter shape of each layer, ``()`` for a dense one."""
-    return tuple(tuple(w.shape[3:]) for w in stack.params.weight)
+    return tuple(tuple(w.shape[3:]) for w in stack.weights.of_field("weight"))
 
 
 def key_of(stack: Stack) -> str:
@@ -54,8 +54,8 @@ def key_among(parts: nn.ModuleDict, stack: Stack, owner: str) -> str:
 
 def is_normalised(stacks: Sequence[Stack]) -> bool:
     """Whether any network of some stacks has a normalisation."""
-    layers = (x for stack in stacks for a in stack.architectures for x in a.layers)
-    return any(layer.norm != "none" for layer in layers)
+    stages = (x for stack in stacks for a in stack.architectures for x in a.stages)
+    return any(stage.norm != "none" for stage in stages)
 
 
 class Standardize(nn.Module):
@@ -112,7 +112,7 @@ class StackChannels(nn.Module):
     def __init__(self, stack: Stack, normalised: bool, *, relative: bool = True) -> None:
         super().__init__()
         self.normalised, self.relative = normalised, relative
-        ones = [stack._ones_mask(i) for i in range(stack.depth + 1)]
+        ones = [stack.true_neurons(i) for i in range(stack.depth + 1)]
         pairs = zip(ones, ones[1:], strict=False)
         masks = {"weight": [b[:, :, None] * a[:, None] for a, b in pairs], "bias": ones[1:]}
         for name, values in zip(masks, self._raw(stack), strict=True):
@@ -131,17 +131,17 @@ class StackChannels(nn.Module):
         return weights, biases
 
     def _raw(self, stack: Stack) -> tuple[list[Tensor], list[Tensor]]:
-        params, buffers = stack.params, stack.buffers
+        fields = (stack.vectors(name) for name in ("bias", "scale", "shift", "mean", "var"))
         weights, biases = [], []
-        for i, (weight, bias) in enumerate(zip(params.weight, params.bias, strict=True)):
+        for i, (bias, gain, shift, mean, var) in enumerate(zip(*fields, strict=True)):
+            weight = stack.weights[f"{i}.weight"]
             rows = [bias]
             if self.relative:
                 scale = _layer_scale(stack, i)
                 weight = weight / scale.view(-1, *[1] * (weight.ndim - 1))
                 rows = [bias / scale[:, None], scale.log()[:, None].expand_as(bias)]
             if self.normalised:
-                log_var = buffers.var[i].clamp_min(1e-6).log()
-                rows += [params.scale[i] - 1, params.shift[i], buffers.mean[i], log_var]
+                rows += [gain - 1, shift, mean, var.clamp_min(1e-6).log()]
             weights.append(weight[:, None])
             biases.append(torch.stack(rows, 1))
         return weights, biases
@@ -166,7 +166,10 @@ def with_graph_channels(
     for i in range(graph.stack.depth):
         n_in, n_out = neurons.counts[:, i], neurons.counts[:, i + 1]
         for step in graph.steps:
-            for values, t, count in ((weights, step.weight[i], n_in), (biases, step.bias[i], 1)):
+            for values, t, count in (
+                (weights, step[f"{i}.weight"], n_in),
+                (biases, graph.stack.vectors("bias", step)[i], 1),
+            ):
                 size = root_mean(t.flatten(1).square().sum(1), n_out * count)
                 unit = (t / size.view(-1, *[1] * (t.ndim - 1)))[:, None]
                 values[i] = torch.cat([values[i], unit], 1)
@@ -179,8 +182,8 @@ def with_graph_channels(
 
 def _layer_scale(stack: Stack, index: int) -> Tensor:
     """Root mean square of the weights and biases of a layer, ``(B,)``, at least 1e-8."""
-    weight, bias = stack.params.weight[index], stack.params.bias[index]
-    n_in, n_out = (stack._ones_mask(i).sum(1) for i in (index, index + 1))
+    weight, bias = stack.weights[f"{index}.weight"], stack.vectors("bias")[index]
+    n_in, n_out = (stack.true_neurons(i).sum(1) for i in (index, index + 1))
     total = weight.flatten(1).square().sum(1) + bias.square().sum(1)
     # The slope of the root at zero is infinite.
     return (total / (n_out * (n_in * weight[0, 0, 0].numel() + 1))).clamp_min(1e-16).sqrt()

@@ -56,14 +56,13 @@ def weight_statistics(stack: Stack, depth: int | None = None) -> Tensor:
     >>> weight_statistics(population.blocks[0][1]).shape
     torch.Size([5, 28])
     """
-    masks, parts = stack.trainable(), []
-    for index in range(stack.depth):
-        for values, mask in (
-            (stack.params.weight[index], masks.weight[index]),
-            (stack.params.bias[index], masks.bias[index]),
-        ):
-            mask = mask.reshape(*mask.shape, *[1] * (values.ndim - mask.ndim))
-            parts.append(_statistics(values.flatten(1), mask.expand_as(values).flatten(1) > 0))
+    present, parts = stack.present(), []
+    for index, bias in enumerate(stack.vectors("bias")):
+        name = f"{index}.weight"
+        there = present[name].flatten(1) > 0
+        parts.append(_statistics(stack.weights[name].flatten(1), there))
+        mask = present.get(f"{index}.bias")
+        parts.append(_statistics(bias, torch.zeros_like(bias) > 0 if mask is None else mask > 0))
     return _at_depth(torch.cat(parts, 1), stack.depth if depth is None else depth)
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 from skmeta.files.checks import expect
 from skmeta.metanets.inputs import WeightGraph
-from skmeta.networks import Architecture, Record
+from skmeta.networks import Architecture, Dropout, Record, Skip
 from skmeta.population import Stack
-from skmeta.population.direction import Direction
 
 # To build a metanetwork for them takes time.
 _MOST_LAYERS = 2000
@@ -18,9 +17,8 @@ _MOST_LAYERS = 2000
 
 def template(architecture: Architecture) -> Architecture:
     """Return what decides how a metanetwork is built: all but hidden widths, skips and dropout."""
-    *hidden, last = (replace(x, skips=(), dropout=0.0) for x in architecture.layers)
-    layers = [*(replace(layer, width=1) for layer in hidden), last]
-    return replace(architecture, layers=tuple(layers))
+    *hidden, last = (stage.without(Skip, Dropout) for stage in architecture.stages)
+    return replace(architecture, stages=(*(stage.with_width(1) for stage in hidden), last))
 
 
 def check_templates(claimed: Any) -> tuple[Architecture, ...]:
@@ -38,12 +36,11 @@ def blank_graphs(architectures: Iterable[Architecture], like: WeightGraph) -> li
     graphs = []
     for architecture in architectures:
         stack = Stack.from_records([Record.blank(architecture)])
-        params = stack.params
         graph = WeightGraph.bare(stack)
         nodes = (x.new_zeros(1, x.shape[1], like.nodes[0].shape[2]) for x in graph.nodes)
         counts = like.context.shape[1], len(like.steps)
         context, reach = (graph.context.new_zeros(1, count) for count in counts)
-        steps = (Direction(params.weight, params.bias) for _ in like.steps)
+        steps = (stack.weights for _ in like.steps)
         graphs.append(
             replace(graph, nodes=tuple(nodes), steps=tuple(steps), context=context, reach=reach)
         )

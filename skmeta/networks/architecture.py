@@ -96,7 +96,7 @@ class Architecture:
                 "The 'input_shape' of an Architecture must be (channels, height, width) of "
                 f"n_inputs numbers. Got {shape} and n_inputs={self.n_inputs}."
             )
-        size: Size = None if shape is None else tuple(shape[1:])
+        size: Size = None if shape is None else (shape[1], shape[2])
         for stage in self.stages:
             for op in stage.ops:
                 if isinstance(op, Conv | Pool) != (size is not None) and isinstance(

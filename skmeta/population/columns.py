@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -154,7 +155,7 @@ class RunsColumn(Column):
             if op is None:
                 outputs.append(part)
                 continue
-            tell: Affine = lambda normal, behind, rows=rows: affine(rows, normal, behind)  # noqa: E731
+            tell: Affine = partial(affine, rows)
             values, run = self._values(op, rows, weights), self._run(passing, rows)
             outputs.append(op.pull(part, kept, values, run, tell))
         if len(outputs) == 1:
@@ -295,9 +296,7 @@ def plan_stage(
     sizes = architectures[0].sizes[number]
     columns: list[Column] = []
     for place, kind in enumerate(kinds):
-        ops = [
-            tail[places[tail].index(place)] if place in places[tail] else None for tail in tails
-        ]
+        ops = [tail[places[tail].index(place)] if place in places[tail] else None for tail in tails]
         if kind is Skip:
             columns.append(SkipColumn(ops, device))
         elif kind is Dropout:

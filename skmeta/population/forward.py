@@ -46,9 +46,7 @@ def start(stack: Stack, **options: object) -> Pass:
     return Pass(masks, **options)  # type: ignore[arg-type]
 
 
-def run(
-    stack: Stack, X: Tensor, weights: Weights, passing: Pass, see: See | None = None
-) -> Tensor:
+def run(stack: Stack, X: Tensor, weights: Weights, passing: Pass, see: See | None = None) -> Tensor:
     """Run the stages; ``passing`` says how, and keeps what a backward pass needs."""
     values = stack.values(weights)
     h = X.expand(len(stack), *X.shape) if X.ndim == 2 else X

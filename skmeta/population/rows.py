@@ -92,7 +92,7 @@ def from_rows(rows: Any, architecture: Architecture) -> Population:
     for layout in layouts_of(specs, architecture.widths):
         columns = [parts[slot.name] for slot in layout.slots]
         numbers.append(Weights(layout, torch.cat([flat[:, :0], *columns], 1)))
-    stack = Stack(specs, architecture.widths, *numbers)
+    stack = Stack(specs, architecture.widths, numbers[0], numbers[1])
     return Population.from_blocks([(np.arange(len(flat)), stack)])
 
 

@@ -25,8 +25,8 @@ from skmeta.networks.architecture import Architecture
 from skmeta.networks.record import Record
 from skmeta.networks.saving import ESTIMATORS, check_labels, expect_labels
 from skmeta.population.stack import Stack
-from skmeta.population.taking import take_apart
 from skmeta.population.structure import layouts_of
+from skmeta.population.taking import take_apart
 from skmeta.population.weights import Weights, are_finite
 
 if TYPE_CHECKING:
@@ -204,6 +204,7 @@ def _name(groups: list, records: dict[int, Record], sources: dict[int, Any]) -> 
 
 # -- the tensors of a stack ------------------------------------------------------------------
 
+
 def _finite(stack: Stack) -> Tensor:
     return are_finite([stack.weights.flat, stack.statistics.flat])
 
@@ -223,7 +224,7 @@ def _stack_of(specs: Sequence[Architecture], tensors: Fields) -> Stack:
         good = flat.dtype == torch.float32 and flat.shape == (len(specs), layout.size)
         expect(good, "the weights of a stack have the wrong dtype or shape")
         numbers.append(Weights(layout, flat))
-    stack = Stack(tuple(specs), first.widths, *numbers)
+    stack = Stack(tuple(specs), first.widths, numbers[0], numbers[1])
     expect(stack.absent_field() is None, f"a {stack.absent_field()} should not be there")
     negative = any(bool((var < 0).any()) for var in stack.statistics.of_field("var"))
     expect(not negative, "a variance is negative")

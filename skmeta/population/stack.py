@@ -18,7 +18,7 @@ from skmeta._plain import from_plain, to_plain
 from skmeta.networks.architecture import Architecture
 from skmeta.networks.record import Record
 from skmeta.population.structure import Structure, layouts_of
-from skmeta.population.weights import Weights
+from skmeta.population.weights import Layout, Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +103,8 @@ class Stack(Structure):
         -------
         Stack
         """
-        numbers = (kind.to(device, dtype) for kind in (self.weights, self.statistics))
-        return Stack(self.architectures, self.widths, *numbers, self._cache)
+        weights, statistics = (k.to(device, dtype) for k in (self.weights, self.statistics))
+        return Stack(self.architectures, self.widths, weights, statistics, self._cache)
 
     def select(self, rows: Sequence[int] | Tensor) -> Stack:
         """Return the networks at the given rows, in that order.
@@ -123,8 +123,8 @@ class Stack(Structure):
         architectures = tuple(self.architectures[i] for i in numbers)
         index = torch.tensor(numbers, dtype=torch.long, device=self.device)
         cache = self._cache if numbers == list(range(len(self))) else {}
-        parts = (kind.select(index) for kind in (self.weights, self.statistics))
-        return Stack(architectures, self.widths, *parts, cache)
+        weights, statistics = (k.select(index) for k in (self.weights, self.statistics))
+        return Stack(architectures, self.widths, weights, statistics, cache)
 
     def padded(self, widths: Sequence[int]) -> Stack:
         """Return the networks padded to other widths, without slots that none of them has.
@@ -142,8 +142,8 @@ class Stack(Structure):
         layouts = layouts_of(self.architectures, widths)
         if layouts == (self.weights.layout, self.statistics.layout):
             return self
-        pairs = zip((self.weights, self.statistics), layouts, strict=True)
-        return Stack(self.architectures, tuple(widths), *(kind.moved(lay) for kind, lay in pairs))
+        weights, statistics = self.weights.moved(layouts[0]), self.statistics.moved(layouts[1])
+        return Stack(self.architectures, tuple(widths), weights, statistics)
 
     @staticmethod
     def merge(stacks: Sequence[Stack]) -> Stack:
@@ -162,12 +162,10 @@ class Stack(Structure):
             return stacks[0]
         widths = tuple(max(w) for w in zip(*(s.widths for s in stacks), strict=True))
         architectures = tuple(a for s in stacks for a in s.architectures)
-        numbers = []
-        for name, layout in zip(
-            ("weights", "statistics"), layouts_of(architectures, widths), strict=True
-        ):
-            numbers.append(Weights.cat([getattr(stack, name).moved(layout) for stack in stacks]))
-        return Stack(architectures, widths, *numbers)
+        trained, others = layouts_of(architectures, widths)
+        weights = Weights.cat([stack.weights.moved(trained) for stack in stacks])
+        statistics = Weights.cat([stack.statistics.moved(others) for stack in stacks])
+        return Stack(architectures, widths, weights, statistics)
 
     @staticmethod
     def from_records(records: Sequence[Record]) -> Stack:
@@ -184,16 +182,17 @@ class Stack(Structure):
         """
         architectures = tuple(record.architecture for record in records)
         widths, some = architectures[0].widths, records[0].tensors["0.weight"]
-        numbers = []
-        for layout in layouts_of(architectures, widths):
-            columns = []
+
+        def stacked(layout: Layout) -> Weights:
+            columns = [some.new_zeros(len(records), 0)]
             for slot in layout.slots:
                 neutral = some.new_full(slot.shape, slot.neutral)
                 tensors = [record.tensors.get(slot.name, neutral) for record in records]
                 columns.append(torch.stack(tensors).flatten(1))
-            flat = torch.cat(columns, 1) if columns else some.new_zeros(len(records), 0)
-            numbers.append(Weights(layout, flat))
-        return Stack(architectures, widths, *numbers)
+            return Weights(layout, torch.cat(columns, 1))
+
+        weights, statistics = map(stacked, layouts_of(architectures, widths))
+        return Stack(architectures, widths, weights, statistics)
 
     def records(self) -> Iterator[Record]:
         """Iterate over the networks.
@@ -205,8 +204,8 @@ class Stack(Structure):
         """
         numbers = dict(self.weights.items()) | dict(self.statistics.items())
         for row, architecture in enumerate(self.architectures):
-            tensors = {
-                slot.name: numbers[slot.name][(row, *map(slice, slot.shape))]
-                for slot in architecture.slots
-            }
+            tensors = {}
+            for slot in architecture.slots:
+                own = tuple(slice(size) for size in slot.shape)
+                tensors[slot.name] = numbers[slot.name][row][own]
             yield Record(architecture, tensors)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from skmeta.networks.architecture import Architecture
+from skmeta.networks.ops import Norm
 from skmeta.networks.slots import Slot
 from skmeta.population.columns import StagePlan, plan_stage
 from skmeta.population.weights import Layout, Values, Weights
@@ -154,6 +155,32 @@ class Structure:
     def values(self, weights: Weights) -> Values:
         """Return weights, and the running statistics of the networks, under their names."""
         return Values(weights, self.statistics)
+
+    def vectors(self, field: str, weights: Weights | None = None) -> list[Tensor]:
+        """Numbers of all neurons behind the inputs.
+
+        Parameters
+        ----------
+        field : {"bias", "scale", "shift", "mean", "var"}
+            Of slots with one number per neuron.
+        weights : Weights, optional
+            A direction in place of the networks' own numbers: zero where it has none.
+
+        Returns
+        -------
+        list of Tensor
+            ``(n, width)`` per stage; neutral numbers where no network has the field.
+        """
+        neutral, own = Norm.fields.get(field, 0.0) if weights is None else 0.0, weights
+        if own is None:
+            own = self.weights if field in ("bias", "scale", "shift") else self.statistics
+        found = []
+        for stage, width in enumerate(self.widths[1:]):
+            values = own.get(f"{stage}.{field}")
+            if values is None:
+                values = own.flat.new_full((1, 1), neutral).expand(len(own), width)
+            found.append(values)
+        return found
 
     def absent_field(self) -> str | None:
         """Return a field of which a network has numbers though it lacks it; None if all is well.

@@ -145,5 +145,3 @@ class Reader:
                 "Leave it out."
             )
         return outputs
-
-

@@ -152,7 +152,7 @@ def _epoch(
         state, value = trainer.step(state, X, rows, loss)
         losses.append(value)
     curve = torch.stack(losses).mean(0)
-    broken = ~(state.networks.weights.isfinite().all(1) & curve.isfinite())
+    broken = ~(state.networks.weights.flat.isfinite().all(1) & curve.isfinite())
     if state.frozen is not None:
         broken &= ~state.frozen
     if broken.any():
@@ -165,7 +165,7 @@ class _EarlyStop:
 
     def __init__(self, patience: int | None, state: TrainState) -> None:
         self.patience, self.best = patience, state.networks.copy()
-        self.best_loss = torch.full_like(self.best.weights[:, 0], torch.inf)
+        self.best_loss = torch.full_like(self.best.weights.flat[:, 0], torch.inf)
         self.waited = torch.zeros_like(self.best_loss)
 
     def watch(self, state: TrainState, loss: Tensor) -> TrainState:

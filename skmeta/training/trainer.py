@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -15,11 +16,11 @@ from torch import Tensor
 
 from skmeta._checks import check_option
 from skmeta.datasets import Loss
-from skmeta.population import Buffers, Parameters, Stack, Tape, forward
-from skmeta.population.forward import update_buffers
-from skmeta.training.backprop import Backprop
+from skmeta.gradients import Program
+from skmeta.networks.ops.norm import BATCH_NORM_MOMENTUM
+from skmeta.population import Stack, Weights
+from skmeta.training.dropout import draw_kept
 from skmeta.training.rules import RULES, Matrix, Rule, copy_state
-from skmeta.training.tape import Dropout, TrainingTape
 from skmeta.training.threads import keep_freed_memory
 
 AnyLoss = Callable[[Tensor, Tensor], Tensor]
@@ -31,18 +32,18 @@ class Snapshot(NamedTuple):
 
     Attributes
     ----------
-    weights : Tensor of shape (n, n_parameters)
+    weights : Weights
         All that is trained.
-    statistics : Buffers
+    statistics : Weights
         Running statistics of batch normalisation.
     """
 
-    weights: Tensor
-    statistics: Buffers
+    weights: Weights
+    statistics: Weights
 
     def copy(self) -> Snapshot:
         """Copy all tensors."""
-        return self._map(torch.clone)
+        return Snapshot(*(kind.map(torch.clone) for kind in self))
 
     def where(self, networks: Tensor, other: Snapshot) -> Snapshot:
         """Take some networks from another snapshot.
@@ -59,12 +60,9 @@ class Snapshot(NamedTuple):
         Snapshot
             In tensors of its own.
         """
-        return self._map(lambda mine, yours: torch.where(networks[:, None], yours, mine), other)
-
-    def _map(self, function: Callable[..., Tensor], *others: Snapshot) -> Snapshot:
-        weights, statistics = zip(self, *others, strict=True)
-        fields = (tuple(map(function, *field)) for field in zip(*statistics, strict=True))
-        return Snapshot(function(*weights), Buffers(*fields))
+        pairs = zip(self, other, strict=True)
+        chosen = (m.with_flat(torch.where(networks[:, None], o.flat, m.flat)) for m, o in pairs)
+        return Snapshot(*chosen)
 
 
 @dataclass(frozen=True)
@@ -173,55 +171,28 @@ class StackTrainer:
     ) -> None:
         keep_freed_memory()
         self.rule: Rule = RULES[check_option("rule", rule, RULES, owner="StackTrainer")]
-        self.stack, self.seeds = stack, tuple(seeds)
-        self.lr, self.weight_decay = (
-            value.to(stack.params.weight[0])[:, None] for value in (lr, weight_decay)
-        )
-        self._find_columns(keep_zeros)
-        # Memory to work in. Absent parameters have gradients, too, which nobody reads.
-        absent = stack.params.map(torch.zeros_like)
-        self._gradient = self._flat(absent)
-        self._slots = self._named(self._gradient, absent)
-        self._dropout = Dropout(stack) if train_mode else None
-        backprop = Backprop(stack, stack.params, stack.params, lambda index, h: None)
-        self._backprop = backprop if train_mode and backprop.supported else None
-
-    def _find_columns(self, keep_zeros: bool) -> None:
-        """Decide which tensors are columns of the weights, and which entries are trained."""
-        params, trained = self.stack.params, self.stack.trainable()
+        self.stack, self.seeds, self._train = stack, tuple(seeds), train_mode
+        flat = stack.weights.flat
+        self.lr, self.weight_decay = (v.to(flat)[:, None] for v in (lr, weight_decay))
+        trained = stack.present()
         if keep_zeros:
-            pairs = zip(trained.weight, params.weight, strict=True)
-            trained = trained._replace(weight=tuple(m * (w != 0) for m, w in pairs))
-        tensors, masks = params.tensors(), trained.tensors()
-        # Layers without normalisation have no scale and shift.
-        self._present = [i for i, mask in enumerate(masks) if mask.any()]
-        self._sizes = [tensors[i][0].numel() for i in self._present]
+            masks = zip(trained.of_field("weight"), stack.weights.of_field("weight"), strict=True)
+            trained = trained.replaced(weight=[m * (w != 0) for m, w in masks])
         # Ones where an entry is trained; None if all are.
-        mask = self._flat(trained)
-        self._trained = None if mask.all() else mask
+        self._trained = None if trained.flat.all() else trained.flat
+        self._program, self._gradient = Program(stack), stack.weights.map(torch.zeros_like)
 
     @property
     def matrices(self) -> list[Matrix]:
         """Weights of the linear hidden layers: their first column and their shape."""
         found: list[Matrix] = []
-        start = 0
-        for i, size in zip(self._present, self._sizes, strict=True):
-            if i < self.stack.depth - 1 and (weight := self.stack.params.weight[i]).ndim == 3:
-                found.append((start, (weight.shape[1], weight.shape[2])))
-            start += size
+        start, layout = 0, self.stack.weights.layout
+        for slot, count in zip(layout.slots, layout.counts, strict=True):
+            hidden = slot.field == "weight" and slot.stage < self.stack.depth - 1
+            if hidden and len(slot.shape) == 2:
+                found.append((start, (slot.shape[0], slot.shape[1])))
+            start += count
         return found
-
-    def _flat(self, params: Parameters) -> Tensor:
-        """Put all parameters in one tensor: the update rule is then a few operations."""
-        tensors = params.tensors()
-        return torch.cat([tensors[i].flatten(1) for i in self._present], dim=1)
-
-    def _named(self, flat: Tensor, absent: Parameters) -> Parameters:
-        """Give the parts of flat weights their names and shapes, in the same memory."""
-        tensors = absent.tensors()
-        for i, part in zip(self._present, flat.split(self._sizes, 1), strict=True):
-            tensors[i] = part.unflatten(1, tensors[i].shape[1:])
-        return absent.replace_tensors(tensors)
 
     def start(self) -> TrainState:
         """Return the state before the first step.
@@ -233,10 +204,10 @@ class StackTrainer:
         """
         # Absent parameters hold neutral values, which must not decay.
         decay = self.weight_decay if self._trained is None else self.weight_decay * self._trained
-        networks = Snapshot(self._flat(self.stack.params), self.stack.buffers).copy()
+        networks = Snapshot(self.stack.weights, self.stack.statistics).copy()
         generators = tuple(torch.Generator().manual_seed(seed) for seed in self.seeds)
         return TrainState(
-            networks, self.rule.init(networks.weights, decay, self.matrices), generators
+            networks, self.rule.init(networks.weights.flat, decay, self.matrices), generators
         )
 
     def networks(self, state: TrainState) -> Stack:
@@ -252,8 +223,7 @@ class StackTrainer:
         Stack
             It shares memory with the state: the next step changes it.
         """
-        weights, statistics = state.networks
-        return self.stack.with_params(self._named(weights, self.stack.params), statistics)
+        return self.stack.with_weights(*state.networks)
 
     def copied(self, state: TrainState) -> Stack:
         """Return the networks of a state in memory of their own.
@@ -267,9 +237,7 @@ class StackTrainer:
         -------
         Stack
         """
-        stack = self.networks(state)
-        statistics = (tuple(map(torch.clone, field)) for field in stack.buffers)
-        return stack.with_params(stack.params.map(torch.clone), Buffers(*statistics))
+        return self.stack.with_weights(*state.networks.copy())
 
     def step(
         self,
@@ -305,45 +273,32 @@ class StackTrainer:
         batch = X.index_select(0, rows.flatten()).view(*rows.shape, X.shape[1])
         if not isinstance(lr, Tensor):
             lr = self.lr if lr is None else torch.full_like(self.lr, lr)
-        tape = Tape() if self._dropout is None else TrainingTape(self._dropout, state.generators)
-        losses = self._differentiate(state.networks.weights, tape, batch, rows, loss)
+        weights, statistics = state.networks
+        outputs, trace = self._program.forward(
+            batch, weights, train=self._train, dropout=partial(self._kept, state.generators)
+        )
+        losses, gradient = losses_and_gradient(loss, outputs, rows)
         with torch.no_grad():
+            self._program.gradient(trace, gradient, self._gradient)
             if self._trained is not None:
-                self._gradient.mul_(self._trained)
+                self._gradient.flat.mul_(self._trained)
             kept = None if state.frozen is None else state.networks.copy()
-            weights, memory = self.rule.update(
-                state.rule, state.networks.weights, self._gradient, lr
+            flat, memory = self.rule.update(state.rule, weights.flat, self._gradient.flat, lr)
+            networks = Snapshot(
+                weights if flat is weights.flat else weights.with_flat(flat), statistics
             )
-            networks = state.networks._replace(weights=weights)
-            if isinstance(tape, TrainingTape):
-                update_buffers(networks.statistics, tape.seen, rows.shape[1])
+            for stage, rows_seen, *seen in self._program.statistics(trace):
+                for name, value in zip(("mean", "var"), seen, strict=True):
+                    statistics[f"{stage}.{name}"][rows_seen].lerp_(value[:, 0], BATCH_NORM_MOMENTUM)
             if state.frozen is not None and kept is not None:
                 networks = networks.where(state.frozen, kept)
         return replace(state, networks=networks, rule=memory), losses
 
-    def _differentiate(
-        self, weights: Tensor, tape: Tape, batch: Tensor, rows: Tensor, loss: AnyLoss
+    def _kept(
+        self, generators: Sequence[torch.Generator], stage: int, h: Tensor, rates: Tensor
     ) -> Tensor:
-        """Write the gradients of all parameters; return the losses."""
-        params = self._named(weights, self.stack.params)
-        if self._backprop is None or not isinstance(tape, TrainingTape):
-            tensors, slots = params.tensors(), self._slots.tensors()
-            wanted = [tensors[i].requires_grad_() for i in self._present]
-            losses = loss(forward(self.stack, batch, params, tape=tape), rows)
-            gradients = torch.autograd.grad(losses.sum(), wanted)
-            for i, gradient in zip(self._present, gradients, strict=True):
-                slots[i].copy_(gradient)
-            return losses.detach()
-        with torch.no_grad():
-            backprop = self._backprop
-            backprop.params, backprop.gradients = params, self._slots
-            backprop.dropout = tape.dropout
-            outputs = backprop.forward(batch)
-            losses, gradient = losses_and_gradient(loss, outputs, rows)
-            backprop.backward(gradient)
-            for index, networks, mean, var in backprop.batch_statistics():
-                tape.batch_statistics(index, networks, mean, var)
-        return losses
+        widths = [a.widths[stage + 1] for a in self.stack.architectures]
+        return draw_kept(generators, widths, h, rates)
 
 
 def losses_and_gradient(loss: AnyLoss, outputs: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -203,9 +203,7 @@ class MLPSearchSpace:
             sources = np.arange(1, index + 1)
             count = min(int(rng.choice(self.n_skips)), len(sources))
             skips = tuple(int(s) for s in rng.choice(sources, count, replace=False))
-            layers.append(
-                Stage.dense(width, activation, norm=norm, skips=skips, dropout=dropout)
-            )
+            layers.append(Stage.dense(width, activation, norm=norm, skips=skips, dropout=dropout))
         return Architecture(n_inputs, (*layers, Stage.dense(n_outputs)))
 
 

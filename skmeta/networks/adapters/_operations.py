@@ -58,8 +58,9 @@ def convolution(module: nn.Conv2d) -> Conv | str:
         return "must have groups=1, dilation=1 and padding_mode='zeros'"
     if isinstance(padding, str):
         return "pads an even kernel unevenly; give the padding as numbers"
-    geometry: Any = module.kernel_size, module.stride, padding
-    return Conv(module.out_channels, *geometry, bias=module.bias is not None)
+    kernel: Any = module.kernel_size
+    stride: Any = module.stride
+    return Conv(module.out_channels, kernel, stride, padding, module.bias is not None)
 
 
 def is_addition(node: fx.Node) -> bool:

@@ -51,9 +51,10 @@ class Value:
 class Topology:
     """What a module computes and where it keeps its tensors.
 
-    ``names`` maps slots of a record to entries of the module's ``state_dict``; ``tail`` is "none", "softmax", "log_softmax" or "sigmoid", the operation behind the outputs.
-    ``n_inputs`` of a convolutional network are the channels; ``input_shape`` is known if the
-    network itself makes images of rows; ``scaling`` is what it does to its inputs first.
+    ``names`` maps slots of a record to entries of the module's ``state_dict``; ``tail`` is "none",
+    "softmax", "log_softmax" or "sigmoid", the operation behind the outputs. ``n_inputs`` of a
+    convolutional network are the channels; ``input_shape`` is known if the network itself makes
+    images of rows; ``scaling`` is what it does to its inputs first.
     """
 
     n_inputs: int

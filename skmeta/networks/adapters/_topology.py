@@ -264,7 +264,9 @@ class _Reader:
             if len(owners) > 1:
                 self._fail(f"shares its {name}: {', '.join(owners)} are one parameter", where)
 
-    def _check_norm(self, module: nn.modules.batchnorm._BatchNorm | nn.LayerNorm, path: str, where: str) -> None:
+    def _check_norm(
+        self, module: nn.modules.batchnorm._BatchNorm | nn.LayerNorm, path: str, where: str
+    ) -> None:
         self._check_parameters(path, where)
         if not self.linears:
             return  # _append says what is wrong with a normalisation of the input.
@@ -335,8 +337,8 @@ class _Reader:
         except ValueError:
             pass
         self._fail(
-            f"is followed by {' -> '.join(op.kind for op in ops if op.kind != 'flatten')}, which is "
-            "not one layer: skip connections, and at most one normalisation, one activation and "
+            f"is followed by {' -> '.join(op.kind for op in ops if op.kind != 'flatten')}, which "
+            "is not one layer: skip connections, and at most one normalisation, one activation and "
             "one pooling; a multiple goes with a sine only",
             f"{type(self.modules[path]).__name__} at '{path}'",
         )

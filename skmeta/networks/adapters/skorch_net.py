@@ -122,7 +122,7 @@ def answers(
     twin = torch_modules.twin_of(skeleton, weights, twins).host
     _without_draws(twin)
     module = torch_modules.answer_of(skeleton, weights, twin.module_)
-    like = weights[skeleton.names[0]["weight"]]
+    like = weights[skeleton.names["0.weight"]]
 
     def ask(method: str) -> Callable[[Tensor], Any]:
         return lambda rows: getattr(twin, method)(skeleton.inputs(rows, like).cpu().numpy())

@@ -85,7 +85,8 @@ class Norm(RunOp):
                 normal = normal * run.mask[:, None]
             # var_mean is much slower.
             var = normal.square().sum(dim, keepdim=True) / count
-            seen = (mean, var) if dim == 1 else None
+            if dim == 1:  # running statistics are of unbiased variances
+                seen = mean, var * (x.shape[1] / max(x.shape[1] - 1, 1))
         inverse = torch.rsqrt(var + self.eps)
         normal = normal.mul_(inverse) if run.keep else normal * inverse
         if scale is None or shift is None:
