@@ -1,0 +1,38 @@
+"""Stages in few words, for tests: :func:`layer`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from skmeta.networks import Activate, Conv, Dropout, Linear, Norm, Pool, Skip, Stage
+
+
+def layer(
+    width: int,
+    activation: str = "identity",
+    norm: str = "none",
+    *,
+    norm_after: bool = False,
+    skips: Sequence[int] = (),
+    skip_before: bool = False,
+    dropout: float = 0.0,
+    bias: bool = True,
+    affine: bool = True,
+    eps: float = 1e-5,
+    kernel: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    pool: str = "none",
+) -> Stage:
+    """Return a stage: mix, norm, skips if before, activation, norm if after, skips, dropout, pool."""
+    mix = Linear(width, bias) if kernel is None else Conv(width, kernel, stride, padding, bias)
+    norms = [] if norm == "none" else [Norm(norm, affine, eps)]
+    added = [Skip(source) for source in skips]
+    tail = [] if norm_after else list(norms)
+    tail += added if skip_before else []
+    tail.append(Activate(activation))
+    tail += norms if norm_after else []
+    tail += [] if skip_before else added
+    tail += [Dropout(dropout)] + ([] if pool == "none" else [Pool(pool)])
+    return Stage(mix, *tail)
