@@ -10,10 +10,8 @@ from torch import Tensor
 from skmeta._checks import check_in_range, check_rng
 from skmeta.baselines.base import PostProcessor
 from skmeta.datasets import Cells, Task
+from skmeta.population.mapping import pieces
 from skmeta.training import Adam
-
-_NETWORKS_AT_ONCE = 32
-"""Bounds the memory of a step; also the fastest, as its tensors stay in the cache."""
 
 
 class AdditiveCorrection(PostProcessor):
@@ -83,12 +81,10 @@ class AdditiveCorrection(PostProcessor):
         """Fit the coefficients ``(n, n_features + 1, n_classes)``."""
         X = _with_constant(self.task_, reference)[self._rows]
         cells = Cells.of(self.task_, reference.device).take(self._rows)
-        return torch.cat(
-            [
-                self._descend(part[:, self._rows], X, cells)
-                for part in reference.split(_NETWORKS_AT_ONCE)
-            ]
-        )
+        logits = reference[:, self._rows]
+        # The divergence holds several tensors of the size of the logits.
+        parts = pieces(len(logits), 8 * logits[0].numel(), logits.device)
+        return torch.cat([self._descend(logits[part], X, cells) for part in parts])
 
     def _descend(self, original: Tensor, X: Tensor, cells: Cells) -> Tensor:
         objective, lam = self._objective(), original.new_full((len(original),), self.lam)

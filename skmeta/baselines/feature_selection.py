@@ -107,8 +107,7 @@ class PermutationSelection(MaskEditor):
         if self.shared:
             population = check_fit_together(networks, task, owner)
             population = population.to(dtype=torch.float64)
-            parts = [self._importances(stack) for _, stack in population.depth_blocks()]
-            self.importances_ = torch.cat(parts).mean(0).double().cpu().numpy()
+            self.importances_ = population.map(self._importances).mean(0).cpu().numpy()
 
     def _importances(self, stack: Stack) -> Tensor:
         X, _, _ = self._sample.tensors(stack.device, stack.dtype)

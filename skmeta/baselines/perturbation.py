@@ -15,10 +15,8 @@ from skmeta.baselines.group_search import reference_objective
 from skmeta.datasets import Cells, Task
 from skmeta.population import Parameters, Population, Stack, run_stack
 from skmeta.population.checks import check_fit_together
+from skmeta.population.mapping import n_numbers
 from skmeta.population.running import check_no_images
-
-_CANDIDATES_AT_ONCE = 256
-"""Bounds the memory: so many networks are held and run together."""
 
 Value = Callable[[Parameters], Tensor]
 """Objective of candidates: each field ``(n, n_candidates, ...)`` -> ``(n, n_candidates)``."""
@@ -50,14 +48,14 @@ class _PerturbationSearch(WeightEditor):
     def _edit(self, population: Population) -> Population:
         check_no_images(population.architectures, type(self).__name__)
         check_fit_together(population, self.task_, type(self).__name__)
-        n_networks = max(_CANDIDATES_AT_ONCE // (self.n_candidates + 1), 1)
-        blocks = []
+        # Of every candidate the weights, and the logits on all rows.
+        n_outputs = len(self._rows) * self.task_.n_classes
+
+        def numbers(stack: Stack) -> int:
+            return (self.n_candidates + 1) * (n_numbers(stack) + n_outputs)
+
         with torch.no_grad():
-            for positions, stack in population.blocks:
-                parts = torch.arange(len(stack)).split(n_networks)
-                found = Stack.merge([self._search(stack.select(part)) for part in parts])
-                blocks.append((positions, found))
-        return population.with_blocks(blocks)
+            return population.map(self._search, numbers=numbers, exact=True)
 
     @abstractmethod
     def _search(self, stack: Stack) -> Stack:

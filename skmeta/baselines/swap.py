@@ -13,6 +13,7 @@ from skmeta.baselines.base import WeightEditor
 from skmeta.datasets import Cells, Task
 from skmeta.population import Population, run_networks
 from skmeta.population.checks import check_finite_logits
+from skmeta.population.mapping import pieces
 
 
 class Swap(WeightEditor):
@@ -102,5 +103,8 @@ def _mean_divergence(candidates: Tensor, originals: Tensor, weights: Tensor) -> 
         return torch.special.entr(p).sum(-1) @ weights
 
     own, theirs = entropy(candidates), entropy(originals).mean()
-    mixed = [entropy((candidate + originals) / 2).mean() for candidate in candidates]
-    return torch.stack(mixed) - (own + theirs) / 2
+    mixed = [
+        entropy((candidates[part, None] + originals) / 2).mean(1)
+        for part in pieces(len(candidates), originals.numel(), originals.device)
+    ]
+    return torch.cat(mixed) - (own + theirs) / 2
