@@ -107,11 +107,14 @@ def _changed(item: Any, rng: random.Random) -> Any:
         return rng.choice([*near, item * 1000, item + 4000, item + 2**31, item + 2**62])
     if isinstance(item, list | str) and rng.random() < 0.4:
         most = 10**6 // max(len(json.dumps(item)), 1)
-        return item * min(rng.choice([0, 2, 30, 3000]), most)
+        # Copies of what is in it: one list in 3,000 places grows in all of them.
+        return json.loads(json.dumps(item * min(rng.choice([0, 2, 30, 3000]), most)))
     junk = [None, True, -1, 0, 1, 2, 7, 1e308, 1e-308, -0.0, float("nan"), float("inf"), 2**63]
     junk += [10**30, 10**400, "", "relu", "../x", "9" * 50, "x" * 10**5, "\x00", "\U0001f600"]
-    junk += [[], {}, [0], [[[]]], list("ab"), {"tuple": []}, {"array": ["U", ["a", "b" * 10**4]]}]
-    junk += [{"array": ["int64", list(range(3000))]}, {"tuple": [0.5] * 900}, list(range(5000))]
+    junk += [[], {}, [0], [[[]]], list("ab"), {"!tuple": []}, {"!array": ["U", ["a", "b" * 10**4]]}]
+    junk += [{"!array": ["int64", list(range(3000))]}, {"!tuple": [0.5] * 900}, list(range(5000))]
+    junk += [{"!tensor": None}, {"!DataFrame": {"n": 10**18, "columns": []}}, {"!Pruning": {}}]
+    junk += [{"!MLPClassifier": {"params": {}, "fitted": None}}, {"!Joint": {"weights": [1]}}]
     return rng.choice(junk)
 
 

@@ -29,6 +29,7 @@ from skmeta._random import local_draws
 from skmeta.datasets import Task
 from skmeta.editing.checks import check_lam_range
 from skmeta.editing.guard import check_guard
+from skmeta.estimators.classifier_files import FOLLOWED, contents, restore
 from skmeta.estimators.classifier_rows import (
     by_weight,
     dense,
@@ -45,9 +46,6 @@ from skmeta.requirements.resolve import Plan
 from skmeta.zoo import make_zoo
 
 _FLOATS = [np.float64, np.float32]
-
-FOLLOWED = ("lam", "guard", "budget", "n_jobs", "verbose")
-"""Parameters that may change after fit: reedit follows them, or they change no number."""
 
 
 class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
@@ -388,6 +386,12 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         """
         codes = self.predict_proba(X).argmax(axis=1)
         return self.classes_[codes]
+
+    def _contents(self, *, include_task: bool) -> dict[str, Any]:
+        return contents(self, include_task=include_task)
+
+    def _restore(self, fitted: dict[str, Any]) -> None:
+        restore(self, fitted)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -17,13 +17,13 @@ from skmeta._checks import check_device, check_in_range
 from skmeta.datasets import Cells, Task
 from skmeta.editing.checks import cell_counts, check_lam_range
 from skmeta.editing.cost import cost_of
-from skmeta.editing.graphs import GraphBuilder
-from skmeta.editing.masked_graphs import with_mask
+from skmeta.editing.features import FeatureBuilder
 from skmeta.editing.reference import Reference
 from skmeta.editing.training import build_metanet
-from skmeta.estimators.estimator_files import load_weights
-from skmeta.estimators.file_values import encode
+from skmeta.estimators.files import finite_tensors, load_weights
+from skmeta.files import codec
 from skmeta.files.checks import expect, fields_of
+from skmeta.files.codec import Fields
 from skmeta.metanets import WeightGraph
 from skmeta.networks import Architecture
 from skmeta.population import Population
@@ -36,26 +36,32 @@ from skmeta.requirements import (
 )
 
 _OWNER = "ComplianceEditor"
-_TASK = "task."
 _COSTS = ("zoo_seconds", "fit_seconds", "edit_seconds", "fine_tune_seconds")
 # What a file may ask of the machine that reads it: the requirement is computed on every cell.
 _MOST_CELLS, _MOST_CELLS_BY_LABELS = 1000, 10**4
 _MOST_THRESHOLDS, _MOST_THRESHOLDS_BY_CELLS = 300, 10**4
 
 
-def contents(editor: Any, include_task: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return what was learned as values and tensors.
+def contents(editor: Any, include_task: bool) -> Fields:
+    """Return what was learned.
 
     Parameters
     ----------
     editor : ComplianceEditor
         Fitted.
     include_task : bool
-        Whether the tensors hold the rows of ``fit`` with labels and groups.
+        Whether it holds the rows of ``fit`` with labels and groups.
     """
     _check_unchanged(editor)
     plan, reference, cost = editor.plan_, editor.reference_, editor.cost_
-    fitted = {
+    metanet, task = editor.metanet_, editor.task_
+    if include_task and task is None:
+        raise ValueError(
+            f"This {_OWNER} was loaded without the rows of its fit, so that it has none to save. "
+            "Save it with include_task=False."
+        )
+    rows = dict(zip(("X", "y", "sensitive"), task.tensors(), strict=True)) if include_task else None
+    return {
         "lam": plan.lam,
         "lam_mask": plan.lam_mask,
         "lam_range": editor.lam_range_,
@@ -67,39 +73,30 @@ def contents(editor: Any, include_task: bool) -> tuple[dict[str, Any], dict[str,
         "groups": reference.outline.groups,
         "counts": reference.counts.to_numpy().ravel(),
         "rows": reference.rows,
+        "metanet": None if metanet is None else metanet.state_dict(),
+        "task": rows and {name: value for name, value in rows.items() if value is not None},
     }
-    metanet, task = editor.metanet_, editor.task_
-    tensors = {} if metanet is None else metanet.state_dict()
-    if not include_task:
-        return fitted, tensors
-    if task is None:
-        raise ValueError(
-            f"This {_OWNER} was loaded without the rows of its fit, so that it has none to save. "
-            "Save it with include_task=False."
-        )
-    names = ("X", "y", "sensitive")
-    rows = zip(names, task.tensors(), strict=True)
-    return fitted, tensors | {_TASK + name: t for name, t in rows if t is not None}
 
 
-def restore(editor: Any, fitted: dict[str, Any], tensors: Mapping[str, Tensor]) -> None:
+def restore(editor: Any, fitted: Fields) -> None:
     """Give an editor what a file claims to have kept, after checks.
 
     Parameters
     ----------
     editor : ComplianceEditor
         With the parameters of the file, which must be of the right kinds.
-    fitted, tensors : dict
-        As from :func:`contents`, but they may hold anything.
+    fitted : dict
+        As from :func:`contents`, but it may hold anything.
     """
     kinds: dict[str, Any] = {"lam": float, "lam_mask": float, "lam_range": tuple}
     kinds |= {"n_networks": int, "cost": tuple, "feature_names": tuple, "named": bool}
     kinds["classes"] = np.ndarray
     kinds |= {"groups": (np.ndarray, type(None)), "counts": np.ndarray, "rows": np.ndarray}
+    kinds |= {"metanet": (dict, type(None)), "task": (dict, type(None))}
     lam, lam_mask, lam_range, n_networks, cost, *outlined = fields_of(
         fitted, "what was learned", **kinds
     )
-    feature_names, named, classes, groups, counts, rows = outlined
+    feature_names, named, classes, groups, counts, rows, state, task = outlined
     plan = split_requirements(editor.requirement, editor.lam, _OWNER)
     check_in_range("lam", lam, owner=_OWNER, low=0, closed="neither")
     check_in_range("lam_mask", lam_mask, owner=_OWNER, low=0)
@@ -116,14 +113,11 @@ def restore(editor: Any, fitted: dict[str, Any], tensors: Mapping[str, Tensor]) 
     few = n_thresholds <= _MOST_THRESHOLDS
     few = few and n_thresholds * counts.size <= _MOST_THRESHOLDS_BY_CELLS
     expect(few, "there are too many thresholds")
-    state = {name: value for name, value in tensors.items() if not name.startswith(_TASK)}
     metanet = _blank_metanet(editor)
-    expect(metanet is not None or not state, "there is a metanetwork too many")
+    expect((metanet is None) == (state is None), "there is a metanetwork too many, or none")
     editor.net_ = None
     editor.metanet_ = None if metanet is None else load_weights(metanet, state)
-    editor.task_ = _task(
-        outline, {n.removeprefix(_TASK): t for n, t in tensors.items() if n not in state}
-    )
+    editor.task_ = None if task is None else _task(outline, finite_tensors(task))
     editor.builder_ = None
     if editor.task_ is not None:
         found = cell_counts(editor.task_)
@@ -134,7 +128,7 @@ def restore(editor: Any, fitted: dict[str, Any], tensors: Mapping[str, Tensor]) 
 def _check_unchanged(editor: Any) -> None:
     """Refuse a requirement that says something else than that of the fit."""
     plan, now = editor.plan_, split_requirements(editor.requirement, editor.lam, _OWNER)
-    if encode(now[:2], "requirement", _OWNER) != encode(plan[:2], "requirement", _OWNER):
+    if codec.encode(now[:2], _OWNER) != codec.encode(plan[:2], _OWNER):
         raise ValueError(
             f"A {_OWNER} is saved with the requirement that it was fitted with. Got another "
             "'requirement' (or other ratios in 'lam') than in fit. Set them back, or fit again."
@@ -181,10 +175,9 @@ def _blank_graph(editor: Any) -> WeightGraph:
         good = plan.mask.budget <= reference.outline.n_features
         expect(good, "the 'budget' is larger than the number of inputs")
         plan = plan._replace(mask=clone(plan.mask).set_params(budget=1))
-    builder = with_mask(GraphBuilder(editor.features, objective, X, cells), plan)
     network = Population.initialize(Architecture.mlp((2, 1, n_labels)), 1, random_state=0)
     ((_, stack),) = network.blocks
-    return builder.build(stack)
+    return FeatureBuilder(editor.features, plan, X, cells).build(stack).graph
 
 
 def _n_thresholds(requirement: Any) -> int:
@@ -238,10 +231,8 @@ def _reference(
     return Reference(outline, table, rows)
 
 
-def _task(outline: Task, tensors: Mapping[str, Tensor]) -> Task | None:
-    """Return the rows of a file, if it has any."""
-    if not tensors:
-        return None
+def _task(outline: Task, tensors: Mapping[str, Tensor]) -> Task:
+    """Return the rows of a file."""
     codes = {"y": outline.n_classes}
     if outline.groups is not None:
         codes["sensitive"] = outline.n_groups

@@ -5,18 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from skmeta.estimators import classifier_files
 from skmeta.estimators.compliance_editor import ComplianceEditor
 from skmeta.estimators.edited_classifier import EditedClassifier
-from skmeta.estimators.estimator_files import FORMAT, read_estimator
+from skmeta.estimators.files import FORMAT, KINDS, rebuild, write_estimator
 from skmeta.estimators.weight_space_classifier import WeightSpaceClassifier
 from skmeta.estimators.weight_space_regressor import WeightSpaceRegressor
-from skmeta.files.checks import expect, refusing
-from skmeta.files.container import read_file
-from skmeta.population import Population, storage
+from skmeta.files import codec
+from skmeta.files.codec import Fields, Format
+from skmeta.population import Population, saving
 
-ESTIMATORS = {
-    kind.__name__: kind for kind in (WeightSpaceRegressor, WeightSpaceClassifier, ComplianceEditor)
+_WITH_ROWS = (ComplianceEditor, EditedClassifier)
+_ESTIMATORS = {
+    kind.__name__: kind for kind in (WeightSpaceRegressor, WeightSpaceClassifier, *_WITH_ROWS)
+}
+
+
+def _population(fields: Fields) -> Population:
+    records, sources, metadata = saving.build(fields)
+    return Population.from_records(records, sources=sources, metadata=metadata)
+
+
+_FORMATS = {
+    saving.FORMAT: Format(saving.KINDS, _population),
+    FORMAT: Format(KINDS, lambda fields: rebuild(fields, _ESTIMATORS)),
 }
 
 
@@ -61,20 +72,18 @@ def save(what: Any, path: str | Path, *, include_task: bool = False) -> None:
     True
     """
     kind = type(what)
-    if include_task and kind not in (ComplianceEditor, EditedClassifier):
+    if include_task and kind not in _WITH_ROWS:
         raise ValueError(
             f"The 'include_task' parameter of save must be False for a {kind.__name__}, which "
             "keeps no rows. Got True."
         )
-    if kind is EditedClassifier:
-        classifier_files.write(what, path, include_task=include_task)
-    elif kind is ComplianceEditor:
-        what.save(path, include_task=include_task)
-    elif isinstance(what, Population) or ESTIMATORS.get(kind.__name__) is kind:
+    if isinstance(what, Population):
         what.save(path)
+    elif _ESTIMATORS.get(kind.__name__) is kind:
+        write_estimator(what, path, include_task=include_task)
     else:
         raise TypeError(
-            f"save writes one of Population, {', '.join(ESTIMATORS)}, EditedClassifier. Got "
+            f"save writes one of Population, {', '.join(_ESTIMATORS)}. Got "
             f"{kind.__name__}: pickle it, and load only pickles that you trust."
         )
 
@@ -99,13 +108,4 @@ def load(path: str | Path) -> Any:
     FileNotFoundError
         If there is none.
     """
-    with refusing(path, "a file that skmeta.save wrote"):
-        header, tensors = read_file(path)
-        kind = header.get("format")
-        if kind == storage.FORMAT:
-            records, sources, metadata = storage.rebuild(header, tensors)
-            return Population.from_records(records, sources=sources, metadata=metadata)
-        expect(kind == FORMAT, "its format is unknown")
-        if header.get("class") == EditedClassifier.__name__:
-            return classifier_files.read(header, tensors)
-        return read_estimator(header, tensors, ESTIMATORS)
+    return codec.read(path, "a file that skmeta.save wrote", _FORMATS)

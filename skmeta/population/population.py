@@ -17,7 +17,7 @@ from skmeta.networks import adapters
 from skmeta.networks.architecture import Architecture
 from skmeta.networks.initialization import initial_records
 from skmeta.networks.record import Record
-from skmeta.population import storage
+from skmeta.population import saving
 from skmeta.population.blocks import (
     Block,
     blocks_from_records,
@@ -373,7 +373,7 @@ class Population(NetworkSequence):
         path : str or Path
             The file; one that is there already is replaced.
         """
-        storage.save(self, path)
+        saving.save(self, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Population:
@@ -389,5 +389,5 @@ class Population(NetworkSequence):
         Population
             As it was saved.
         """
-        records, sources, metadata = storage.load(path)
+        records, sources, metadata = saving.load(path)
         return cls.from_records(records, sources=sources, metadata=metadata)

@@ -15,7 +15,6 @@ from skmeta.networks.architecture import Architecture, summarise
 from skmeta.networks.record import Record
 from skmeta.population import symmetries
 from skmeta.population._namespace import NAMESPACE
-from skmeta.population._table_files import check_metadata
 from skmeta.population.blocks import (
     Block,
     blocks_from_records,
@@ -28,6 +27,23 @@ from skmeta.population.blocks import (
 from skmeta.population.mapping import Numbers, map_population, stacks
 
 _ONE_AXIS = "A Population has one axis: index it as population[key]."
+
+
+def _check_metadata(metadata: pd.DataFrame | None, n: int) -> pd.DataFrame:
+    """Return a table with one row per network, numbered from 0; one without columns for None."""
+    if metadata is None:
+        metadata = pd.DataFrame(index=range(n))
+    if not isinstance(metadata, pd.DataFrame):
+        raise TypeError(
+            "The 'metadata' of a Population must be a DataFrame. Got "
+            f"{type(metadata).__name__}. Pass pd.DataFrame(metadata)."
+        )
+    if len(metadata) != n:
+        raise ValueError(
+            "The 'metadata' of a Population must have one row per network. Got "
+            f"{len(metadata)} rows for {n} networks."
+        )
+    return metadata.reset_index(drop=True)
 
 
 class NetworkSequence(Sequence):
@@ -48,7 +64,7 @@ class NetworkSequence(Sequence):
         # The stacks before any edit: an edit is applied to a source as a difference to them.
         self._originals = originals
         self._where = where_of(blocks, len(sources))
-        self._metadata = check_metadata(metadata, len(sources))
+        self._metadata = _check_metadata(metadata, len(sources))
 
     @classmethod
     def _new(cls, *fields: Any) -> Self:

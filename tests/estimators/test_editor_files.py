@@ -271,21 +271,30 @@ def tensor(name, change):
     return lambda header, tensors: tensors.update({name: change(tensors.get(name))})
 
 
+def without(*keys):
+    def change(header, tensors):
+        for key in keys[:-1]:
+            header = header[key]
+        del header[keys[-1]], tensors[".".join(keys)]
+
+    return change
+
+
 def requirement(kind, **params):
-    return put("params", "requirement", value={"requirement": [kind, params]})
+    return put("params", "requirement", value={f"!{kind}": params})
 
 
-EO = {"thresholds": {"tuple": [0.5]}, "temperature": 0.3}
+EO = {"thresholds": {"!tuple": [0.5]}, "temperature": 0.3}
 HOSTILE = {
-    "code": (requirement("Custom", function="os.system"), "requirement is unknown"),
+    "code": (requirement("Custom", function="os.system"), "of no known kind"),
     "unknown parameter": (requirement("EqualizedOdds", f=1), "no parameters of EqualizedOdds"),
     "thresholds": (requirement("EqualizedOdds", **EO | {"thresholds": 3}), "no short list"),
     "endless thresholds": (
-        requirement("EqualizedOdds", **EO | {"thresholds": {"tuple": [0.5] * 9999}}),
+        requirement("EqualizedOdds", **EO | {"thresholds": {"!tuple": [0.5] * 9999}}),
         "no short list",
     ),
     "threshold": (
-        requirement("EqualizedOdds", **EO | {"thresholds": {"tuple": [7.0]}}),
+        requirement("EqualizedOdds", **EO | {"thresholds": {"!tuple": [7.0]}}),
         "'thresholds' parameter",
     ),
     "temperature": (
@@ -293,7 +302,7 @@ HOSTILE = {
         "not fit together|'temperature'",
     ),
     "Joint": (
-        requirement("Joint", requirements={"list": ["a"]}, weights={"list": [1]}),
+        requirement("Joint", requirements=["a"], weights=[1]),
         "Joint does not fit together",
     ),
     "another requirement": (put("params", "requirement", value="pruning"), "wrong type or shape"),
@@ -301,45 +310,49 @@ HOSTILE = {
     "features": (put("params", "features", value="cells"), "wrong type or shape"),
     "huge": (put("params", "hidden_channels", value=10**9), "wrong type or shape"),
     "endless": (put("params", "n_layers", value=10**9), "too many layers"),
-    "guard": (put("params", "guard", value={"dict": {"x": 1}}), "'guard' parameter"),
+    "guard": (put("params", "guard", value={"x": 1}), "'guard' parameter"),
     "lam": (put("fitted", "lam", value=-1.0), "'lam' parameter"),
-    "range": (put("fitted", "lam_range", value={"tuple": [2.0, 1.0]}), "'lam_range' parameter"),
+    "range": (put("fitted", "lam_range", value={"!tuple": [2.0, 1.0]}), "'lam_range' parameter"),
     "infinite": (put("fitted", "lam", value=float("inf")), "NaN or infinite"),
-    "costs": (put("fitted", "cost", value={"tuple": [1.0]}), "costs are not four"),
+    "costs": (put("fitted", "cost", value={"!tuple": [1.0]}), "costs are not four"),
     "field": (put("fitted", "metanet_", value=1), "wrong fields"),
     "type": (put("fitted", "classes", value="ab"), "wrong type"),
-    "twins": (put("fitted", "classes", value={"array": ["int64", [1, 1]]}), "one name"),
+    "twins": (put("fitted", "classes", value={"!array": ["int64", [1, 1]]}), "one name"),
     "nan labels": (
-        put("fitted", "classes", value={"array": ["float64", [float("nan"), 1.0]]}),
+        put("fitted", "classes", value={"!array": ["float64", [float("nan"), 1.0]]}),
         "NaN or infinite",
     ),
     "many labels": (
-        put("fitted", "classes", value={"array": ["int64", list(range(5000))]}),
+        put("fitted", "classes", value={"!array": ["int64", list(range(5000))]}),
         "not one per cell",
     ),
     "many cells": (
         lambda header, tensors: header["fitted"].update(
-            classes={"array": ["int64", list(range(5000))]},
-            counts={"array": ["int64", [1] * 10000]},
+            classes={"!array": ["int64", list(range(5000))]},
+            counts={"!array": ["int64", [1] * 10000]},
         ),
         "too many labels",
     ),
-    "counts": (put("fitted", "counts", value={"array": ["int64", [-1] * 4]}), "no numbers of rows"),
-    "rows": (put("fitted", "rows", value={"array": ["int64", [5, 5]]}), "not in order"),
-    "row": (put("fitted", "rows", value={"array": ["int64", [10**9]]}), "row is missing"),
+    "counts": (
+        put("fitted", "counts", value={"!array": ["int64", [-1] * 4]}),
+        "no numbers of rows",
+    ),
+    "rows": (put("fitted", "rows", value={"!array": ["int64", [5, 5]]}), "not in order"),
+    "row": (put("fitted", "rows", value={"!array": ["int64", [10**9]]}), "row is missing"),
     "features' names": (
-        put("fitted", "feature_names", value={"tuple": ["x"]}),
+        put("fitted", "feature_names", value={"!tuple": ["x"]}),
         "'input_code' has a wrong",
     ),
-    "weights": (tensor("gamma", lambda t: t * torch.nan), "'gamma' is NaN"),
-    "weight": (tensor("gamma", lambda t: t[None].repeat(2)), "wrong type or shape"),
-    "more weights": (tensor("more", lambda t: torch.ones(1)), "missing or too many"),
-    "no rows": (tensor("task.X", lambda t: t[:0]), "rows of the task have a wrong"),
-    "double": (tensor("task.X", lambda t: t.double()), "rows of the task have a wrong"),
-    "labels": (tensor("task.y", lambda t: t + 1), "'y' of the task has a wrong"),
-    "groups": (tensor("task.sensitive", lambda t: t[:5].clone()), "'sensitive' of the task"),
-    "other labels": (tensor("task.y", lambda t: t * 0), "rows and their numbers disagree"),
-    "column": (lambda header, tensors: tensors.pop("task.y"), "columns of the task are missing"),
+    "weights": (tensor("fitted.metanet.gamma", lambda t: t * torch.nan), "'gamma' is NaN"),
+    "weight": (tensor("fitted.metanet.gamma", lambda t: t[None].repeat(2)), "wrong type or shape"),
+    "more weights": (tensor("fitted.metanet.more", lambda t: torch.ones(1)), "missing or too many"),
+    "no rows": (tensor("fitted.task.X", lambda t: t[:0]), "rows of the task have a wrong"),
+    "double": (tensor("fitted.task.X", lambda t: t.double()), "rows of the task have a wrong"),
+    "labels": (tensor("fitted.task.y", lambda t: t + 1), "'y' of the task has a wrong"),
+    "groups": (tensor("fitted.task.sensitive", lambda t: t[:5].clone()), "'sensitive' of the task"),
+    "other labels": (tensor("fitted.task.y", lambda t: t * 0), "rows and their numbers disagree"),
+    "column": (without("fitted", "task", "y"), "columns of the task are missing"),
+    "lost column": (lambda header, tensors: tensors.pop("fitted.task.y"), "missing or too many"),
 }
 
 
@@ -361,8 +374,9 @@ def test_hidden_and_endless_masks(zoo, tasks, tmp_path):
     path = tmp_path / "editor"
     editor.fit(zoo[:3], task=tasks[1]).save(path)
     with safetensors.safe_open(path, framework="pt") as file:
-        header = file.metadata()
-    tensors = {"gamma": torch.ones(1), "blake2b": torch.zeros(32, dtype=torch.uint8)}
-    path.write_bytes(seal(safetensors.torch.save(tensors, header)))
+        header = json.loads(file.metadata()["skmeta"])
+    header["fitted"]["metanet"] = {"gamma": {"!tensor": None}}
+    tensors = {"fitted.metanet.gamma": torch.ones(1), "blake2b": torch.zeros(32, dtype=torch.uint8)}
+    path.write_bytes(seal(safetensors.torch.save(tensors, {"skmeta": json.dumps(header)})))
     with pytest.raises(FileError, match="a metanetwork too many"):
         skmeta.load(path)

@@ -122,6 +122,7 @@ def put(*keys, value):
     return change
 
 
+MEAN = "fitted.metanet.mean"
 HOSTILE = {
     "format": (put("format", value="pickle"), FileError, "format is unknown"),
     "a population": (
@@ -149,19 +150,19 @@ HOSTILE = {
     "missing": (lambda h: h["fitted"].pop("scale_"), FileError, "'scale_' is missing"),
     "type": (put("fitted", "scale_", value="1"), FileError, "'scale_' is missing or"),
     "infinite": (put("fitted", "scale_", value=float("inf")), FileError, "NaN or"),
-    "list": (put("fitted", "scale_", value=[1]), FileError, "no known kind"),
+    "list": (put("fitted", "scale_", value=[1]), FileError, "'scale_' is missing or"),
     "array": (
-        put("fitted", "feature_names_in_", value={"array": ["V9", ["a"]]}),
+        put("fitted", "feature_names_in_", value={"!array": ["V9", ["a"]]}),
         FileError,
-        "no known kind",
+        "unknown dtype",
     ),
     "no architectures": (
-        put("fitted", "templates_", value={"tuple": []}),
+        put("fitted", "templates_", value={"!tuple": []}),
         FileError,
         "no templates",
     ),
     "strange architectures": (
-        put("fitted", "templates_", value={"tuple": [{"architecture": {}}]}),
+        put("fitted", "templates_", value={"!tuple": [{"!Architecture": {}}]}),
         FileError,
         "wrong fields",
     ),
@@ -184,10 +185,10 @@ def test_hostile_headers(model, tmp_path, change, error, words):
 @pytest.mark.parametrize(
     "change, words",
     [
-        (lambda t: t.pop("mean"), "missing or too many"),
-        (lambda t: t.update(mean=t["mean"][:3].clone()), "'mean' has a wrong type or shape"),
-        (lambda t: t["mean"].fill_(torch.nan), "is NaN or infinite"),
-        (lambda t: t.update(mean=t["mean"].double()), "'mean' has a wrong type or shape"),
+        (lambda t: t.pop(MEAN), "missing or too many"),
+        (lambda t: t.update({MEAN: t[MEAN][:3].clone()}), "'mean' has a wrong type or shape"),
+        (lambda t: t[MEAN].fill_(torch.nan), "is NaN or infinite"),
+        (lambda t: t.update({MEAN: t[MEAN].double()}), "'mean' has a wrong type or shape"),
     ],
     ids=["missing", "shape", "nan", "type"],
 )

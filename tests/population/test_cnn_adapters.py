@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from skmeta.files import FileError
-from skmeta.networks import UnsupportedNetworkError
+from skmeta.files.codec import decode
+from skmeta.networks import Architecture, UnsupportedNetworkError
 from skmeta.population import Population
-from skmeta.population._filecheck import architecture as checked
 
 from .cnns import ARCHITECTURES, IMAGES, ROWS, SHAPE, population, sequential
 
@@ -167,6 +167,9 @@ def test_the_size_of_images_must_be_known_and_fit():
     ],
 )
 def test_hostile_descriptions(change, words):
+    def checked(spec):
+        return decode({"!Architecture": spec}, {}, [Architecture])
+
     spec = {**ARCHITECTURES[0].to_dict(), "input_shape": list(SHAPE)}
     layers = [
         {k: list(v) if isinstance(v, tuple) else v for k, v in x.items()} for x in spec["layers"]

@@ -180,14 +180,21 @@ def replaced(name, function):
     return lambda tensors: {**tensors, name: function(tensors[name]).contiguous()}
 
 
-W = "stack.0.weight.0"
-FIRST_LAYER = ("architectures", 0, "layers", 0)
-STATE = ("estimators", 0, "states", 0)
+W = "stacks.0.tensors.weight.0"
+SPEC = ("architectures", 0, "!Architecture")
+FIRST_LAYER = (*SPEC, "layers", 0)
+KIND = ("estimators", "networks", 0)
+STATE = (*KIND, "!MLPClassifier", "fitted")
+TABLE = ("metadata", "!DataFrame")
 HOSTILE = {
     "format": (put("format", value="x"), None, "its format is unknown"),
-    "version": (put("version", value=9), None, "its version is 9, this skmeta reads 2"),
-    "fewer": (put("n", value=3), None, "positions must be a list of ints"),
-    "more": (put("n", value=10**18), None, "the number of networks disagrees"),
+    "version": (put("version", value=9), None, "its version is 9, this skmeta reads 3"),
+    "fewer": (put(*TABLE, "n", value=3), None, "has the wrong length"),
+    "more": (
+        put(*TABLE, value={"n": 10**18, "columns": []}),
+        lambda tensors: {k: v for k, v in tensors.items() if not k.startswith("metadata")},
+        "the number of networks disagrees",
+    ),
     "negative": (put("stacks", 0, "positions", 0, value=-1), None, "positions must be a list"),
     "twice": (put("stacks", 0, "positions", 0, value=1), None, "number of networks disagrees"),
     "no such spec": (put("stacks", 0, "architectures", 0, value=99), None, "architectures must"),
@@ -198,35 +205,56 @@ HOSTILE = {
     "zero width": (put(*FIRST_LAYER, "width", value=0), None, "'width' parameter of Layer"),
     "activation": (put(*FIRST_LAYER, "activation", value="os"), None, "'activation' of a Layer"),
     "skip": (put(*FIRST_LAYER, "skips", value=[7]), None, "cannot add a skip connection"),
-    "eps": (put(*FIRST_LAYER, "eps", value=float("nan")), None, "an eps is not"),
+    "eps": (put(*FIRST_LAYER, "eps", value=-1e-5), None, "an eps is not"),
+    "nan eps": (put(*FIRST_LAYER, "eps", value=float("nan")), None, "number is NaN or infinite"),
     "dropout": (put(*FIRST_LAYER, "dropout", value=2), None, "'dropout' parameter of Layer"),
-    "layers": (put("architectures", 0, "layers", value=[{}] * 1001), None, "too many layers"),
-    "class": (put("estimators", 0, "class", value="os.system"), None, "class is unknown"),
-    "parameter": (put(*STATE, "params", "command", value="rm"), None, "no parameters of MLP"),
-    "bad parameter": (put(*STATE, "params", "alpha", value="x"), None, "'alpha' parameter of"),
-    "classes": (put(*STATE, "classes", "values", value=[0, 1, 2]), None, "outputs disagree"),
-    "unsorted": (put(*STATE, "classes", "values", value=[1, 0]), None, "not sorted and unique"),
-    "label dtype": (put(*STATE, "classes", "dtype", value="U9999999999"), None, "unknown dtype"),
+    "layers": (put(*SPEC, "layers", value=[{}] * 1001), None, "too many layers"),
+    "class": (put(*KIND, value={"!os.system": {}}), None, "of no known kind"),
+    "parameter": (
+        put(*KIND, "!MLPClassifier", "params", "command", value="rm"),
+        None,
+        "no parameters of MLP",
+    ),
+    "bad parameter": (
+        put(*KIND, "!MLPClassifier", "params", "alpha", value="x"),
+        None,
+        "'alpha' parameter of",
+    ),
+    "classes": (put(*STATE, "classes", "!array", 1, value=[0, 1, 2]), None, "outputs disagree"),
+    "unsorted": (put(*STATE, "classes", "!array", 1, value=[1, 0]), None, "not sorted and unique"),
+    "label dtype": (
+        put(*STATE, "classes", "!array", 0, value="U9999999999"),
+        None,
+        "unknown dtype",
+    ),
     "names": (put(*STATE, "feature_names", value=["../../etc/passwd"]), None, "names of features"),
-    "estimator widths": (put("estimators", 0, "widths", value=[5]), None, "has no layers"),
-    "column": (put("metadata", 0, "dtype", value="object"), None, "a metadata column has no"),
-    "column length": (put("metadata", 5, "values", value=["x"]), None, "has the wrong length"),
+    "estimator widths": (put(*STATE, "widths", value=[5]), None, "has no layers"),
+    "column": (
+        put(*TABLE, "columns", 0, "dtype", value="object"),
+        None,
+        "a metadata column has no",
+    ),
+    "column length": (
+        put(*TABLE, "columns", 5, "values", value=["x"]),
+        None,
+        "has the wrong length",
+    ),
     "json": (lambda header: "{", None, "description is not JSON"),
     "list": (lambda header: "[]", None, "it has no description"),
     "nesting": (lambda header: "[" * 100_000, None, "nested too deeply"),
     "big number": (lambda header: "1" * 10_000, None, "description is not JSON"),
-    "missing tensor": (put("version", value=2), without(W), "missing or too many"),
+    "missing tensor": (put("version", value=3), without(W), "missing or too many"),
     "escaping name": (
-        put("version", value=2),
+        put("version", value=3),
         lambda tensors: {**tensors, "../../etc/passwd": torch.zeros(1)},
         "missing or too many",
     ),
-    "dtype": (put("version", value=2), replaced(W, torch.Tensor.double), "wrong dtype or shape"),
-    "shape": (put("version", value=2), replaced(W, lambda t: t[..., :1]), "wrong dtype or shape"),
-    "nan": (put("version", value=2), replaced(W, lambda t: t * np.nan), "a weight is NaN or inf"),
+    "dtype": (put("version", value=3), replaced(W, torch.Tensor.double), "wrong dtype or shape"),
+    "shape": (put("version", value=3), replaced(W, lambda t: t[..., :1]), "wrong dtype or shape"),
+    "nan": (put("version", value=3), replaced(W, lambda t: t * np.nan), "a weight is NaN or inf"),
     "nan estimator": (
-        put("version", value=2),
-        replaced("estimator.0.coefs_.0", lambda t: t * np.inf),
+        put("version", value=3),
+        replaced("estimators.networks.0.fitted.weights", lambda t: t * np.inf),
         "NaN or infinite numbers",
     ),
 }
@@ -253,7 +281,7 @@ def test_hostile_files(saved, tmp_path, name):
 def test_parameters_that_a_network_lacks(tmp_path):
     path = tmp_path / "file"
     Population([torch.nn.Linear(2, 2, bias=False)]).save(path)
-    rewrite(path, lambda header: None, replaced("stack.0.bias.0", lambda t: t + 1))
+    rewrite(path, lambda header: None, replaced("stacks.0.tensors.bias.0", lambda t: t + 1))
     with pytest.raises(FileError, match="a bias should not be there"):
         Population.load(path)
 
@@ -261,7 +289,7 @@ def test_parameters_that_a_network_lacks(tmp_path):
 def test_a_negative_variance(tmp_path):
     path = tmp_path / "file"
     mixed_population(1)[6:7].save(path)
-    rewrite(path, lambda header: None, replaced("stack.0.var.0", lambda t: -t))
+    rewrite(path, lambda header: None, replaced("stacks.0.tensors.var.0", lambda t: -t))
     with pytest.raises(FileError, match="a variance is negative"):
         Population.load(path)
 

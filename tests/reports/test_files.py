@@ -23,7 +23,7 @@ import skmeta
 from skmeta import EditedClassifier, Population
 from skmeta.datasets import make_biased_classification
 from skmeta.networks import Architecture
-from skmeta.population import storage
+from skmeta.population import saving
 
 SPECS = [Architecture.mlp((3, 4, 2)), Architecture.mlp((3, 5, 2), activation="tanh")]
 
@@ -76,13 +76,13 @@ def test_weights_of_double_precision_come_back_exactly(tmp_path):
 def test_a_file_may_change_while_it_is_loaded(population, tmp_path, monkeypatch):
     path = tmp_path / "file"
     population.save(path)
-    check = storage._filecheck.architecture
+    check = saving.integers
 
-    def cut_and_check(spec):
+    def cut_and_check(*args, **bounds):
         os.truncate(path, 10)  # in place, as no save of ours does it
-        return check(spec)
+        return check(*args, **bounds)
 
-    monkeypatch.setattr(storage._filecheck, "architecture", cut_and_check)
+    monkeypatch.setattr(saving, "integers", cut_and_check)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         child = os.fork()  # a file that is mapped and cut ends the process

@@ -79,7 +79,7 @@ def test_a_tensor_proves_no_width_but_its_own(reader_file, tmp_path, shape):
 
     def change(header, tensors):
         header["params"]["hidden_channels"] = 10**6 if shape[0] == 0 else shape[0]
-        tensors["input_code"] = torch.zeros(shape)
+        tensors["fitted.metanet.input_code"] = torch.zeros(shape)
 
     rewritten(path, change)
     refused(path, "too many channels" if shape[0] == 0 else "wrong type or shape")
@@ -90,9 +90,9 @@ def test_templates_of_any_width_take_no_memory(reader_file, tmp_path):
     path.write_bytes(reader_file)
 
     def change(header, tensors):
-        (template,) = header["fitted"]["templates_"]["tuple"][:1]
-        template["architecture"]["n_inputs"] = 10**9
-        header["fitted"]["templates_"]["tuple"] = [template]
+        (template,) = header["fitted"]["templates_"]["!tuple"][:1]
+        template["!Architecture"]["n_inputs"] = 10**9
+        header["fitted"]["templates_"]["!tuple"] = [template]
 
     rewritten(path, change)
     refused(path, "wrong type or shape|too many")
@@ -103,8 +103,8 @@ def test_groups_are_not_squared(editor_file, tmp_path):
     path.write_bytes(editor_file)
 
     def change(header, tensors):
-        header["fitted"]["groups"] = {"array": ["int64", list(range(8000))]}
-        header["fitted"]["counts"] = {"array": ["int64", [100] * 16_000]}
+        header["fitted"]["groups"] = {"!array": ["int64", list(range(8000))]}
+        header["fitted"]["counts"] = {"!array": ["int64", [100] * 16_000]}
 
     rewritten(path, change)
     refused(path, "too many labels and groups")
@@ -113,8 +113,8 @@ def test_groups_are_not_squared(editor_file, tmp_path):
 def test_thresholds_are_counted_over_all_requirements(editor_file, tmp_path):
     path = tmp_path / "editor"
     path.write_bytes(editor_file)
-    part = {"thresholds": {"tuple": [0.5] * 200}, "temperature": 0.3}
-    parts = {"list": [{"requirement": ["EqualizedOdds", part]}] * 300}
+    part = {"thresholds": {"!tuple": [0.5] * 200}, "temperature": 0.3}
+    parts = [{"!EqualizedOdds": part}] * 300
 
     def change(header, tensors):
         header["params"]["requirement"] = parts
@@ -133,7 +133,7 @@ def test_endless_refinement_is_refused(editor_file, tmp_path):
 def test_one_long_text_among_many_short_ones(editor_file, tmp_path):
     path = tmp_path / "editor"
     path.write_bytes(editor_file)
-    names = {"array": ["U", [*map(str, range(50_000)), "x" * 100_000]]}
+    names = {"!array": ["U", [*map(str, range(50_000)), "x" * 100_000]]}
     rewritten(path, lambda header, tensors: header["fitted"].update(groups=names))
     refused(path, "far longer than the others")
 
@@ -150,7 +150,7 @@ def test_paddings_and_strides_are_bounded_by_the_image(tmp_path, change, words):
     path = tmp_path / "cnn"
     spec = Architecture.cnn((1, 6, 6), (2, 3), 2)
     Population.initialize(spec, 2, random_state=0).save(path)
-    rewritten(path, lambda h, t: h["architectures"][0]["layers"][0].update(change))
+    rewritten(path, lambda h, t: h["architectures"][0]["!Architecture"]["layers"][0].update(change))
     refused(path, words)
 
 
@@ -195,11 +195,11 @@ def test_a_multilabel_network_does_not_square_its_outputs(tmp_path):
     [
         lambda h, t: h["stacks"].__setitem__(0, 3),
         lambda h, t: h["stacks"][0].update(positions=[[0], {}]),
-        lambda h, t: h["architectures"][0].update(layers=[None]),
-        lambda h, t: h["architectures"][0]["layers"][0].update(width="x"),
-        lambda h, t: h["architectures"][0]["layers"][0].update(skips=[[]]),
-        lambda h, t: h["metadata"].append(7),
-        lambda h, t: h.update(n=10**400),
+        lambda h, t: h["architectures"][0]["!Architecture"].update(layers=[None]),
+        lambda h, t: h["architectures"][0]["!Architecture"]["layers"][0].update(width="x"),
+        lambda h, t: h["architectures"][0]["!Architecture"]["layers"][0].update(skips=[[]]),
+        lambda h, t: h["metadata"]["!DataFrame"]["columns"].append(7),
+        lambda h, t: h["metadata"]["!DataFrame"].update(n=10**400),
     ],
 )
 def test_messages_are_words_and_not_those_of_python(tmp_path, change):

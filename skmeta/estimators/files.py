@@ -1,12 +1,10 @@
-"""Fitted estimators as files: :func:`write_estimator`, :func:`read_estimator`.
+"""Fitted estimators as files: :func:`write_estimator`, :func:`rebuild`.
 
-Files of :mod:`skmeta.files`, as for populations. Nothing in them is ever run, and they are believed
-only after their claims were checked.
+Nothing in them is ever run, and they are believed only after their claims were checked.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,15 @@ from typing import Any
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from skmeta.estimators.file_values import decode, encode
+from skmeta.files import codec
 from skmeta.files.checks import expect, fields_of
-from skmeta.files.container import write_file
+from skmeta.files.codec import Fields
+from skmeta.networks import Architecture
+from skmeta.networks.saving import ESTIMATORS
+from skmeta.requirements.saving import REQUIREMENTS
 
 FORMAT = "skmeta estimator"
-VERSION = 2
+KINDS = (Architecture, *ESTIMATORS, *REQUIREMENTS)
 
 # What belongs to training and to a machine, not to what was learned.
 _LEFT_OUT = {"net": None, "callbacks": None, "device": "cpu"}
@@ -30,38 +31,32 @@ _MOST = {
 }
 
 
-def write_estimator(
-    estimator: Any, path: str | Path, *, private: bool = False, **options: Any
-) -> None:
+def write_estimator(estimator: Any, path: str | Path, *, include_task: bool = False) -> None:
     """Write a fitted estimator.
 
     Parameters
     ----------
     estimator : estimator
-        As of :func:`describe_estimator`.
+        As of :func:`describe`.
     path : str or Path
         An existing file is replaced.
-    private : bool, default=False
+    include_task : bool, default=False
         Whether the file holds rows.
-    **options
-        Of the estimator's ``_contents``.
     """
-    what, tensors = describe_estimator(estimator, **options)
-    header = {"format": FORMAT, "version": VERSION, **what}
-    write_file(path, header, tensors, f"A {what['class']}", private=private)
+    fields = describe(estimator, include_task=include_task)
+    codec.write(path, FORMAT, fields, fields["class"], private=include_task)
 
 
-def describe_estimator(estimator: Any, **options: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return a fitted estimator as plain JSON types and tensors.
+def describe(estimator: Any, *, include_task: bool) -> Fields:
+    """Return what a file keeps of a fitted estimator.
 
     Parameters
     ----------
     estimator : estimator
-        Its method ``_contents`` returns what was learned, as a dict of values that
-        :func:`~skmeta.estimators.file_values.encode` takes and a dict of tensors;
-        ``_restore`` takes both and checks them. ``net`` and ``callbacks`` are code.
-    **options
-        Of ``_contents``.
+        Its method ``_contents`` returns what was learned, of kinds that files hold;
+        ``_restore`` takes it and checks it. ``net`` and ``callbacks`` are code.
+    include_task : bool
+        Whether rows belong to it.
     """
     check_is_fitted(estimator)
     owner, params = type(estimator).__name__, estimator.get_params(deep=False)
@@ -72,59 +67,53 @@ def describe_estimator(estimator: Any, **options: Any) -> tuple[dict[str, Any], 
                 f"only needed in fit: estimator.set_params({name}=None).save(path)."
             )
     params |= {name: value for name, value in _LEFT_OUT.items() if name in params}
-    described = {name: encode(value, name, owner) for name, value in params.items()}
-    fitted, tensors = estimator._contents(**options)
-    learned = {name: encode(value, name, owner) for name, value in fitted.items()}
-    what = {"class": owner, "params": described, "fitted": learned}
+    codec.encode({"params": params}, owner)  # What is code is named before all else.
+    fitted = estimator._contents(include_task=include_task)
+    fields = {"class": owner, "params": params, "fitted": fitted}
     try:  # A file that cannot be read is found out too late.
-        rebuild_estimator(json.loads(json.dumps(what)), tensors, {owner: type(estimator)})
+        rebuild(codec.copied(fields, owner, KINDS), {owner: type(estimator)})
     except (ValueError, TypeError) as error:
         raise ValueError(
             f"This {owner} cannot be saved: its parameters do not go with what it learned or ask "
             f"for more than files may ({str(error).rstrip('.')}). If they were changed after fit: "
             "Set them back, or fit again."
         ) from error
-    return what, tensors
+    return fields
 
 
-def read_estimator(header: Any, tensors: Mapping[str, Tensor], kinds: Mapping[str, type]) -> Any:
-    """Return the estimator that :func:`write_estimator` wrote.
+def rebuild(fields: Any, kinds: Mapping[str, type]) -> Any:
+    """Return an estimator of what anybody claims :func:`describe` returned.
 
     Parameters
     ----------
-    header : object
-        The description in the file, which may come from anybody.
-    tensors : mapping of str to Tensor
-        Its numbers.
+    fields : object
+        May be anything that files hold.
     kinds : mapping of str to class
         Classes by name.
     """
-    fields = {"format": str, "version": int, "class": str, "params": dict, "fitted": dict}
-    _, version, *_ = fields_of(header, "the header", **fields)
-    expect(version == VERSION, f"its version is {version}, this skmeta reads {VERSION}")
-    what = {name: header[name] for name in ("class", "params", "fitted")}
-    return rebuild_estimator(what, tensors, kinds)
-
-
-def rebuild_estimator(what: Any, tensors: Mapping[str, Tensor], kinds: Mapping[str, type]) -> Any:
-    """Return an estimator of what :func:`describe_estimator` returned or anybody claims."""
-    fields = {"class": str, "params": dict, "fitted": dict}
-    kind, params, fitted = fields_of(what, "an estimator", **fields)
+    header = {"class": str, "params": dict, "fitted": dict}
+    kind, params, fitted = fields_of(fields, "the header", **header)
     expect(kind in kinds, "the class is unknown")
     estimator = kinds[kind]()
     known = estimator.get_params(deep=False)
     expect(set(params) == set(known), f"these are no parameters of {kind}")
-    estimator.set_params(**{name: decode(value) for name, value in params.items()})
+    estimator.set_params(**params)
     wanted = {name: value for name, value in _LEFT_OUT.items() if name in known}
     expect({n: getattr(estimator, n) for n in wanted} == wanted, "it asks for code")
     estimator._check_params()
     for name in known & _MOST.keys():
         most, problem = _MOST[name]
         expect(getattr(estimator, name) <= most, problem)
-    for name, tensor in tensors.items():
-        expect(bool(tensor.isfinite().all()), f"'{name}' is NaN or infinite")
-    estimator._restore({name: decode(value) for name, value in fitted.items()}, tensors)
+    estimator._restore(fitted)
     return estimator
+
+
+def finite_tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return tensors by name if they are such, of finite numbers."""
+    for name, value in state.items():
+        expect(isinstance(value, Tensor), f"'{name}' is no tensor")
+        expect(bool(value.isfinite().all()), f"'{name}' is NaN or infinite")
+    return dict(state)
 
 
 def load_weights(metanet: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
@@ -139,7 +128,7 @@ def load_weights(metanet: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
     """
     wanted = metanet.state_dict()
     expect(set(state) == set(wanted), "weights are missing or too many")
-    for name, value in state.items():
+    for name, value in finite_tensors(state).items():
         alike = (value.dtype, value.shape) == (wanted[name].dtype, wanted[name].shape)
         expect(alike, f"'{name}' has a wrong type or shape")
     metanet.load_state_dict(state, assign=True)
