@@ -105,5 +105,7 @@ def join_blocks(blocks: Sequence[Block]) -> tuple[Block, ...]:
         positions, stack = merged(members)
         keys = [(run_key(a), p) for a, p in zip(stack.architectures, positions, strict=True)]
         order = sorted(range(len(keys)), key=keys.__getitem__)
-        joined.append((positions[order], stack.select(order).padded(stack.widths)))
+        in_order = order == list(range(len(order)))
+        stack = stack if in_order else stack.select(order)
+        joined.append((positions[order], stack.padded(stack.widths)))
     return tuple(sorted(joined, key=lambda block: block[0].min()))

@@ -25,7 +25,7 @@ ROWS, LABELS, _ = TASK.tensors(dtype=torch.float64)
 RECORDS = [trained_looking(a, seed) for seed, a in enumerate(ARCHITECTURES)]
 MIXED = Population.from_records(RECORDS).to(dtype=torch.float64)
 INPUTS_ENTER_ONCE = [
-    i for i, a in enumerate(ARCHITECTURES) if not any(0 in layer.skips for layer in a.layers)
+    i for i, a in enumerate(ARCHITECTURES) if not any(0 in layer.skips for layer in a.stages)
 ]
 SELECTABLE = MIXED[INPUTS_ENTER_ONCE]
 
@@ -284,11 +284,11 @@ def test_distillation_is_adam_with_masked_gradients():
 def test_distillation_keeps_anybodys_mask_and_comes_closer():
     blocks = []
     for positions, stack in SELECTABLE.depth_blocks():
-        first, *rest = stack.params.weight
+        first, *rest = stack.weights.of_field("weight")
         first = first.clone()
         first[:, :, [1, 3]] = 0.0
         params = stack.params._replace(weight=(first, *rest))
-        blocks.append((positions, stack.with_params(params)))
+        blocks.append((positions, stack.with_weights(params)))
     start = SELECTABLE.with_blocks(blocks)
     assert distill(start, SELECTABLE, TASK, n_steps=0) is start
     distilled = distill(start, SELECTABLE, TASK, n_steps=100, lr=0.01, random_state=0)

@@ -23,7 +23,7 @@ def reading_zoo(n=90, architectures=ARCHITECTURES, random_state=0):
     blocks = []
     for positions, stack in population.blocks:
         scale = np.exp(y[positions])
-        blocks.append((positions, stack.with_params(_times(stack.params, scale))))
+        blocks.append((positions, stack.with_weights(_times(stack.params, scale))))
     scaled = Population.from_blocks(blocks, metadata=metadata)
     return scaled, y, np.where(y > 0, "large", "small")
 

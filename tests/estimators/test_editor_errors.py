@@ -23,7 +23,7 @@ def bad_fits(tasks, zoo):
     narrow = Population.initialize(Architecture.mlp((2, 4, 2)), 2, random_state=0)
     broken = MLP(Architecture.mlp((X.shape[1], 4, 2)))
     broken_population = Population([broken])
-    weight = broken_population.blocks[0][1].params.weight[0]
+    weight = broken_population.blocks[0][1].weights["0.weight"]
     weight[0, 0, 0] = float("nan")
     return {
         "no task": (zoo, {}, {}, TypeError, "pass task=Task"),

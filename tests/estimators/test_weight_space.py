@@ -104,7 +104,7 @@ def test_augmented_networks_are_functionally_equal_and_fresh(zoo, augment, monke
     assert len(seen) == 2
     for other in seen:
         torch.testing.assert_close(other.forward(X), population.forward(X), rtol=1e-3, atol=1e-4)
-    first, second = (s.records()[0].tensors["weight"][0] for s in seen)
+    first, second = (s.records()[0].tensors["0.weight"] for s in seen)
     assert not torch.equal(first, second)
 
 
@@ -284,7 +284,7 @@ def test_bad_data(zoo, fitted):
         WeightSpaceRegressor(**STATS).fit(population, y[:-1])
     with pytest.raises(ValueError, match="requires y"):
         WeightSpaceRegressor(**STATS).fit(population, None)
-    blocks = [(p, s.with_params(s.params.map(lambda t: 1e25 * t))) for p, s in population.blocks]
+    blocks = [(p, s.with_weights(s.params.map(lambda t: 1e25 * t))) for p, s in population.blocks]
     graph = WeightSpaceRegressor(**{**STATS, "metanet": "graph", "max_epochs": 1})
     with pytest.raises(ValueError, match="reading of network 0 .* is not finite"):
         graph.fit(population[:8], y[:8]).predict(Population.from_blocks(blocks)[:2])

@@ -19,8 +19,9 @@ from skmeta.baselines import FineTune, Nothing
 from skmeta.datasets import Task
 from skmeta.editing import measure_edits
 from skmeta.evaluation import EditDisplay, GroupRatesDisplay, ParetoFrontDisplay, metric_frames
-from skmeta.networks import Architecture, Layer
+from skmeta.networks import Architecture
 from skmeta.population import Population
+from tests.stages import layer
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def masked(population, lost):
     """Set the weights of some inputs of each network to zero."""
     records = copy.deepcopy(population.records())  # records are views
     for record, inputs in zip(records, lost, strict=True):
-        record.tensors["weight"][0][:, inputs] = 0
+        record.tensors["0.weight"][:, inputs] = 0
     return Population.from_records(records)
 
 
@@ -121,7 +122,7 @@ def test_inputs_in_use(ax):
 
 
 def test_an_input_with_a_skip_connection_stays_in_use():
-    architecture = Architecture(2, (Layer(2, "relu", skips=(0,)), Layer(2)))
+    architecture = Architecture(2, (layer(2, "relu", skips=(0,)), layer(2)))
     before = Population.initialize(architecture, 1, random_state=0)
     display = EditDisplay.from_networks(before, masked(before, [[0]]), ax=Figure().add_subplot())
     assert display.inputs["after"].tolist() == [1, 1]

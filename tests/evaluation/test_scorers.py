@@ -100,11 +100,11 @@ class Masking(Nothing):
     def _edit(self, population):
         blocks = []
         for positions, stack in population.blocks:
-            first, *rest = stack.params.weight
+            first, *rest = stack.weights.of_field("weight")
             mask = torch.ones(first.shape[2])
             mask[:3] = 0
             blocks.append(
-                (positions, stack.with_params(stack.params._replace(weight=(first * mask, *rest))))
+                (positions, stack.with_weights(stack.params._replace(weight=(first * mask, *rest))))
             )
         return population.with_blocks(blocks)
 

@@ -92,8 +92,8 @@ def raw_edits(networks, problems, metanet, lam=0.1):
     blocks = []
     for positions, problem in problems:
         edit = metanet(problem.graph, problem.graph.context.new_full((len(problem),), lam))
-        params = problem.start.params.map(torch.add, edit)
-        blocks.append((positions, problem.start.with_params(params.map(torch.detach))))
+        weights = problem.start.weights + edit
+        blocks.append((positions, problem.start.with_weights(weights.map(torch.detach))))
     return networks.with_blocks(blocks)
 
 
@@ -104,7 +104,7 @@ def changed_before(networks, problems):
 
 def graph_features(graph):
     """A few sums and norms of what a metanetwork sees, ``(n, ...)`` each."""
-    masks = [graph.stack._ones_mask(i)[..., None] for i in range(graph.stack.depth + 1)]
+    masks = [graph.stack.true_neurons(i)[..., None] for i in range(graph.stack.depth + 1)]
     nodes = [torch.where(m > 0, node, 0.0) for m, node in zip(masks, graph.nodes, strict=True)]
     steps = [t.flatten(1) for step in graph.steps for t in (*step.weight, *step.bias)]
     return {

@@ -34,7 +34,7 @@ def cotangent_of(logits):
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=NAMES)
 def test_gradient_equals_autograd(architecture, n_classes):
     if n_classes == 3:
-        *hidden, last = architecture.layers
+        *hidden, last = architecture.stages
         if last.skips:
             last = replace(last, skips=())
         architecture = replace(architecture, layers=(*hidden, replace(last, width=3)))
@@ -46,7 +46,7 @@ def test_gradient_equals_autograd(architecture, n_classes):
     total = value(forward(stack, ROWS, leaves)).sum()
     wanted = [*leaves.weight, *leaves.bias]
     slow = torch.autograd.grad(total, wanted, allow_unused=True, materialize_grads=True)
-    masks = [*stack.trainable().weight, *stack.trainable().bias]
+    masks = [*stack.present().weight, *stack.present().bias]
     fast = [*gradient.weight, *gradient.bias]
     for got, expected, mask in zip(fast, slow, masks, strict=True):
         torch.testing.assert_close(got, expected * mask, rtol=0, atol=1e-12)
@@ -87,7 +87,7 @@ def test_natural_gradient_equals_dense_solve(architecture):
         )
         both = torch.cat([gradient.weight[index][0], gradient.bias[index][0][:, None]], -1)
         expected = torch.linalg.solve(G, both) @ torch.linalg.inv(A)
-        bias = expected[:, -1] * stack.trainable().bias[index][0]
+        bias = expected[:, -1] * stack.present().bias[index][0]
         torch.testing.assert_close(
             natural.weight[index][0], expected[:, :-1], rtol=1e-8, atol=1e-10
         )

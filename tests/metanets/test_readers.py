@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from skmeta.metanets import TRUNKS, Metanet, Quasi, QuasiScaling
-from skmeta.networks import Architecture, Layer
+from skmeta.networks import Architecture
 from skmeta.population import Buffers, Parameters, Population, Stack, run_stack
 from tests.metanets.features import draw_features, draw_permutations, move
 from tests.population.cases import ARCHITECTURES, NAMES, trained_looking
+from tests.stages import layer
 
 TOLERANCE = 1e-10
 NAMES_OF_READERS = [name for name in TRUNKS if name != "statistics"]
@@ -17,7 +18,7 @@ PERMUTATION_ONLY = [name for name in NAMES_OF_READERS if name != "monomial"]
 RELU = [
     Architecture.mlp((5, 8, 8, 2)),
     Architecture.mlp((5, 4, 7, 2)),
-    Architecture(5, [Layer(6, "leaky_relu"), Layer(6, "relu", bias=False), Layer(2)]),
+    Architecture(5, [layer(6, "leaky_relu"), layer(6, "relu", bias=False), layer(2)]),
     Architecture.mlp((5, 6, 2)),
 ]
 CONV = ((2, 4, 3, 2), ((3, 3), (2, 1), ()))
@@ -106,12 +107,12 @@ def test_signs_of_networks_with_tanh():
     ((_, stack),) = population.depth_blocks()
     signs = torch.ones(8, dtype=torch.float64)
     signs[::2] = -1
-    first, second, third = stack.params.weight
+    first, second, third = stack.weights.of_field("weight")
     weight = (first * signs[:, None], second / signs, third)
     flipped = stack.params._replace(
-        weight=weight, bias=(stack.params.bias[0] * signs, *stack.params.bias[1:])
+        weight=weight, bias=(stack.weights["0.bias"] * signs, *stack.weights.of_field("bias")[1:])
     )
-    flipped = stack.with_params(flipped)
+    flipped = stack.with_weights(flipped)
     X = torch.randn(1, 7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(run_stack(flipped, X[0]), run_stack(stack, X[0]))
     metanet = build("monomial", [stack])
@@ -124,7 +125,7 @@ def test_signs_of_networks_with_tanh():
 def test_an_uncoupled_permutation_is_noticed(name):
     stack = stacks_of(population_of(RELU[:1]))[0]
     params = stack.params
-    broken = stack.with_params(
+    broken = stack.with_weights(
         params._replace(weight=(params.weight[0].flip(1), *params.weight[1:]))
     )
     metanet = build(name, [stack])
@@ -137,11 +138,13 @@ def test_an_uncoupled_permutation_is_noticed(name):
 @pytest.mark.parametrize("name", NAMES_OF_READERS)
 def test_the_scale_of_a_function_is_seen(name):
     stack = stacks_of(population_of(RELU[:1]))[0]
-    double = [list(field) for field in (stack.params.weight, stack.params.bias)]
+    double = [
+        list(field) for field in (stack.weights.of_field("weight"), stack.weights.of_field("bias"))
+    ]
     for field in double:
         field[-1] = 2 * field[-1]
     weight, bias = map(tuple, double)
-    louder = stack.with_params(stack.params._replace(weight=weight, bias=bias))
+    louder = stack.with_weights(stack.params._replace(weight=weight, bias=bias))
     metanet = build(name, [stack])
     assert float((read(metanet, louder) - read(metanet, stack)).abs().min()) > 1e-5
 
@@ -155,7 +158,7 @@ def test_inputs_and_outputs_are_told_apart(name, state):
     weight[state] = weight[state].flip(2 if state == 0 else 1)
     if state:
         bias[state] = bias[state].flip(1)
-    moved = stack.with_params(params._replace(weight=tuple(weight), bias=tuple(bias)))
+    moved = stack.with_weights(params._replace(weight=tuple(weight), bias=tuple(bias)))
     metanet = build(name, [stack])
     assert float((read(metanet, moved) - read(metanet, stack)).abs().max()) > 1e-6
 
@@ -212,7 +215,7 @@ def test_networks_that_a_reader_was_not_built_for():
             read(Metanet.reader(name, stacks), wider.to(dtype=torch.float32))
     with pytest.raises(ValueError, match="symmetry='monomial' reads .* \\['gelu'\\].*'hnp'"):
         Metanet.reader(
-            "monomial", stacks_of(population_of([Architecture(5, [Layer(4, "gelu"), Layer(2)])]))
+            "monomial", stacks_of(population_of([Architecture(5, [layer(4, "gelu"), layer(2)])]))
         )
     readers = [functools.partial(Metanet.reader, name) for name in ("graph", "nfn-np")]
     for build_with in (*readers, QuasiScaling):
@@ -224,10 +227,10 @@ def test_networks_that_a_reader_was_not_built_for():
 @pytest.mark.parametrize(
     "layers",
     [
-        [Layer(4, "tanh"), Layer(2)],
-        [Layer(4, "relu", norm="batch"), Layer(2)],
-        [Layer(5, "relu", skips=(0,)), Layer(2)],
-        [Layer(2, "relu"), Layer(2, skips=(1,))],
+        [layer(4, "tanh"), layer(2)],
+        [layer(4, "relu", norm="batch"), layer(2)],
+        [layer(5, "relu", skips=(0,)), layer(2)],
+        [layer(2, "relu"), layer(2, skips=(1,))],
     ],
     ids=["activation", "normalisation", "skip", "skip to the outputs"],
 )
@@ -242,7 +245,7 @@ def test_a_monomial_reader_refuses_networks_that_cannot_be_rescaled(layers):
 
 def test_normalisation_that_a_reader_would_not_see():
     plain = stacks_of(population_of([Architecture.mlp((5, 4, 2))]))
-    [other] = stacks_of(population_of([Architecture(5, [Layer(4, norm="batch"), Layer(2)])]))
+    [other] = stacks_of(population_of([Architecture(5, [layer(4, norm="batch"), layer(2)])]))
     with pytest.raises(ValueError, match="built for networks without normalisation"):
         read(Metanet.reader("nfn-hnp", plain), other.to(dtype=torch.float32))
     assert (
@@ -271,8 +274,8 @@ def test_convolutions(name, quasi):
     out = read(metanet, stack)
     torch.testing.assert_close(read(metanet, moved), out, rtol=0, atol=TOLERANCE)
     # Filter positions are no neurons.
-    weight = (stack.params.weight[0].flip(3), *stack.params.weight[1:])
-    flipped = stack.with_params(stack.params._replace(weight=weight))
+    weight = (stack.weights["0.weight"].flip(3), *stack.weights.of_field("weight")[1:])
+    flipped = stack.with_weights(stack.params._replace(weight=weight))
     assert float((read(metanet, flipped) - out).abs().max()) > 1e-6
 
 
@@ -280,7 +283,7 @@ def test_convolutions(name, quasi):
 def test_a_reader_rebuilt_from_blank_networks_loads_what_was_learned(name):
     stacks = stacks_of(population_of(RELU))
     metanet = build(name, stacks)
-    blank = [s.with_params(s.params.map(torch.zeros_like)) for s in stacks]
+    blank = [s.with_weights(s.params.map(torch.zeros_like)) for s in stacks]
     again = build(name, blank)
     again.load_state_dict(metanet.state_dict())
     for stack in stacks:
@@ -296,7 +299,7 @@ def test_quasi_scaling_keeps_functions():
             copy.depth_blocks(), population.depth_blocks(), strict=True
         ):
             scaled = scaling(stack)
-            change = (scaled.params.weight[0] - stack.params.weight[0]).abs().max()
+            change = (scaled.weights["0.weight"] - stack.weights["0.weight"]).abs().max()
             assert float(change) > 1e-3
             torch.testing.assert_close(run_stack(scaled, X), run_stack(original, X))
     # Factors are no function of what the network computes.
@@ -343,10 +346,10 @@ def test_quasi_starts_small_and_learns():
 @pytest.mark.parametrize("name", TRUNKS)
 def test_networks_of_zeros_have_finite_gradients(name, quasi):
     [stack] = stacks_of(population_of(RELU[:1]))
-    weight = (stack.params.weight[0] * 0, *stack.params.weight[1:])
+    weight = (stack.weights["0.weight"] * 0, *stack.weights.of_field("weight")[1:])
     dead = (
-        stack.with_params(stack.params._replace(weight=weight)),
-        stack.with_params(stack.params.map(torch.zeros_like)),
+        stack.with_weights(stack.params._replace(weight=weight)),
+        stack.with_weights(stack.params.map(torch.zeros_like)),
     )
     metanet = build(name, [stack], quasi).requires_grad_()
     for zeros in dead:
@@ -357,10 +360,10 @@ def test_networks_of_zeros_have_finite_gradients(name, quasi):
 
 @pytest.mark.parametrize("name", NAMES_OF_READERS)
 def test_gradients_reach_all_parameters_and_are_finite(name):
-    skips = Architecture(5, [Layer(6, "relu"), Layer(6, "relu", skips=(1,)), Layer(2)])
+    skips = Architecture(5, [layer(6, "relu"), layer(6, "relu", skips=(1,)), layer(2)])
     architectures = RELU if name == "monomial" else [*RELU, skips]
     stacks = stacks_of(population_of(architectures).to(dtype=torch.float32))
-    zeros = [s.with_params(s.params.map(torch.zeros_like)) for s in stacks]
+    zeros = [s.with_weights(s.params.map(torch.zeros_like)) for s in stacks]
     metanet = Metanet.reader(name, stacks)
     sum(read(metanet, stack).square().sum() for stack in [*stacks, *zeros]).backward()
     for parameter in metanet.parameters():

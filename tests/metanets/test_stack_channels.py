@@ -14,15 +14,15 @@ def stack_of_networks():
     architectures = [Architecture.mlp((5, width, 6, 2)) for width in (4, 7, 4)]
     population = Population.initialize(architectures, random_state=0).to(dtype=torch.float64)
     [(_, stack)] = population.depth_blocks()
-    masks = stack.trainable().bias
-    bias = tuple(b + 0.1 * m for b, m in zip(stack.params.bias, masks, strict=True))
-    return stack.with_params(stack.params._replace(bias=bias))
+    masks = stack.present().bias
+    bias = tuple(b + 0.1 * m for b, m in zip(stack.weights.of_field("bias"), masks, strict=True))
+    return stack.with_weights(stack.params._replace(bias=bias))
 
 
 def test_layers_come_relative_to_their_size():
     stack = stack_of_networks()
     params = stack.params
-    larger = stack.with_params(
+    larger = stack.with_weights(
         params._replace(
             weight=(params.weight[0], 10 * params.weight[1], params.weight[2]),
             bias=(params.bias[0], 10 * params.bias[1], params.bias[2]),

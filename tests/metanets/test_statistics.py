@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from skmeta.metanets import Metanet, StatNN, statistic_names, weight_statistics
-from skmeta.networks import Architecture, Layer
+from skmeta.networks import Architecture
 from skmeta.population import Population, Stack
+from tests.stages import layer
 
 ARCHITECTURES = [
     Architecture.mlp((5, 8, 3)),
     Architecture.mlp((5, 6, 3)),
-    Architecture(5, [Layer(7, "relu", bias=False), Layer(2)]),
+    Architecture(5, [layer(7, "relu", bias=False), layer(2)]),
 ]
 
 
@@ -23,7 +24,7 @@ def population():
 def by_numpy(record):
     out = []
     for layer, weight, bias in zip(
-        record.architecture.layers, record.tensors["weight"], record.tensors["bias"], strict=True
+        record.architecture.stages, record.tensors["weight"], record.tensors["bias"], strict=True
     ):
         for values, there in ((weight, True), (bias, layer.bias)):
             values = values.numpy().ravel()
@@ -50,7 +51,7 @@ def test_padding_does_not_count(population):
 
 def test_filter_positions_are_weights(population):
     stack = population.blocks[0][1]
-    weight = stack.params.weight
+    weight = stack.weights.of_field("weight")
     as_filters = (weight[0].reshape(len(stack), 8, 5, 1, 1), weight[1])
     conv = Stack(stack.architectures, stack.params._replace(weight=as_filters), stack.buffers)
     assert torch.equal(weight_statistics(conv), weight_statistics(stack))
@@ -62,7 +63,7 @@ def test_layers_are_aligned_to_both_ends():
     table = weight_statistics(shallow, 3)[0].numpy()
     assert set(names[np.isnan(table)]) == {n for n in names if n.startswith("hidden_2")}
     output = table[[n.startswith("output_weight") for n in names]]
-    values = shallow.params.weight[1][0].numpy()
+    values = shallow.weights["1.weight"][0].numpy()
     assert output[0] == pytest.approx(values.mean()) and output[-1] == values.max()
     output = [name.startswith("output") for name in statistic_names(2)]
     assert torch.equal(weight_statistics(shallow, 1), weight_statistics(shallow)[:, output])

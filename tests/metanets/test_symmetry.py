@@ -13,7 +13,7 @@ from skmeta.editing.features import FEATURES, FeatureBuilder
 from skmeta.metanets import EDITING_TRUNKS, Metanet
 from skmeta.metanets.quasi import scale_neurons
 from skmeta.networks import Record
-from skmeta.networks.architecture import ACTIVATIONS, NORMS, Architecture, Layer
+from skmeta.networks.architecture import ACTIVATIONS, NORMS, Architecture
 from skmeta.population import Population
 from skmeta.population.symmetries import (
     HOMOGENEOUS,
@@ -62,8 +62,8 @@ def may_edit(name, architecture):
     """Whether the trunk takes networks with such layers: all but "monomial" do."""
     if name != "monomial":
         return True
-    hidden = {layer.activation for layer in architecture.layers[:-1]}
-    plain = all(layer.norm == "none" and not layer.skips for layer in architecture.layers)
+    hidden = {layer.activation for layer in architecture.stages[:-1]}
+    plain = all(layer.norm == "none" and not layer.skips for layer in architecture.stages)
     return plain and (hidden <= set(HOMOGENEOUS) or hidden <= set(ODD))
 
 
@@ -89,7 +89,7 @@ def edits(name, features, stack, lam=LAM, built_for=None):
     params = metanet(name, features, built_for)(
         graph, torch.full((len(stack),), lam, dtype=torch.float64)
     )
-    edit = stack.with_params(params)
+    edit = stack.with_weights(params)
     return list(edit.records())
 
 
@@ -127,7 +127,7 @@ def architectures(draw, plain=False):
         activation = draw(st.sampled_from(HOMOGENEOUS if plain else ACTIVATIONS))
         sources = [i for i, size in enumerate(states) if size <= width and not plain]
         layers.append(
-            Layer(
+            layer(
                 width,
                 "identity" if last else activation,
                 "none" if last or plain else draw(st.sampled_from(NORMS)),
@@ -190,7 +190,7 @@ def test_padding_changes_nothing(name, architecture, features):
     params = metanet(name, features, (architecture,))(
         graph, torch.full((1,), LAM, dtype=torch.float64)
     )
-    assert difference(edit, next(padded.with_params(params).records())) < TOLERANCE
+    assert difference(edit, next(padded.with_weights(params).records())) < TOLERANCE
     outside = params.map(lambda edit, mask: edit * (1 - mask), padded.trainable())
     assert all(not t.any() for t in outside.tensors())
 
@@ -227,15 +227,15 @@ def test_lam_reaches_the_edit(name):
 
 @pytest.mark.parametrize("name", EDITING_TRUNKS)
 def test_absent_parameters_are_not_edited(name):
-    layers = [Layer(6, "relu", bias=False), Layer(4, "relu", "batch", affine=False), Layer(2)]
+    layers = [layer(6, "relu", bias=False), layer(4, "relu", "batch", affine=False), layer(2)]
     if name == "monomial":
-        layers[1] = Layer(4, "relu")
+        layers[1] = layer(4, "relu")
     stack = stack_of([trained_looking(Architecture(5, layers))])
     (edit,) = edits(name, "gradients", stack)
-    assert not edit.tensors["bias"][0].any()
-    assert not edit.tensors["scale"][1].any()
-    assert not edit.tensors["scale"][0].any()
-    assert edit.tensors["bias"][1].any()
+    assert not edit.tensors["0.bias"].any()
+    assert not edit.tensors["1.scale"].any()
+    assert not edit.tensors["0.scale"].any()
+    assert edit.tensors["1.bias"].any()
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
@@ -253,7 +253,7 @@ def test_scaled_neurons_scale_the_edit_behind_monomial_alone(name, activation):
         weight, bias = scale_neurons(params.weight, params.bias, factors)
         return params._replace(weight=tuple(weight), bias=tuple(bias))
 
-    moved = stack.with_params(scaled(stack.params))
+    moved = stack.with_weights(scaled(stack.params))
     net = metanet(name, "weights", stack.architectures)
     first, second = (
         net(builder("weights").build(s).graph, torch.full((1,), LAM, dtype=torch.float64))
@@ -276,7 +276,7 @@ def test_a_mean_of_edits_moves_with_the_neurons_and_all_parameters_learn(name):
     lam = torch.full((1,), LAM, dtype=torch.float64)
     params = [net(graph, lam) for graph in graphs]
     edit, moved = (
-        next(stack.with_params(p.map(torch.detach)).records())
+        next(stack.with_weights(p.map(torch.detach)).records())
         for stack, p in zip(stacks, params, strict=True)
     )
     assert difference(apply_permutations(edit, permutations), moved) < TOLERANCE

@@ -2,11 +2,12 @@
 
 import torch
 
-from skmeta.networks import Architecture, Layer, Record, initial_records
+from skmeta.networks import Architecture, Record, initial_records
 from skmeta.population import Population
+from tests.stages import layer
 
 CASES = [
-    ("linear", Architecture(5, [Layer(2)])),
+    ("linear", Architecture(5, [layer(2)])),
     ("plain relu", Architecture.mlp((5, 8, 2))),
     ("deep tanh", Architecture.mlp((5, 8, 8, 6, 7, 2), activation="tanh")),
     (
@@ -14,34 +15,34 @@ CASES = [
         Architecture(
             5,
             [
-                Layer(6, "leaky_relu"),
-                Layer(7, "gelu"),
-                Layer(6, "silu"),
-                Layer(6, "elu"),
-                Layer(2),
+                layer(6, "leaky_relu"),
+                layer(7, "gelu"),
+                layer(6, "silu"),
+                layer(6, "elu"),
+                layer(2),
             ],
         ),
     ),
-    ("sigmoid, softplus", Architecture(5, [Layer(9, "sigmoid"), Layer(4, "softplus"), Layer(2)])),
-    ("identity, no bias", Architecture(5, [Layer(8, bias=False), Layer(2, bias=False)])),
+    ("sigmoid, softplus", Architecture(5, [layer(9, "sigmoid"), layer(4, "softplus"), layer(2)])),
+    ("identity, no bias", Architecture(5, [layer(8, bias=False), layer(2, bias=False)])),
     (
         "batch norm",
         Architecture(
-            5, [Layer(8, "relu", "batch", dropout=0.2), Layer(8, "relu", "batch"), Layer(2)]
+            5, [layer(8, "relu", "batch", dropout=0.2), layer(8, "relu", "batch"), layer(2)]
         ),
     ),
     (
         "layer norm",
-        Architecture(5, [Layer(8, "gelu", "layer"), Layer(6, "relu", "layer", eps=1e-3), Layer(2)]),
+        Architecture(5, [layer(8, "gelu", "layer"), layer(6, "relu", "layer", eps=1e-3), layer(2)]),
     ),
     (
         "norm after",
         Architecture(
             5,
             [
-                Layer(8, "relu", "batch", norm_after=True),
-                Layer(6, "tanh", "layer", norm_after=True),
-                Layer(2),
+                layer(8, "relu", "batch", norm_after=True),
+                layer(6, "tanh", "layer", norm_after=True),
+                layer(2),
             ],
         ),
     ),
@@ -50,9 +51,9 @@ CASES = [
         Architecture(
             5,
             [
-                Layer(8, "relu", "batch", affine=False, bias=False),
-                Layer(8, "relu", "layer", affine=False, norm_after=True),
-                Layer(2),
+                layer(8, "relu", "batch", affine=False, bias=False),
+                layer(8, "relu", "layer", affine=False, norm_after=True),
+                layer(2),
             ],
         ),
     ),
@@ -60,8 +61,8 @@ CASES = [
         "skips behind the activation",
         Architecture(
             5,
-            [Layer(8, "relu"), Layer(8, "relu", skips=(1,)), Layer(8, "relu", skips=(1, 2))]
-            + [Layer(2)],
+            [layer(8, "relu"), layer(8, "relu", skips=(1,)), layer(8, "relu", skips=(1, 2))]
+            + [layer(2)],
         ),
     ),
     (
@@ -69,10 +70,10 @@ CASES = [
         Architecture(
             5,
             [
-                Layer(8, "relu", "batch"),
-                Layer(8, "relu", "batch", skips=(1,), skip_before=True),
-                Layer(8, "gelu", "layer", norm_after=True, skips=(2,), skip_before=True),
-                Layer(2),
+                layer(8, "relu", "batch"),
+                layer(8, "relu", "batch", skips=(1,), skip_before=True),
+                layer(8, "gelu", "layer", norm_after=True, skips=(2,), skip_before=True),
+                layer(2),
             ],
         ),
     ),
@@ -80,8 +81,8 @@ CASES = [
         "padded skips",
         Architecture(
             5,
-            [Layer(6, "relu"), Layer(8, "relu", skips=(1,)), Layer(9, "tanh"), Layer(9, "relu")]
-            + [Layer(2)],
+            [layer(6, "relu"), layer(8, "relu", skips=(1,)), layer(9, "tanh"), layer(9, "relu")]
+            + [layer(2)],
         ),
     ),
     (
@@ -89,31 +90,31 @@ CASES = [
         Architecture(
             5,
             [
-                Layer(6, "relu"),
-                Layer(8, "leaky_relu", skips=(1,)),
-                Layer(10, "relu", "layer", norm_after=True, skips=(2,)),
-                Layer(2),
+                layer(6, "relu"),
+                layer(8, "leaky_relu", skips=(1,)),
+                layer(10, "relu", "layer", norm_after=True, skips=(2,)),
+                layer(2),
             ],
         ),
     ),
-    ("skip from the input", Architecture(5, [Layer(5, "relu", skips=(0,)), Layer(7), Layer(2)])),
+    ("skip from the input", Architecture(5, [layer(5, "relu", skips=(0,)), layer(7), layer(2)])),
     (
         "padded skip from the input",
-        Architecture(5, [Layer(8, "relu", skips=(0,)), Layer(8, "relu", skips=(1,)), Layer(2)]),
+        Architecture(5, [layer(8, "relu", skips=(0,)), layer(8, "relu", skips=(1,)), layer(2)]),
     ),
     (
         "skip into the output",
-        Architecture(5, [Layer(2, "relu"), Layer(6, "relu"), Layer(2, skips=(1,))]),
+        Architecture(5, [layer(2, "relu"), layer(6, "relu"), layer(2, skips=(1,))]),
     ),
     (
         "everything",
         Architecture(
             5,
             [
-                Layer(6, "gelu", "batch", norm_after=True, skips=(0,)),
-                Layer(8, "relu", "layer", skips=(1,), skip_before=True, dropout=0.1),
-                Layer(8, "leaky_relu", "batch", skips=(1, 2), bias=False),
-                Layer(2),
+                layer(6, "gelu", "batch", norm_after=True, skips=(0,)),
+                layer(8, "relu", "layer", skips=(1,), skip_before=True, dropout=0.1),
+                layer(8, "leaky_relu", "batch", skips=(1, 2), bias=False),
+                layer(2),
             ],
         ),
     ),
@@ -132,7 +133,7 @@ def trained_looking(architecture: Architecture, seed: int = 0) -> Record:
     def draw(tensor, low, high):
         tensor.uniform_(low, high, generator=generator)
 
-    for index, layer in enumerate(architecture.layers):
+    for index, layer in enumerate(architecture.stages):
         tensors = {field: values[index] for field, values in record.tensors.items()}
         if layer.norm != "none" and layer.affine:
             draw(tensors["scale"], 0.5, 1.5)

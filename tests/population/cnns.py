@@ -3,8 +3,9 @@
 import torch
 from torch import nn
 
-from skmeta.networks import Architecture, Layer, Record, initial_records
+from skmeta.networks import Architecture, Record, initial_records
 from skmeta.population import Population
+from tests.stages import layer
 
 SHAPE = (2, 9, 8)
 N_INPUTS = 2 * 9 * 8
@@ -14,18 +15,18 @@ CASES = [
     ("tanh", Architecture.cnn(SHAPE, (4, 5, 6), 3, stride=2, activation="tanh")),
     ("other widths", Architecture.cnn(SHAPE, (6, 3, 4), 3, stride=2, activation="gelu")),
     ("one convolution", Architecture.cnn(SHAPE, (4,), 3, kernel=2, padding=0)),
-    ("no linear layer", Architecture(N_INPUTS, [Layer(3, kernel=3, pool="mean")], "logits", SHAPE)),
+    ("no linear layer", Architecture(N_INPUTS, [layer(3, kernel=3, pool="mean")], "logits", SHAPE)),
     (
         "uneven filters",
         Architecture(
             N_INPUTS,
             [
-                Layer(4, "leaky_relu", kernel=(3, 2), stride=(1, 3), padding=(0, 2)),
-                Layer(5, "identity", kernel=(1, 4), stride=2, bias=False),
-                Layer(3, "sigmoid", kernel=2, stride=3, padding=1, pool="mean", dropout=0.2),
-                Layer(6, "relu", "layer"),
-                Layer(7, "tanh", "batch"),
-                Layer(3),
+                layer(4, "leaky_relu", kernel=(3, 2), stride=(1, 3), padding=(0, 2)),
+                layer(5, "identity", kernel=(1, 4), stride=2, bias=False),
+                layer(3, "sigmoid", kernel=2, stride=3, padding=1, pool="mean", dropout=0.2),
+                layer(6, "relu", "layer"),
+                layer(7, "tanh", "batch"),
+                layer(3),
             ],
             input_shape=SHAPE,
         ),
@@ -45,7 +46,7 @@ def sequential(record: Record) -> nn.Sequential:
     """Build the network of a record from torch's own layers; it takes images."""
     parts: list[nn.Module] = []
     widths, tensors = record.architecture.widths, record.tensors
-    for index, layer in enumerate(record.architecture.layers):
+    for index, layer in enumerate(record.architecture.stages):
         fan_in = widths[index]
         if layer.convolution is None:
             parts.append(nn.Linear(fan_in, layer.width, bias=layer.bias))

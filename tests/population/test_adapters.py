@@ -34,8 +34,8 @@ def edited(population):
     """Double all weights of the last layer."""
     blocks = []
     for positions, stack in population.blocks:
-        weight = (*stack.params.weight[:-1], stack.params.weight[-1] * 2)
-        blocks.append((positions, stack.with_params(stack.params._replace(weight=weight))))
+        weight = (*stack.weights.of_field("weight")[:-1], stack.weights.of_field("weight")[-1] * 2)
+        blocks.append((positions, stack.with_weights(stack.params._replace(weight=weight))))
     return population.with_blocks(blocks)
 
 
@@ -90,11 +90,11 @@ def test_an_edit_reaches_sklearn_in_its_own_dtype(name):
 def test_what_became_zero_is_written_as_zero(name):
     population = Population([SKLEARN[name]])
     ((positions, stack),) = population.blocks
-    weight = [w.clone() for w in stack.params.weight]
+    weight = [w.clone() for w in stack.weights.of_field("weight")]
     weight[0][:, :, 1] = 0.0  # an input
     weight[-1][:, :, 2] = 0.0  # a neuron, for both logits
     params = stack.params._replace(weight=tuple(weight))
-    (back,) = population.with_blocks([(positions, stack.with_params(params))])
+    (back,) = population.with_blocks([(positions, stack.with_weights(params))])
     assert not back.coefs_[0][1].any() and not back.coefs_[-1][2].any()
     assert same_bits(back.coefs_[0][2:], SKLEARN[name].coefs_[0][2:])
 
@@ -154,8 +154,8 @@ def test_what_became_zero_is_written_as_zero_in_float64():
         source[0].weight /= 3  # float32 does not hold these numbers
     population = Population([source])
     ((positions, stack),) = population.blocks
-    weight = tuple(w * (w > 0) for w in stack.params.weight)
-    edited = stack.with_params(stack.params._replace(weight=weight))
+    weight = tuple(w * (w > 0) for w in stack.weights.of_field("weight"))
+    edited = stack.with_weights(stack.params._replace(weight=weight))
     (back,) = population.with_blocks([(positions, edited)])
     assert torch.equal(back[0].weight != 0, source[0].weight > 0)
 
@@ -197,7 +197,7 @@ def test_an_edit_of_what_is_not_there_is_refused():
     ((positions, stack),) = population.blocks
     params = stack.params.map(lambda t: t + 1)
     with pytest.raises(ValueError, match="changes the bias of layer 1, which the network does"):
-        population.with_blocks([(positions, stack.with_params(params))]).to_networks()
+        population.with_blocks([(positions, stack.with_weights(params))]).to_networks()
 
 
 # -- skorch ----------------------------------------------------------------------------------

@@ -5,16 +5,17 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from skmeta.networks.convolution import ConvolutionPlan
 from torch import nn
 
 from skmeta.baselines import Prune
 from skmeta.datasets import Task
 from skmeta.estimators import ComplianceEditor
 from skmeta.gradients import Recording
-from skmeta.networks import CNN, Architecture, Layer, to_module
+from skmeta.networks import CNN, Architecture, to_module
 from skmeta.networks.architecture import Convolution
-from skmeta.networks.convolution import ConvolutionPlan
 from skmeta.population import Population, apply_permutations, forward, random_permutations, shrink
+from tests.stages import layer
 
 from .cnns import ARCHITECTURES, CASES, IMAGES, N_INPUTS, ROWS, SHAPE, population, sequential
 
@@ -151,7 +152,7 @@ def factors_of(activation, max_scale):
     architecture = Architecture.cnn(SHAPE, (4, 50, 6), 3, stride=2, activation=activation)
     networks = population([architecture], 1)
     (old,), (new,) = networks.records(), networks.rescaled(0, max_scale=max_scale).records()
-    return new.tensors["bias"][1] / old.tensors["bias"][1]
+    return new.tensors["1.bias"] / old.tensors["1.bias"]
 
 
 def test_scale_groups():
@@ -174,7 +175,7 @@ def test_an_uncoupled_permutation_changes_the_outputs(state):
     coupled = apply_permutations(record, permutations)
     uncoupled = type(record)(record.architecture, {**coupled.tensors})
     uncoupled.tensors["weight"] = [w.clone() for w in coupled.tensors["weight"]]
-    uncoupled.tensors["weight"][state] = record.tensors["weight"][state]
+    uncoupled.tensors[f"{state}.weight"] = record.tensors[f"{state}.weight"]
     same, other = (Population.from_records([r]).forward(ROWS) for r in (coupled, uncoupled))
     expected = Population.from_records([record]).forward(ROWS)
     torch.testing.assert_close(same, expected, **EXACT)
@@ -200,18 +201,18 @@ def test_save_load_pickle_and_indexing(tmp_path):
 @pytest.mark.parametrize(
     "layers, shape, words",
     [
-        ([Layer(3)], (1, 4, 4), "if and only if it has convolutions"),
-        ([Layer(3, kernel=3, pool="mean")], None, "Got input_shape=None and 1 convolutions"),
-        ([Layer(3, kernel=3, pool="mean")], (1, 4, 5), "of n_inputs numbers"),
-        ([Layer(3, kernel=3), Layer(2)], (1, 4, 4), "the last of them, and no other"),
-        ([Layer(3, kernel=2, pool="mean")] * 2, (1, 4, 4), "the last of them, and no other"),
-        ([Layer(3), Layer(2, kernel=2, pool="mean")], (1, 4, 4), "before its linear layers"),
+        ([layer(3)], (1, 4, 4), "if and only if it has convolutions"),
+        ([layer(3, kernel=3, pool="mean")], None, "Got input_shape=None and 1 convolutions"),
+        ([layer(3, kernel=3, pool="mean")], (1, 4, 5), "of n_inputs numbers"),
+        ([layer(3, kernel=3), layer(2)], (1, 4, 4), "the last of them, and no other"),
+        ([layer(3, kernel=2, pool="mean")] * 2, (1, 4, 4), "the last of them, and no other"),
+        ([layer(3), layer(2, kernel=2, pool="mean")], (1, 4, 4), "before its linear layers"),
         (
-            [Layer(3, kernel=2, pool="mean"), Layer(3, skips=(1,))],
+            [layer(3, kernel=2, pool="mean"), layer(3, skips=(1,))],
             (1, 4, 4),
             "with convolutions has no skip",
         ),
-        ([Layer(3, kernel=5, pool="mean")], (1, 4, 4), r"too small.*become \(\(4, 4\), \(0, 0\)\)"),
+        ([layer(3, kernel=5, pool="mean")], (1, 4, 4), r"too small.*become \(\(4, 4\), \(0, 0\)\)"),
     ],
 )
 def test_architectures_that_are_refused(layers, shape, words):
@@ -234,7 +235,7 @@ def test_architectures_that_are_refused(layers, shape, words):
 )
 def test_layers_that_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
-        Layer(4, **options)
+        layer(4, **options)
 
 
 def test_what_needs_linear_layers_says_so():

@@ -78,7 +78,7 @@ def test_where_dropout_stands_and_what_is_read():
     parts = [nn.Conv2d(2, 3, (3, 1), (2, 1), (0, 1)), nn.Dropout(0.1), nn.AdaptiveAvgPool2d((1, 1))]
     module = nn.Sequential(*parts, nn.Dropout(0.2), nn.Flatten(), nn.Linear(3, 4))
     (spec,) = Population([module], input_shape=SHAPE).architectures
-    layer = spec.layers[0]
+    layer = spec.stages[0]
     assert layer.convolution == ((3, 1), (2, 1), (0, 1), True)
     assert layer.dropout == pytest.approx(0.28) and spec.input_shape == SHAPE
     assert spec.widths == (2, 3, 4) and spec.n_inputs == 144

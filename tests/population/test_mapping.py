@@ -18,7 +18,7 @@ ORDER = np.random.default_rng(0).permutation(N)
 def sums(stack):
     """Sum of all true numbers of each network, as float64."""
     stack = stack.to(dtype=torch.float64)
-    pairs = zip(stack.params.weight, stack.trainable().weight, strict=True)
+    pairs = zip(stack.weights.of_field("weight"), stack.present().weight, strict=True)
     return sum((w * m).flatten(1).sum(1) for w, m in pairs)
 
 
@@ -53,7 +53,7 @@ def test_everything_that_is_joined(numbers):
     def function(stack, names, lam, other):
         assert isinstance(names, list) and isinstance(lam, torch.Tensor)
         assert other.widths == stack.widths
-        moved = stack.with_params(stack.params.map(torch.add, other.params))
+        moved = stack.with_weights(stack.params.map(torch.add, other.params))
         values = {"value": lam * sums(other), "depth": lam.new_full((len(lam),), stack.depth)}
         return moved, values, names, lam.numpy(), None
 

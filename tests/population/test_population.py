@@ -45,7 +45,7 @@ class MeanWeight(RegressorMixin, BaseEstimator):
 
     def _features(self, networks):
         records = Population(networks).records()
-        return np.array([r.tensors["weight"][0].abs().mean().item() for r in records]) ** self.power
+        return np.array([r.tensors["0.weight"].abs().mean().item() for r in records]) ** self.power
 
     def predict(self, networks):
         return self.coef_ * (1 + self._features(networks))
@@ -78,14 +78,14 @@ def test_scikit_learn_tools(networks, routing):
 
 def test_folds_hold_the_right_networks():
     population = Population(modules(), metadata=pd.DataFrame({"run": np.repeat(range(4), 3)}))
-    first = [r.tensors["weight"][0] for r in population.records()]
+    first = [r.tensors["0.weight"] for r in population.records()]
     runs = population.metadata["run"]
     for train, test in GroupKFold(4).split(population, groups=runs):
         assert set(runs[train]).isdisjoint(runs[test])
         for part, rows in ((population[train], train), (population[test], test)):
             assert part.metadata["run"].tolist() == runs[rows].tolist()
             for record, row in zip(part.records(), rows, strict=True):
-                assert torch.equal(record.tensors["weight"][0], first[row])
+                assert torch.equal(record.tensors["0.weight"], first[row])
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_pickle_holds_its_own_slice_only():
     one = population.architectures[0].n_parameters * 4
     assert 5 * one < part < 8 * one and whole < 120 * one
     (_, stack), *_ = population.blocks
-    view = stack.with_params(stack.params.map(lambda t: t[:5]))
+    view = stack.with_weights(stack.params.map(lambda t: t[:5]))
     assert len(pickle.dumps(view)) < 8 * one + len(pickle.dumps(stack.architectures)) + 10**5
     again = pickle.loads(pickle.dumps(population[3:8]))
     rows = torch.from_numpy(X).float()
@@ -234,8 +234,8 @@ def test_edits_that_group_networks_in_another_way_can_be_indexed():
     ]
     doubled = []
     for positions, stack in blocks:
-        weight = tuple(2 * w for w in stack.params.weight)
-        doubled.append((positions, stack.with_params(stack.params._replace(weight=weight))))
+        weight = tuple(2 * w for w in stack.weights.of_field("weight"))
+        doubled.append((positions, stack.with_weights(stack.params._replace(weight=weight))))
     edited = networks.with_blocks(doubled)
     expected = edited.to_networks()
     for key in (slice(1, None, 2), [3, 0, 5], slice(None)):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from skmeta.networks import Architecture, Layer
+from skmeta.networks import Architecture
 from skmeta.population import Population, from_rows, to_rows
+from tests.stages import layer
 
 from .cases import CASES
 
@@ -29,7 +30,7 @@ def test_order_of_the_numbers():
 
 
 def test_buffers_come_back():
-    architecture = Architecture(3, [Layer(4, "relu", "batch"), Layer(2)])
+    architecture = Architecture(3, [layer(4, "relu", "batch"), layer(2)])
     rows = np.random.default_rng(0).uniform(1, 2, size=(3, 3 * 4 + 4 + 4 * 4 + 4 * 2 + 2))
     tensors = from_rows(rows, architecture).records()[2].tensors
     assert np.allclose(tensors["var"][0], rows[2, 12 + 4 * 4 : 12 + 5 * 4])
@@ -38,7 +39,7 @@ def test_buffers_come_back():
 
 def test_rows_are_in_the_order_of_the_networks():
     dropouts = (0.0, 0.1)
-    architectures = [Architecture(3, [Layer(4, "relu", dropout=d), Layer(2)]) for d in dropouts * 3]
+    architectures = [Architecture(3, [layer(4, "relu", dropout=d), layer(2)]) for d in dropouts * 3]
     population = Population.initialize(architectures, random_state=0)
     shuffled = population[[3, 0, 5, 1]]
     assert np.array_equal(to_rows(shuffled), to_rows(population)[[3, 0, 5, 1]])
@@ -47,8 +48,8 @@ def test_rows_are_in_the_order_of_the_networks():
 def test_a_copy_of_read_only_memory():
     rows = np.zeros((2, 3), dtype=np.float32)
     rows.flags.writeable = False
-    population = from_rows(rows, Architecture(3, [Layer(1, bias=False)]))
-    population.blocks[0][1].params.weight[0].add_(1.0)
+    population = from_rows(rows, Architecture(3, [layer(1, bias=False)]))
+    population.blocks[0][1].weights["0.weight"].add_(1.0)
     assert not rows.any()
 
 

@@ -52,7 +52,7 @@ def test_many_rows_stay_small(monkeypatch):
 def test_states_are_dropped_unless_a_skip_needs_them():
     (_, stack), *_ = Population.initialize(Architecture.mlp((5, 8, 8, 2)), 1).blocks
     assert stack.skip_sources == frozenset()
-    sources = {s for a in mixed_population().architectures for x in a.layers for s in x.skips}
+    sources = {s for a in mixed_population().architectures for x in a.stages for s in x.skips}
     found = {s for _, stack in mixed_population().blocks for s in stack.skip_sources}
     assert found == sources != set()
 

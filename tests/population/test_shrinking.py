@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from skmeta.networks import Architecture, Layer, Record, to_module
+from skmeta.networks import Architecture, Record, to_module
 from skmeta.population import Population, shrink
+from tests.stages import layer
 
 from .cases import ARCHITECTURES, CASES, NAMES, trained_looking
 from .networks import N_INPUTS, X32, X, fit, mlp_classifier, mlp_regressor, multilabel
@@ -96,7 +97,7 @@ def test_nothing_dead_nothing_changed(architecture):
 
 def test_a_network_that_uses_nothing_keeps_one_of_each():
     record = trained_looking(PLAIN)
-    record.tensors["weight"][1][:] = 0
+    record.tensors["1.weight"][:] = 0
     (network,), (kept,) = shrink(Population.from_records([record]), drop_inputs=True)
     assert network.architecture.widths == (1, 1, 1, 1, 2) and kept.tolist() == [0]
     with torch.no_grad():
@@ -106,7 +107,7 @@ def test_a_network_that_uses_nothing_keeps_one_of_each():
 
 
 def test_tied_and_normalised_neurons_stay():
-    layers = [Layer(6, "relu"), Layer(9, "relu", skips=(1,)), Layer(7, "gelu", "layer"), Layer(2)]
+    layers = [layer(6, "relu"), layer(9, "relu", skips=(1,)), layer(7, "gelu", "layer"), layer(2)]
     record = trained_looking(Architecture(5, layers))
     for weight in record.tensors["weight"][1:]:
         weight[:] = 0
@@ -118,10 +119,10 @@ def test_tied_and_normalised_neurons_stay():
 
 
 def test_a_constant_gives_a_layer_without_bias_one():
-    record = trained_looking(Architecture(5, [Layer(4, "tanh"), Layer(2, bias=False)]))
-    record.tensors["weight"][0][1] = 0
+    record = trained_looking(Architecture(5, [layer(4, "tanh"), layer(2, bias=False)]))
+    record.tensors["0.weight"][1] = 0
     (network,), _ = shrink(Population.from_records([record]))
-    assert network.architecture.layers[1].bias and network.architecture.widths == (5, 3, 2)
+    assert network.architecture.stages[1].bias and network.architecture.widths == (5, 3, 2)
     with torch.no_grad():
         torch.testing.assert_close(network(X32), outputs(record))
 

@@ -5,10 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skmeta.networks import Architecture, Layer
+from skmeta.networks import Architecture
 from skmeta.networks.architecture import ACTIVATIONS
 from skmeta.population import Population, apply_permutations, random_permutations
 from skmeta.population.symmetries import tied_neurons
+from tests.stages import layer
 
 from .cases import CASES, NAMES, mixed_population, trained_looking
 
@@ -40,7 +41,7 @@ def tensors(population):
 
 
 def first_weight(population):
-    return population.records()[0].tensors["weight"][0]
+    return population.records()[0].tensors["0.weight"]
 
 
 def test_mixed_population_and_seeds():
@@ -113,7 +114,7 @@ def architectures(draw):
         width = 2 if last else draw(st.integers(1, 9))
         sources = [i for i, w in enumerate(widths) if w <= width]
         layers.append(
-            Layer(
+            layer(
                 width,
                 draw(st.sampled_from(ACTIVATIONS)),
                 draw(st.sampled_from(["none", "batch", "layer"])),

@@ -238,7 +238,7 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     "split_tasks": lambda s: d.split_tasks(s.bunch, "group", random_state=None),
     # population
     "Architecture": lambda s: n.Architecture.cnn((1, 8, 8), (3,), 2),
-    "Layer": lambda s: n.Layer(3),
+    "Layer": lambda s: layer(3),
     "Record": lambda s: n.Record.blank(n.Architecture.mlp((3, 2))),
     "apply_permutations": lambda s: p.apply_permutations(
         s.zoo.records()[0], p.random_permutations(s.zoo.architectures[0], torch.Generator())

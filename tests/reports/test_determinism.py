@@ -118,7 +118,7 @@ def test_ties_fall_alike_alone_and_together():
     for network in networks():
         part = Population([network])
         record = part.records()[0]
-        record.tensors["weight"][0][:, 3] = record.tensors["weight"][0][:, 7]
+        record.tensors["0.weight"][:, 3] = record.tensors["0.weight"][:, 7]
         parts.append(Population.from_records([record]))
     tied = Population.concatenate(parts)
     for method in (

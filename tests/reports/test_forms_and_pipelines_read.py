@@ -46,9 +46,9 @@ def changed(population):
     """Return the same networks with other weights in all layers."""
     blocks = []
     for positions, stack in population.blocks:
-        trainable = stack.trainable()
+        trainable = stack.present()
         params = stack.params.map(lambda t, mask: t + mask * (0.1 * t + 0.02), trainable)
-        blocks.append((positions, stack.with_params(params)))
+        blocks.append((positions, stack.with_weights(params)))
     return population.with_blocks(blocks)
 
 
@@ -265,10 +265,10 @@ def test_a_pipeline_of_a_regressor():
 def test_an_input_that_was_pruned_in_front_of_the_scaler_is_pruned_behind_it():
     population = Population([fitted(StandardScaler())])
     ((positions, stack),) = population.blocks
-    weight = stack.params.weight[0].clone()
+    weight = stack.weights["0.weight"].clone()
     weight[:, :, 1] = 0.0
-    params = stack.params._replace(weight=(weight, *stack.params.weight[1:]))
-    pruned = population.with_blocks([(positions, stack.with_params(params))])
+    params = stack.params._replace(weight=(weight, *stack.weights.of_field("weight")[1:]))
+    pruned = population.with_blocks([(positions, stack.with_weights(params))])
     (back,) = pruned
     assert not back[-1].coefs_[0][1].any() and back[-1].coefs_[0][0].all()
     np.testing.assert_allclose(back.predict_proba(X), pruned.predict_proba(X)[0], atol=1e-5)

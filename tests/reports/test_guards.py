@@ -35,7 +35,7 @@ def scaled(population, factor, which):
     for positions, stack in population.blocks:
         factors = torch.where(torch.as_tensor(np.isin(positions, which)), factor, 1.0)
         params = stack.params.map(lambda t, f=factors: t * f.view(-1, *[1] * (t.ndim - 1)))
-        blocks.append((positions, stack.with_params(params)))
+        blocks.append((positions, stack.with_weights(params)))
     return population.with_blocks(blocks)
 
 

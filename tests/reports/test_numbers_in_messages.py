@@ -13,8 +13,9 @@ from skmeta.datasets import split_tasks
 from skmeta.editing.checks import check_lam_range
 from skmeta.editing.guard import check_guard
 from skmeta.evaluation import least_violation
-from skmeta.networks import Architecture, Layer
+from skmeta.networks import Architecture
 from skmeta.zoo import CNNSearchSpace
+from tests.stages import layer
 
 ONE, HALF, TEXT = np.int64(1), np.float64(0.5), np.str_("a")
 X = np.arange(24.0).reshape(12, 2)
@@ -47,7 +48,7 @@ CALLS = {
     "sizes": lambda: split(sizes=(HALF, HALF, HALF)),
     "column": lambda: split(sensitive=ONE),
     "small cell": lambda: split(target=rare(2)),
-    "layer": lambda: Layer(4, kernel=(np.int64(0), ONE)),
+    "layer": lambda: layer(4, kernel=(np.int64(0), ONE)),
     "search space": lambda: CNNSearchSpace((1, 8, 8), learning_rate=(HALF, np.float64(0.1))),
     "thetas": lambda: RejectOption(thetas=[np.float64(2)]).fit([], task=TASK),
     "labels": lambda: Population.initialize(Architecture.mlp((2, 3, 2)), 1).score(

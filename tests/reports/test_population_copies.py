@@ -177,7 +177,7 @@ def test_joblib_memory_hits_on_a_population(zoo, tmp_path):
 def test_networks_handed_out_keep_the_order_of_their_arrays():
     network = MLPClassifier((3,), max_iter=2).partial_fit(X, Y, classes=[0, 1])
     population = Population([network])
-    blocks = [(p, s.with_params(s.params.map(lambda t: t * 2))) for p, s in population.blocks]
+    blocks = [(p, s.with_weights(s.params.map(lambda t: t * 2))) for p, s in population.blocks]
     for edited in (population, population.with_blocks(blocks)):
         assert all(coef.flags.c_contiguous for coef in edited.to_networks()[0].coefs_)
 
@@ -195,7 +195,7 @@ def test_rows_with_nan_are_refused_and_not_counted_as_the_first_class():
 
 def test_a_diverged_network_is_wrong_and_not_of_the_first_class():
     records = Population([nn.Linear(4, 2)]).records()
-    records[0].tensors["weight"][0].fill_(torch.nan)
+    records[0].tensors["0.weight"].fill_(torch.nan)
     diverged = Population.from_records(records)
     assert diverged.score(X, np.zeros(len(X), dtype=int)).tolist() == [0.0]
 

@@ -79,7 +79,7 @@ def test_a_metanetwork_of_the_user_draws_from_the_editors_stream_too(small):
         assert torch.equal(a, b)
     # Edits do not drop anything.
     for a, b in zip(edited.records(), one.transform(small.zoo).records(), strict=True):
-        assert torch.equal(a.tensors["weight"][0], b.tensors["weight"][0])
+        assert torch.equal(a.tensors["0.weight"], b.tensors["0.weight"])
 
 
 def flat(population):

@@ -11,10 +11,11 @@ import torch
 from skmeta import ComplianceEditor, WeightSpaceRegressor, make_zoo
 from skmeta.datasets import Task, make_biased_classification, split_tasks
 from skmeta.metanets import InvariantPool, IOEncoding, Metanet, MonomialLayer, NFLayer
-from skmeta.networks import Architecture, Layer, initial_records
+from skmeta.networks import Architecture, initial_records
 from skmeta.population import Population
 from skmeta.training import ShuffledRows, StackTrainer
 from skmeta.zoo import CNNSearchSpace, MLPSearchSpace
+from tests.stages import layer
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 4))
@@ -147,14 +148,14 @@ def test_spaces_of_images_that_cannot_be_sampled(options):
 @pytest.mark.parametrize(
     "make, words",
     [
-        (lambda: Layer(2.5), "'width' parameter of Layer must be an int.*Got 2.5"),
-        (lambda: Layer(True), "'width' parameter of Layer must be an int.*Got True"),
-        (lambda: Layer(2, eps=float("nan")), "'eps' parameter of Layer.*Got nan"),
-        (lambda: Layer(2, eps=-1.0), "'eps' parameter of Layer.*Got -1.0"),
-        (lambda: Layer(2, eps=float("inf")), "'eps' parameter of Layer.*Got inf"),
-        (lambda: Layer(2, dropout=float("nan")), "'dropout' parameter of Layer.*Got nan"),
-        (lambda: Layer(2, skips=(0.5,)), "'skips' parameter of Layer.*Got 0.5"),
-        (lambda: Layer(2, skips=1), r"'skips' of a Layer.*Got 1\. .*\(state,\)"),
+        (lambda: layer(2.5), "'width' parameter of Layer must be an int.*Got 2.5"),
+        (lambda: layer(True), "'width' parameter of Layer must be an int.*Got True"),
+        (lambda: layer(2, eps=float("nan")), "'eps' parameter of Layer.*Got nan"),
+        (lambda: layer(2, eps=-1.0), "'eps' parameter of Layer.*Got -1.0"),
+        (lambda: layer(2, eps=float("inf")), "'eps' parameter of Layer.*Got inf"),
+        (lambda: layer(2, dropout=float("nan")), "'dropout' parameter of Layer.*Got nan"),
+        (lambda: layer(2, skips=(0.5,)), "'skips' parameter of Layer.*Got 0.5"),
+        (lambda: layer(2, skips=1), r"'skips' of a Layer.*Got 1\. .*\(state,\)"),
         (lambda: Architecture.mlp((2.5, 3, 2)), "'n_inputs' parameter of Architecture.*Got 2.5"),
         (lambda: Architecture.mlp((2, 3.5, 2)), "'width' parameter of Layer.*Got 3.5"),
         (lambda: Architecture.mlp(3), r"'widths' of Architecture.mlp.*Got 3"),

@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from skmeta.networks import Architecture, Layer
+from skmeta.networks import Architecture
 from skmeta.population import Population
 from skmeta.requirements import DataMinimization, Pruning, resolve_requirement
 from skmeta.requirements.masks import keep_largest, masked
+from tests.stages import layer
 
 WIDTHS = [(5, 8, 2), (5, 4, 3, 2), (5, 6, 3, 2)]
 
@@ -35,7 +36,7 @@ def test_budgets_are_met_exactly(networks, requirement, budget):
         candidates = requirement.candidates(stack)
         n_kept = requirement.n_kept(stack, budget)
         masks = keep_largest(random_scores(candidates), candidates, n_kept)
-        edited = stack.with_params(masked(stack.params, masks))
+        edited = stack.with_weights(masked(stack.params, masks))
         for row, architecture in enumerate(stack.architectures):
             widths = architecture.widths
             sizes = [a * b for a, b in zip(widths, widths[1:], strict=False)]
@@ -108,7 +109,7 @@ def test_budgets_that_mean_nothing_are_refused(budget, error, match):
 
 
 def test_inputs_that_skip_the_first_layer_are_refused():
-    layers = (Layer(4), Layer(4, skips=(0,)), Layer(2, activation="identity"))
+    layers = (layer(4), layer(4, skips=(0,)), layer(2, activation="identity"))
     networks = Population.initialize(Architecture(4, layers), 1, random_state=0)
     with pytest.raises(ValueError, match="Got a skip connection from the input"):
         DataMinimization().measure_weights(networks.blocks[0][1])

@@ -5,14 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from skmeta.training.tape import Dropout, TrainingTape
 
 from skmeta.datasets import CrossEntropy
-from skmeta.networks import Architecture, Layer, to_module
+from skmeta.networks import Architecture, to_module
 from skmeta.networks.modules import tensor_names
 from skmeta.population import Stack
 from skmeta.training import StackTrainer
-from skmeta.training.tape import Dropout, TrainingTape
 from tests.population.cases import ARCHITECTURES, CASES, trained_looking
+from tests.stages import layer
 
 N_ROWS, BATCH, N_STEPS = 60, 16, 5
 X = torch.randn(N_ROWS, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -26,7 +27,7 @@ OPTIMIZERS = {
 
 
 def without_dropout(architecture):
-    layers = [replace(layer, dropout=0.0) for layer in architecture.layers]
+    layers = [replace(layer, dropout=0.0) for layer in architecture.stages]
     return replace(architecture, layers=tuple(layers))
 
 
@@ -51,12 +52,12 @@ def module_matches(module, record):
 
 
 MORE = [
-    ("inner skip, no activation", Architecture(5, [Layer(6), Layer(6, skips=(1,), skip_before=True)]
-     + [Layer(2)])),
-    ("layer norm, sigmoid", Architecture(5, [Layer(8, "sigmoid", "layer"), Layer(8, "sigmoid")]
-     + [Layer(2)])),
-    ("batch norm, gelu", Architecture(5, [Layer(8, "gelu", "batch"), Layer(8, "gelu", skips=(1,))]
-     + [Layer(2)])),
+    ("inner skip, no activation", Architecture(5, [layer(6), layer(6, skips=(1,), skip_before=True)]
+     + [layer(2)])),
+    ("layer norm, sigmoid", Architecture(5, [layer(8, "sigmoid", "layer"), layer(8, "sigmoid")]
+     + [layer(2)])),
+    ("batch norm, gelu", Architecture(5, [layer(8, "gelu", "batch"), layer(8, "gelu", skips=(1,))]
+     + [layer(2)])),
 ]  # fmt: skip
 
 
@@ -88,11 +89,11 @@ def test_every_step_equals_torch(name, architecture, rule):
 
 
 WIDER = [
-    Architecture(5, [Layer(7, "sigmoid", dropout=0.3), Layer(9, "softplus", "batch"), Layer(2)]),
-    Architecture(5, [Layer(6, "elu", "layer", dropout=0.5), Layer(11, "silu"), Layer(2)]),
-    Architecture(5, [Layer(12, "gelu", "batch", dropout=0.1), Layer(13, skips=(1,)), Layer(2)]),
-    Architecture(5, [Layer(12), Layer(13), Layer(2)]),
-    Architecture(5, [Layer(4, "sigmoid", "layer"), Layer(7, "sigmoid", skips=(1,)), Layer(2)]),
+    Architecture(5, [layer(7, "sigmoid", dropout=0.3), layer(9, "softplus", "batch"), layer(2)]),
+    Architecture(5, [layer(6, "elu", "layer", dropout=0.5), layer(11, "silu"), layer(2)]),
+    Architecture(5, [layer(12, "gelu", "batch", dropout=0.1), layer(13, skips=(1,)), layer(2)]),
+    Architecture(5, [layer(12), layer(13), layer(2)]),
+    Architecture(5, [layer(4, "sigmoid", "layer"), layer(7, "sigmoid", skips=(1,)), layer(2)]),
 ]
 
 # Only activations with kernels of their own, in every order of widths and norms.
@@ -100,9 +101,9 @@ FAST = [
     Architecture(
         5,
         [
-            Layer(6 + i % 3, activation, norm, dropout=0.1 * (i % 2)),
-            Layer(9 + i % 2, activation, norm, skips=(1,) if i % 3 else (0, 1)),
-            Layer(2),
+            layer(6 + i % 3, activation, norm, dropout=0.1 * (i % 2)),
+            layer(9 + i % 2, activation, norm, skips=(1,) if i % 3 else (0, 1)),
+            layer(2),
         ],
     )
     for i, (norm, activation) in enumerate(
@@ -148,7 +149,7 @@ def test_a_network_trains_the_same_alone_and_in_a_padded_mix(mix, rule):
 
 
 def with_dropout(architecture):
-    *hidden, last = architecture.layers
+    *hidden, last = architecture.stages
     return replace(architecture, layers=(*(replace(x, dropout=0.2) for x in hidden), last))
 
 
@@ -173,7 +174,7 @@ def test_padding_and_absent_parameters_do_not_change(rule):
 
 def test_dropout_keeps_the_right_share_and_the_mean():
     rates = (0.0, 0.1, 0.5)
-    archs = [Architecture(5, [Layer(40, dropout=rate), Layer(2)]) for rate in rates]
+    archs = [Architecture(5, [layer(40, dropout=rate), layer(2)]) for rate in rates]
     stack = stack_of([trained_looking(a, 0) for a in archs])
     generators = [torch.Generator().manual_seed(seed) for seed in range(3)]
     h = torch.ones(3, 4000, 40)
@@ -210,7 +211,7 @@ def test_evaluation_mode_has_neither_dropout_nor_batch_statistics():
     (record,) = stack.records()
     expected = torch.nn.functional.cross_entropy(to_module(record)(X[rows[0]]), Y[rows[0]])
     torch.testing.assert_close(loss[0], expected.detach())
-    assert torch.equal(state.networks.statistics.mean[0], stack.buffers.mean[0])
+    assert torch.equal(state.networks.statistics.mean[0], stack.statistics["0.mean"])
 
 
 def test_cross_entropy_equals_torch():

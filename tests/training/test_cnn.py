@@ -34,7 +34,7 @@ def batches(n, n_steps):
 def exact(architecture, rule):
     """Leave out dropout; and norms for Adam, which scales up rounding in front of them."""
     changes = {"dropout": 0.0} if rule == "sgd" else {"dropout": 0.0, "norm": "none"}
-    layers = tuple(replace(layer, **changes) for layer in architecture.layers)
+    layers = tuple(replace(layer, **changes) for layer in architecture.stages)
     return replace(architecture, layers=layers)
 
 

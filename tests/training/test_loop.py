@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from skmeta.datasets import CrossEntropy
-from skmeta.networks import Architecture, Layer
+from skmeta.networks import Architecture
 from skmeta.population import Population, Stack, forward
 from skmeta.training import (
     RULES,
@@ -18,11 +18,12 @@ from skmeta.training import (
     single_thread,
     train_stack,
 )
+from tests.stages import layer
 
 X = torch.randn(90, 4, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > X[:, 1] ** 2).long()
 LOSS = CrossEntropy(Y)
-ARCHITECTURE = Architecture(4, [Layer(8, "relu", "batch", bias=False, dropout=0.1), Layer(2)])
+ARCHITECTURE = Architecture(4, [layer(8, "relu", "batch", bias=False, dropout=0.1), layer(2)])
 
 
 def stack_of(n):

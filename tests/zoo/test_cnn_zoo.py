@@ -41,8 +41,8 @@ def test_samples_are_the_small_cnn_zoo():
         assert 5e-4 <= run.learning_rate <= 5e-2 and 1e-8 <= run.weight_decay <= 1e-2
         assert 0.25 <= run.init_scale <= 2
     for values, options in (
-        ([r.architecture.layers[0].activation for r in RUNS], 2),
-        ([r.architecture.layers[1].dropout for r in RUNS], 4),
+        ([r.architecture.stages[0].activation for r in RUNS], 2),
+        ([r.architecture.stages[1].dropout for r in RUNS], 4),
         ([r.rule for r in RUNS], 3),
         ([r.initialization for r in RUNS], 4),
         ([r.fraction for r in RUNS], 4),
@@ -129,14 +129,14 @@ def test_initial_weights(scheme):
     architecture = Architecture.cnn((2, 8, 8), (64, 64), 10)
     draw = {"schemes": [scheme] * 2, "scales": [1.0, 0.5]}
     one, half = initial_records([architecture] * 2, seeds=[3, 3], **draw)
-    weight, bias = one.tensors["weight"][1], one.tensors["bias"][1]
+    weight, bias = one.tensors["1.weight"], one.tensors["1.bias"]
     fan = 64 * 9
     expected = {
         "uniform": 1 / (3 * fan), "he": 2 / fan, "glorot": 1 / fan, "orthogonal": 1 / fan,
     }[scheme]  # fmt: skip
     assert weight.var() == pytest.approx(expected, rel=0.03)
     assert bool(bias.any()) == (scheme == "uniform")
-    assert torch.equal(half.tensors["weight"][1], weight / 2)
+    assert torch.equal(half.tensors["1.weight"], weight / 2)
     if scheme == "orthogonal":
         rows = weight.flatten(1)
         torch.testing.assert_close(rows @ rows.T, torch.eye(64), rtol=0, atol=1e-4)

@@ -5,17 +5,18 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from skmeta.networks import Architecture, Layer
+from skmeta.networks import Architecture
 from skmeta.population.blocks import run_key
 from skmeta.zoo import MLPSearchSpace
 from skmeta.zoo.grouping import plan_groups
+from tests.stages import layer
 
 RUNS = [MLPSearchSpace().sample(14, 2, np.random.default_rng(i)) for i in range(600)]
 
 
 def test_samples_obey_table_2():
     for run in RUNS:
-        *hidden, last = run.architecture.layers
+        *hidden, last = run.architecture.stages
         widths = [layer.width for layer in hidden]
         assert 1 <= len(hidden) <= 4
         assert widths == sorted(widths) and set(widths) <= {32, 48, 64}
@@ -24,7 +25,7 @@ def test_samples_obey_table_2():
         assert run.batch_size in (64, 128, 256)
         assert 1e-3 <= run.learning_rate <= 1e-1
         assert 1e-6 <= run.weight_decay <= 1e-2
-        assert last == Layer(2)
+        assert last == layer(2)
         states = run.architecture.widths
         for layer in hidden:
             assert len(layer.skips) <= 1
@@ -34,11 +35,11 @@ def test_samples_obey_table_2():
 @pytest.mark.parametrize(
     "values, options",
     [
-        ([len(r.architecture.layers) - 1 for r in RUNS], 4),
-        ([r.architecture.layers[0].width for r in RUNS], 3),
-        ([r.architecture.layers[0].activation for r in RUNS], 6),
-        ([r.architecture.layers[0].norm for r in RUNS], 3),
-        ([r.architecture.layers[0].dropout for r in RUNS], 4),
+        ([len(r.architecture.stages) - 1 for r in RUNS], 4),
+        ([r.architecture.stages[0].width for r in RUNS], 3),
+        ([r.architecture.stages[0].activation for r in RUNS], 6),
+        ([r.architecture.stages[0].norm for r in RUNS], 3),
+        ([r.architecture.stages[0].dropout for r in RUNS], 4),
         ([r.batch_size for r in RUNS], 3),
         ([int(np.log10(r.learning_rate) // 0.5) for r in RUNS], 4),
     ],
@@ -53,11 +54,11 @@ def test_skips_come_from_any_earlier_hidden_layer():
     pairs = Counter(
         (source, index)
         for r in RUNS
-        for index, layer in enumerate(r.architecture.layers)
+        for index, layer in enumerate(r.architecture.stages)
         for source in layer.skips
     )
     assert set(pairs) == {(1, 1), (1, 2), (2, 2), (1, 3), (2, 3), (3, 3)}
-    second = [len(r.architecture.layers[1].skips) for r in RUNS if r.architecture.depth > 2]
+    second = [len(r.architecture.stages[1].skips) for r in RUNS if r.architecture.depth > 2]
     assert abs(np.mean(second) - 0.5) < 5 * np.sqrt(0.25 / len(second))
 
 
@@ -66,9 +67,9 @@ def test_one_architecture_with_sampled_dropout():
     space = MLPSearchSpace(architecture=architecture)
     runs = [space.sample(14, 2, np.random.default_rng(i)) for i in range(30)]
     assert {r.architecture.widths for r in runs} == {(14, 20, 2)}
-    assert {r.architecture.layers[0].activation for r in runs} == {"tanh"}
-    assert {r.architecture.layers[0].dropout for r in runs} == {0.0, 0.1, 0.2, 0.3}
-    assert {r.architecture.layers[1].dropout for r in runs} == {0.0}
+    assert {r.architecture.stages[0].activation for r in runs} == {"tanh"}
+    assert {r.architecture.stages[0].dropout for r in runs} == {0.0, 0.1, 0.2, 0.3}
+    assert {r.architecture.stages[1].dropout for r in runs} == {0.0}
 
 
 def test_seeds_of_a_run_differ():
