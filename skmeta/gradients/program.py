@@ -223,7 +223,9 @@ class _Collect:
         self.factors = factors
 
     def mix(self, stage: int, h: Tensor, g: Tensor) -> None:
-        self.factors.outer[stage] = Outer(h, g)
+        mask = self.factors.stack.state_mask(stage + 1)
+        # Skip connections bring gradients to padding, which is no neuron.
+        self.factors.outer[stage] = Outer(h, g if mask is None else g * mask[:, None])
 
     def affine(self, stage: int, rows: Rows, normal: Tensor, g: Tensor) -> None:
         self.factors.affine.append(Affine(stage, rows, normal, g.clone()))

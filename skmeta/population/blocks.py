@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skmeta.networks.architecture import Architecture
-from skmeta.networks.ops import RunOp, TailOp
+from skmeta.networks.ops import Activate, Norm, RunOp, TailOp
 from skmeta.networks.record import Record
 from skmeta.population.stack import Stack
 
@@ -41,9 +41,14 @@ def run_key(architecture: Architecture) -> tuple:
 
 
 @lru_cache(maxsize=1024)
-def _order(tail: tuple[TailOp, ...]) -> tuple[str, ...]:
+def _order(tail: tuple[TailOp, ...]) -> tuple:
     # Skip connections and dropout are done for all networks at once.
-    return tuple(repr(op) for op in tail if isinstance(op, RunOp))
+    runs = [op for op in tail if isinstance(op, RunOp)]
+    norms = [i for i, op in enumerate(runs) if isinstance(op, Norm)]
+    names = [op.function for op in runs if isinstance(op, Activate)]
+    kinds = [op.kind for op in runs if isinstance(op, Norm)]
+    after = bool(norms and any(isinstance(op, Activate) for op in runs[: norms[0]]))
+    return (*(kinds or ["none"]), after, *(names or ["identity"]), repr(runs))
 
 
 def records_of(blocks: Sequence[Block], n: int) -> list[Record]:
