@@ -76,15 +76,17 @@ class AdditiveCorrection(PostProcessor):
 
     def _descend(self, original: Tensor, X: Tensor, cells: Cells) -> Tensor:
         objective, lam = self._objective(), original.new_full((len(original),), self.lam)
-        rule, lr = Adam(lam.new_zeros(len(lam), 1)), lam.new_full((len(lam), 1), self.lr)
+        rule, lr = Adam(), lam.new_full((len(lam), 1), self.lr)
         shape = X.shape[1], original.shape[2]
         flat = original.new_zeros(len(original), shape[0] * shape[1])
+        state = rule.init(flat)
         for step in range(self.n_steps):
             with torch.enable_grad():
                 edited = original + X @ flat.requires_grad_().unflatten(1, shape)
                 losses = objective.loss(original, edited, cells, lam)
                 (gradient,) = torch.autograd.grad(losses.sum(), [flat])
-            rule.step(flat.detach_(), gradient, lr * (1 - step / self.n_steps))
+            rates = lr * (1 - step / self.n_steps)
+            flat, state = rule.update(state, flat.detach_(), gradient, rates)
         return flat.unflatten(1, shape)
 
     def _apply(self, settings: Tensor, logits: Tensor, task: Task) -> Tensor:

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from skmeta.datasets import Task
+from skmeta.datasets import CrossEntropy, Task
 from skmeta.population import Stack, Tape, forward
 from skmeta.population.mapping import rows_at_once
 from skmeta.requirements.masks import Masks
 from skmeta.requirements.rounding import settled
-from skmeta.training import CrossEntropy
 
 
 def _random(stack: Stack, task: Task, seeds: list[int]) -> Masks:
