@@ -20,10 +20,9 @@ from _common import interleaved, matmul, print_table
 
 from skmeta import ComplianceEditor, Population, make_zoo
 from skmeta.datasets import make_biased_classification, split_tasks
-from skmeta.editing.graphs import FEATURES, GraphBuilder
-from skmeta.metanets import METANETS
+from skmeta.editing.features import FEATURES
+from skmeta.metanets import METANETS, WeightGraph
 from skmeta.networks import Architecture
-from skmeta.requirements import EqualizedOdds, Objective
 from skmeta.training import keep_freed_memory
 
 HIDDEN, ROUNDS, WIDTHS = 64, 5, (14, 64, 64, 2)
@@ -45,15 +44,13 @@ def graph_speed(rounds: int, n: int = 32) -> None:
     keep_freed_memory()  # as the editor's fit does
     population = Population.initialize(Architecture.mlp(WIDTHS), n, random_state=0)
     ((_, stack),) = population.depth_blocks()
-    graph = GraphBuilder("weights", Objective(EqualizedOdds()), torch.zeros(0, 14), None).build(
-        stack
-    )
+    graph = WeightGraph.of(stack)
     lam = torch.full((n,), 0.1)
     rows = []
     multiply, flops = matmul()
     for name, kind in METANETS.items():
         torch.manual_seed(0)
-        net = kind(14, 2, 0, 1, 0, hidden_channels=HIDDEN, n_layers=ROUNDS)
+        net = kind(14, 2, 1, 0, 0, hidden_channels=HIDDEN, n_layers=ROUNDS)
         before = peak_megabytes()
 
         def step(net=net) -> None:

@@ -14,14 +14,17 @@ from torch import Tensor, nn
 from skmeta._checks import check_option
 from skmeta._random import local_draws
 from skmeta.datasets import Cells
-from skmeta.editing.masked_graphs import MaskedGraphBuilder, with_mask
+from skmeta.editing.features import FeatureBuilder
+from skmeta.editing.masks import random_kept
+from skmeta.editing.problem import EditProblem
 from skmeta.editing.reference import rows_per_cell
 from skmeta.learning.nets import train
 from skmeta.learning.on_positions import OnPositions
 from skmeta.learning.settings import TrainingSettings
 from skmeta.metanets import METANETS, EditingMetanet, WeightGraph
-from skmeta.population import Population, forward
-from skmeta.requirements import Objective
+from skmeta.population import Population, Stack, forward
+from skmeta.population.mapping import at_once
+from skmeta.requirements.resolve import Plan
 from skmeta.training import StratifiedRows
 
 _TRAINING_ROWS_PER_CELL = 192
@@ -47,33 +50,27 @@ def train_metanet(
         The skorch net and its metanetwork.
     """
     task, builder = estimator.task_, estimator.builder_
-    masked = with_mask(builder, estimator.plan_)
     generator = torch.Generator().manual_seed(seeds[1])
-    graphs = [
-        (
-            positions,
-            masked.build_random(stack, generator)
-            if isinstance(masked, MaskedGraphBuilder)
-            else masked.build(stack),
-        )
+    problems = [
+        (positions, _problems(stack, builder, generator))
         for positions, stack in population.depth_blocks()
     ]
     metanet = build_metanet(
         estimator.metanet,
-        graphs[0][1],
+        problems[0][1].graph,
         seed=seeds[0],
         n_inputs=task.n_features,
         n_outputs=task.n_classes,
         hidden_channels=estimator.hidden_channels,
         n_layers=estimator.n_layers,
     )
-    cells, requirement = task.cells(), builder.objective.requirement
+    cells, requirement = task.cells(), builder.plan.requirement
     n_rows = _TRAINING_ROWS_PER_CELL * len(np.unique(cells))
     X, _, _ = task.tensors(estimator.device_)
     module = EditingLoss(
         metanet.to(estimator.device_),
-        graphs,
-        builder.objective,
+        problems,
+        builder.plan,
         X,
         Cells.of(task, estimator.device_),
         StratifiedRows(cells, rows_per_cell(task, requirement, n_rows), 1),
@@ -85,6 +82,25 @@ def train_metanet(
     with local_draws(seeds[0]) if foreign else nullcontext():
         net = train(TrainingSettings.of(estimator), module, seed=seeds[2])
     return net, metanet
+
+
+def _scale(plan: Plan) -> tuple[float, float]:
+    """Return slope and floor along lam of how large losses are beside the divergence."""
+    if plan.mask is None:
+        return 1.0, 0.03
+    return (0.0 if plan.requirement is None else 0.1), 1e-4
+
+
+def _problems(stack: Stack, builder: FeatureBuilder, generator: torch.Generator) -> EditProblem:
+    """Pose the edits of a stack; behind a mask each network gets a budget of its own."""
+    mask, n_kept = builder.plan.mask, None
+    if mask is not None:
+        n_kept = random_kept(mask, stack, generator)
+    parts = []
+    for rows in torch.arange(len(stack)).split(at_once(builder.numbers(stack), stack.device)):
+        part = stack if len(rows) == len(stack) else stack.select(rows)
+        parts.append(builder.build(part, None if n_kept is None else n_kept[rows]))
+    return EditProblem.merge(parts)
 
 
 def build_metanet(
@@ -128,10 +144,10 @@ class EditingLoss(OnPositions):
     ----------
     metanet : Module
         Called with a weight graph and lam, returns an edit.
-    graphs : sequence of (positions, WeightGraph)
+    problems : sequence of (positions, EditProblem)
         All training networks, by depth.
-    objective : Objective
-        Divergence plus lam times violation (eq. 12 of the paper on learned editing).
+    plan : Plan
+        What the edits are for.
     X : Tensor of shape (n_samples, n_inputs)
         Rows to compare original and edited networks on.
     cells : Cells
@@ -147,38 +163,35 @@ class EditingLoss(OnPositions):
     def __init__(
         self,
         metanet: nn.Module,
-        graphs: Sequence[tuple[np.ndarray, WeightGraph]],
-        objective: Objective,
+        problems: Sequence[tuple[np.ndarray, EditProblem]],
+        plan: Plan,
         X: Tensor,
         cells: Cells,
         sampler: StratifiedRows,
         lam_range: tuple[float, float],
         generator: torch.Generator,
     ) -> None:
-        super().__init__(metanet, [positions for positions, _ in graphs])
-        self.objective, self.lam_range, self.generator = objective, lam_range, generator
-        self.data = (graphs, X, cells, sampler)
+        super().__init__(metanet, [positions for positions, _ in problems])
+        self.lam_range, self.scale, self.generator = lam_range, _scale(plan), generator
+        self.data = ([problem for _, problem in problems], X, cells, sampler)
 
     def forward(self, positions: Tensor) -> Tensor:
         """Return one loss per network, ``(n,)``; the networks must be of one depth."""
         assert self.data is not None
-        graphs, X, cells, sampler = self.data
+        problems, X, cells, sampler = self.data
         rows = next(iter(sampler.epoch([self.generator])))[0]
         rows = rows.to(X.device)
         number, members = self.locate(positions)
-        graph = graphs[number][1].select(members)
-        return self._losses(graph, X[rows], cells.take(rows))
+        return self._losses(problems[number].select(members), X[rows], cells.take(rows))
 
-    def _losses(self, graph: WeightGraph, X: Tensor, cells: Cells) -> Tensor:
+    def _losses(self, problem: EditProblem, X: Tensor, cells: Cells) -> Tensor:
         low, high = np.log(self.lam_range)
-        uniform = torch.rand(len(graph), generator=self.generator).to(X)
+        uniform = torch.rand(len(problem), generator=self.generator).to(X)
         lam = (low + (high - low) * uniform).exp()
-        edited = graph.stack.params.map(torch.add, self.metanet(graph, lam))
+        edited = problem.start.params.map(torch.add, self.metanet(problem.graph, lam))
         with torch.no_grad():
-            original = forward(graph.original, X)
-        loss = self.objective.loss(original, forward(graph.stack, X, edited), cells, lam)
+            original = forward(problem.original, X)
+        loss = problem.objective.loss(original, forward(problem.start, X, edited), cells, lam)
         # Without the division the networks with the largest losses would dominate.
-        if graph.divergence is None:
-            return loss / (lam + 0.03)
-        violation = 0.0 if self.objective.requirement is None else 0.1 * lam
-        return loss / (graph.divergence + violation + 1e-4)
+        slope, floor = self.scale
+        return loss / (problem.divergence + slope * lam + floor)

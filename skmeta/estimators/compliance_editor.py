@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,9 @@ from skmeta.datasets import Cells, Task
 from skmeta.datasets.checks import check_task
 from skmeta.editing.checks import check_finite_on, check_lam_range, warn_of_small_cells
 from skmeta.editing.cost import measure_cost
+from skmeta.editing.features import FEATURES, FeatureBuilder, make_builder
 from skmeta.editing.fine_tuning import fine_tune
-from skmeta.editing.graphs import FEATURES, GraphBuilder, make_builder
 from skmeta.editing.guard import check_guard, roll_back
-from skmeta.editing.masked_graphs import with_mask
 from skmeta.editing.passes import edit_population
 from skmeta.editing.reference import Reference, reference_rows
 from skmeta.editing.training import train_metanet
@@ -41,7 +41,7 @@ from skmeta.learning.settings import TrainingSettings
 from skmeta.population import Population
 from skmeta.population.checks import check_classifiers, check_population
 from skmeta.population.running import check_no_images
-from skmeta.requirements import Objective, split_requirements
+from skmeta.requirements import split_requirements
 from skmeta.training import keep_freed_memory
 from skmeta.zoo.checks import warn_of_few_networks
 
@@ -327,13 +327,13 @@ class ComplianceEditor(StablePickle, KeepsNetworks, MeasuredEdits, TransformerMi
         check_finite_on(builder.X, edited)
         return edited, rolled_back
 
-    def _edit(self, population: Population, lam: float, builder: GraphBuilder) -> Population:
-        return edit_population(population, with_mask(builder, self.plan_), self.metanet_, lam)
+    def _edit(self, population: Population, lam: float, builder: FeatureBuilder) -> Population:
+        builder = replace(builder, plan=self.plan_)
+        return edit_population(population, builder, self.metanet_, lam)
 
-    def _builder_on(self, task: Task) -> GraphBuilder:
-        requirement = self.plan_.requirement
-        rows = self.reference_.rows_in(task, self.features, requirement)
-        return make_builder(self.features, Objective(requirement), task, rows, self.device_)
+    def _builder_on(self, task: Task) -> FeatureBuilder:
+        rows = self.reference_.rows_in(task, self.features, self.plan_.requirement)
+        return make_builder(self.features, self.plan_, task, rows, self.device_)
 
     def save(self, path: str | Path, *, include_task: bool = False) -> None:
         """Write what was learned to a file for :func:`skmeta.load`.

@@ -17,8 +17,7 @@ from skmeta._checks import check_device, check_in_range
 from skmeta.datasets import Cells, Task
 from skmeta.editing.checks import cell_counts, check_lam_range
 from skmeta.editing.cost import cost_of
-from skmeta.editing.graphs import GraphBuilder
-from skmeta.editing.masked_graphs import with_mask
+from skmeta.editing.features import FeatureBuilder
 from skmeta.editing.reference import Reference
 from skmeta.editing.training import build_metanet
 from skmeta.estimators.files import finite_tensors, load_weights
@@ -176,10 +175,9 @@ def _blank_graph(editor: Any) -> WeightGraph:
         good = plan.mask.budget <= reference.outline.n_features
         expect(good, "the 'budget' is larger than the number of inputs")
         plan = plan._replace(mask=clone(plan.mask).set_params(budget=1))
-    builder = with_mask(GraphBuilder(editor.features, objective, X, cells), plan)
     network = Population.initialize(Architecture.mlp((2, 1, n_labels)), 1, random_state=0)
     ((_, stack),) = network.blocks
-    return builder.build(stack)
+    return FeatureBuilder(editor.features, plan, X, cells).build(stack).graph
 
 
 def _n_thresholds(requirement: Any) -> int:

@@ -14,7 +14,7 @@ from skmeta.estimators.inputs import read_networks
 from skmeta.metanets import statistic_names, weight_statistics
 from skmeta.networks import Architecture
 from skmeta.population import Population
-from skmeta.reading.reading import depth_chunks
+from skmeta.reading.reader import depth_chunks
 
 
 class WeightStatistics(TransformerMixin, BaseEstimator):

@@ -50,8 +50,7 @@ class EditingMetanet(nn.Module):
     them). ``s = r / (1 + r)`` bounds ``r = lam * reach``, the multiple of a step that
     minimises a quadratic model of the objective: learning starts from that edit (c = 1).
     Biases are edited likewise, scales and shifts of normalisations by gamma times an output
-    per neuron. Where networks have been changed already and are close to the originals,
-    gamma shrinks with their distance.
+    per neuron; gamma is scaled by the graph's ``freedom``.
 
     Parameters
     ----------
@@ -132,7 +131,7 @@ class EditingMetanet(nn.Module):
         -------
         edit : Parameters
             What to add to the networks' parameters; zero at padding, where a network
-            has no parameter, and where the graph's masks are zero.
+            has no parameter, and where the graph's ``free`` is zero.
         """
         masks = graph.neuron_masks()
         wanted = lam[:, None] * graph.reach
@@ -149,9 +148,7 @@ class EditingMetanet(nn.Module):
             layers.append(self._edit_layer(graph, i, coefficients, neuron, layer_forms, strength))
         edit = Parameters(*(tuple(field) for field in zip(*layers, strict=True)))
         edit = edit.map(torch.mul, graph.stack.trainable())
-        if graph.masks is None:
-            return edit
-        weight = tuple(e * m for e, m in zip(edit.weight, graph.masks, strict=True))
+        weight = tuple(e * m for e, m in zip(edit.weight, graph.free, strict=True))
         return edit._replace(weight=weight)
 
     def _edit_layer(
@@ -169,7 +166,7 @@ class EditingMetanet(nn.Module):
         along = -strength * (self.lead + coefficients[:, 2 : 2 + k])
         sway = 0.3 * strength * (1 + coefficients[:, 2 + k :])
         scale, weight = graph.weight_scales[index], graph.stack.params.weight[index]
-        gamma = self.gamma * graph.freedom
+        gamma = self.gamma * graph.freedom[:, None, None]
         delta = gamma * (a * scale * forms[0] + b * weight * forms[1])
         outputs = neuron.unbind(-1)
         bias, scale_edit, shift_edit = (gamma[..., 0] * output for output in outputs[:3])

@@ -34,14 +34,11 @@ class WeightGraph:
         For each step its strength per unit of lam: the multiple that a quadratic model of
         divergence + lam * violation asks for is ``lam * reach``; infinite for a step that
         is to be taken whole, whatever lam.
-    teacher : Stack, optional
-        The original networks, if those of ``stack`` have been changed already.
-    divergence : Tensor of shape (n,), optional
-        How far these are from the teacher, in nats.
-    outputs : Tensor of shape (n, n_reference, n_classes), optional
-        Logits of the original networks on the rows that the features come from.
-    masks : tuple of Tensor, optional
-        Zeros at the weights ``(n, out, in)`` that must stay as they are.
+    freedom : Tensor of shape (n,)
+        How large an edit may be beside the steps: 1, or less where little is needed.
+    free : tuple of Tensor
+        Per layer zeros at the weights that must stay as they are, ones at others; they broadcast
+        against the weights ``(n, out, in)``.
     """
 
     stack: Stack
@@ -49,10 +46,8 @@ class WeightGraph:
     steps: tuple[Direction, ...]
     context: Tensor
     reach: Tensor
-    teacher: Stack | None = None
-    divergence: Tensor | None = None
-    outputs: Tensor | None = None
-    masks: tuple[Tensor, ...] | None = None
+    freedom: Tensor
+    free: tuple[Tensor, ...]
 
     @classmethod
     def of(cls, stack: Stack) -> WeightGraph:
@@ -71,14 +66,15 @@ class WeightGraph:
         WeightGraph
             Without steps and context.
         """
-        first = stack.params.weight[0]
-        nothing = first.new_zeros(len(stack), 0)
-        nodes = [first.new_zeros(len(stack), stack.widths[0], 1)]
-        bare = cls(stack, (), (), nothing, nothing)
+        weights = stack.params.weight
+        nothing, ones = weights[0].new_zeros(len(stack), 0), weights[0].new_ones(len(stack))
+        free = tuple(w.new_ones(len(stack), *[1] * (w.ndim - 1)) for w in weights)
+        bare = cls(stack, (), (), nothing, nothing, ones, free)
+        nodes = [nothing.new_zeros(len(stack), stack.widths[0], 1)]
         for i, scale in enumerate(bare.weight_scales):
             fan_in = stack._ones_mask(i).sum(1)[:, None, None] * bare.filters(i).shape[3]
             nodes.append((scale * fan_in.sqrt()).log().expand(-1, stack.widths[i + 1], -1))
-        return cls(stack, tuple(nodes), (), nothing, nothing)
+        return replace(bare, nodes=tuple(nodes))
 
     def __len__(self) -> int:
         return len(self.stack)
@@ -102,83 +98,38 @@ class WeightGraph:
             tuple(step.map(lambda t: t[rows]) for step in self.steps),
             self.context[rows],
             self.reach[rows],
-            None if self.teacher is None else self.teacher.select(rows),
-            None if self.divergence is None else self.divergence[rows],
-            None if self.outputs is None else self.outputs[rows],
-            None if self.masks is None else tuple(t[rows] for t in self.masks),
+            self.freedom[rows],
+            tuple(t[rows] for t in self.free),
         )
 
-    def with_masks(self, masks: tuple[Tensor, ...], context: Tensor) -> WeightGraph:
-        """Return the graph with masks and another context.
-
-        Parameters
-        ----------
-        masks : tuple of Tensor
-            Zeros at the weights ``(n, out, in)`` that must stay as they are.
-        context : Tensor of shape (n, n_context)
-            Features of the networks as a whole.
-
-        Returns
-        -------
-        WeightGraph
-            The rest is shared.
-        """
-        return replace(self, masks=masks, context=context)
-
-    @property
-    def freedom(self) -> Tensor:
-        """How large an edit may be beside the steps, ``(n, 1, 1)``.
-
-        A network that is close to its teacher needs little: the divergence grows with the
-        square of an edit.
-        """
-        if self.divergence is None:
-            return self.context.new_ones(len(self), 1, 1)
-        return (10 * self.divergence.sqrt()).clamp_max(1.0)[:, None, None]
-
-    @property
-    def original(self) -> Stack:
-        """The networks that an edit is compared with."""
-        return self.stack if self.teacher is None else self.teacher
-
     @staticmethod
-    def merge(parts: Sequence[WeightGraph], original: Stack) -> WeightGraph:
+    def merge(parts: Sequence[WeightGraph]) -> WeightGraph:
         """Join the graphs of consecutive networks of a stack.
 
         Parameters
         ----------
         parts : sequence of WeightGraph
-            One or more; all with a teacher or none.
-        original : Stack
-            All the networks, not yet changed: the stack of the whole, or its teacher if the parts
-            have one.
+            One or more.
 
         Returns
         -------
         WeightGraph
             Of all networks, in order.
         """
-        if parts[0].teacher is None:
-            stack, teacher, divergence, masks = original, None, None, None
-        else:
-            params, *others = (part.stack.params for part in parts)
-            stack = original.with_params(params.map(lambda *ts: torch.cat(ts), *others))
-            teacher = original
-            divergence = torch.cat([p.divergence for p in parts if p.divergence is not None])
-            masks = tuple(torch.cat(ts) for ts in zip(*(p.masks or () for p in parts), strict=True))
-        outputs = [part.outputs for part in parts if part.outputs is not None]
-        nodes = zip(*(part.nodes for part in parts), strict=True)
-        steps = zip(*(part.steps for part in parts), strict=True)
+        if len(parts) == 1:
+            return parts[0]
+        nodes, steps, free = (
+            zip(*(getattr(part, name) for part in parts), strict=True)
+            for name in ("nodes", "steps", "free")
+        )
         return WeightGraph(
-            stack,
-            tuple(torch.cat(tensors) for tensors in nodes),
-            tuple(Direction.concatenate(parts_of_step) for parts_of_step in steps),
+            Stack.merge([part.stack for part in parts]),
+            tuple(map(torch.cat, nodes)),
+            tuple(map(Direction.concatenate, steps)),
             torch.cat([part.context for part in parts]),
             torch.cat([part.reach for part in parts]),
-            teacher,
-            divergence,
-            torch.cat(outputs) if outputs else None,
-            masks,
+            torch.cat([part.freedom for part in parts]),
+            tuple(map(torch.cat, free)),
         )
 
     def neuron_masks(self) -> list[Tensor]:

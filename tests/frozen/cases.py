@@ -20,9 +20,8 @@ from torch import nn
 
 from skmeta import ComplianceEditor, WeightSpaceRegressor, WeightStatistics
 from skmeta.baselines import FineTune
-from skmeta.datasets import Task, make_biased_classification, split_tasks
-from skmeta.editing.graphs import make_builder
-from skmeta.editing.masked_graphs import with_mask
+from skmeta.datasets import Cells, Task, make_biased_classification, split_tasks
+from skmeta.editing.features import make_builder
 from skmeta.editing.passes import edit_population
 from skmeta.editing.training import EditingLoss, build_metanet
 from skmeta.metanets import READERS, Quasi
@@ -30,10 +29,8 @@ from skmeta.metanets.reading import Standardize
 from skmeta.networks import Architecture
 from skmeta.population import Population, from_rows, shrink, to_rows
 from skmeta.requirements import (
-    Cells,
     DataMinimization,
     EqualizedOdds,
-    Objective,
     Pruning,
     jensen_shannon,
     split_requirements,
@@ -60,11 +57,10 @@ def builder_for(requirement, features="gradients"):
     task = tasks()[1]
     plan = split_requirements(requirement, 0.1, "ComplianceEditor")
     rows = np.arange(0, task.n_samples, 2)
-    builder = make_builder(features, Objective(plan.requirement), task, rows)
-    return with_mask(builder, plan)
+    return make_builder(features, plan, task, rows)
 
 
-def graphs_of(networks, builder):
+def problems_of(networks, builder):
     return [(positions, builder.build(stack)) for positions, stack in networks.depth_blocks()]
 
 
@@ -78,19 +74,19 @@ def edited_by(networks, builder, metanet, lam=0.1):
     return edit_population(networks, builder, metanet, lam)
 
 
-def raw_edits(networks, graphs, metanet, lam=0.1):
+def raw_edits(networks, problems, metanet, lam=0.1):
     """Networks with whole edits, neither shortened nor left out."""
     blocks = []
-    for positions, graph in graphs:
-        edit = metanet(graph, graph.context.new_full((len(graph),), lam))
-        params = graph.stack.params.map(torch.add, edit)
-        blocks.append((positions, graph.stack.with_params(params.map(torch.detach))))
+    for positions, problem in problems:
+        edit = metanet(problem.graph, problem.graph.context.new_full((len(problem),), lam))
+        params = problem.start.params.map(torch.add, edit)
+        blocks.append((positions, problem.start.with_params(params.map(torch.detach))))
     return networks.with_blocks(blocks)
 
 
-def changed_before(networks, graphs):
+def changed_before(networks, problems):
     """The networks that an edit is added to: masked and reconstructed ones, or the originals."""
-    return networks.with_blocks([(positions, graph.stack) for positions, graph in graphs])
+    return networks.with_blocks([(positions, problem.start) for positions, problem in problems])
 
 
 def graph_features(graph):
@@ -107,21 +103,21 @@ def graph_features(graph):
     }
 
 
-def editing_loss(metanet, graphs, builder, n_networks):
+def editing_loss(metanet, problems, builder, n_networks):
     """The loss of a batch of the first networks of one depth, as in an editor's training."""
-    task, inner = tasks()[1], getattr(builder, "builder", builder)
+    task = tasks()[1]
     X, _, _ = task.tensors("cpu")
     module = EditingLoss(
         metanet,
-        graphs,
-        inner.objective,
+        problems,
+        builder.plan,
         X,
         Cells.of(task, "cpu"),
         StratifiedRows(task.cells(), 96, 1),
         (0.1, 0.1),
         torch.Generator().manual_seed(0),
     )
-    positions, _ = max(graphs, key=lambda block: len(block[0]))
+    positions, _ = max(problems, key=lambda block: len(block[0]))
     positions = torch.as_tensor(positions)[:n_networks]
     return lambda: module(positions)
 
@@ -332,34 +328,34 @@ def adapters(_):
 
 def edits(requirement, networks):
     builder = builder_for(requirement)
-    graphs = graphs_of(networks, builder)
+    problems = problems_of(networks, builder)
     outcome = {}
     if not isinstance(requirement, EqualizedOdds):
-        before = changed_before(networks, graphs)
+        before = changed_before(networks, problems)
         # Reconstruction leaves no other zeros in these networks.
         kept = [np.packbits(row != 0) for row in rows_of(before)]
         outcome = {"changed before": digest(before), "kept": np.concatenate(kept)}
-    for number, (_, graph) in enumerate(graphs):
-        for name, values in graph_features(graph).items():
+    for number, (_, problem) in enumerate(problems):
+        for name, values in graph_features(problem.graph).items():
             outcome[f"{name} of block {number}"] = values.numpy()
     for name in ("neuron", "graph"):
-        metanet = editor_for(name, graphs[0][1])
+        metanet = editor_for(name, problems[0][1].graph)
         edited = edited_by(networks, builder, metanet)
         X = torch.from_numpy(tasks()[2].X)
         divergence = jensen_shannon(networks.forward(X), edited.forward(X)).mean(1)
         outcome |= {
-            f"{name}: raw edits": digest(raw_edits(networks, graphs, metanet)),
+            f"{name}: raw edits": digest(raw_edits(networks, problems, metanet)),
             f"{name}: weights": digest(edited, 4),
             f"{name}: probabilities": probabilities(edited),
             f"{name}: divergence": divergence.numpy(),
-            f"{name}: step": one_step(metanet, graphs, builder),
+            f"{name}: step": one_step(metanet, problems, builder),
         }
     return outcome
 
 
-def one_step(metanet, graphs, builder):
+def one_step(metanet, problems, builder):
     """Losses before and after a step of gradient descent on the metanetwork."""
-    before = editing_loss(metanet, graphs, builder, 4)()
+    before = editing_loss(metanet, problems, builder, 4)()
     parameters = list(metanet.parameters())
     gradients = torch.autograd.grad(before.mean(), parameters, allow_unused=True)
     total = sum(g.square().sum() for g in gradients if g is not None).sqrt()
@@ -367,7 +363,7 @@ def one_step(metanet, graphs, builder):
         for parameter, gradient in zip(parameters, gradients, strict=True):
             if gradient is not None:
                 parameter -= 0.05 * gradient / total
-        after = editing_loss(metanet, graphs, builder, 4)()
+        after = editing_loss(metanet, problems, builder, 4)()
     return torch.stack([before.detach(), after, total.expand(len(after))], 1).numpy()
 
 

@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skmeta.datasets import Cells, Task
-from skmeta.editing.graphs import FEATURES, GraphBuilder
+from skmeta.editing.features import FEATURES, FeatureBuilder
 from skmeta.metanets import METANETS
 from skmeta.networks import Record
 from skmeta.networks.architecture import ACTIVATIONS, NORMS, Architecture, Layer
 from skmeta.population import Population
 from skmeta.population.symmetries import apply_permutations, random_permutations
-from skmeta.requirements import EqualizedOdds, Objective
+from skmeta.requirements import EqualizedOdds
+from skmeta.requirements.resolve import Plan
 from tests.population.cases import ARCHITECTURES, NAMES, trained_looking
 
 TOLERANCE = 1e-10
@@ -31,13 +32,13 @@ def builder(features):
     X = torch.from_numpy(X)
     if features == "weights":
         X = X[:0]
-    return GraphBuilder(features, Objective(EqualizedOdds()), X, Cells.of(task))
+    return FeatureBuilder(features, Plan(EqualizedOdds(), None, LAM, 0.0), X, Cells.of(task))
 
 
 @functools.cache
 def metanet(name, features):
     (record,) = [trained_looking(ARCHITECTURES[1])]
-    graph = builder(features).build(stack_of([record]))
+    graph = builder(features).build(stack_of([record])).graph
     sizes = (5, 2, graph.nodes[0].shape[-1], graph.context.shape[-1], len(graph.steps))
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -52,7 +53,7 @@ def stack_of(records):
 
 
 def edits(name, features, stack, lam=LAM):
-    graph = builder(features).build(stack)
+    graph = builder(features).build(stack).graph
     params = metanet(name, features)(graph, torch.full((len(stack),), lam, dtype=torch.float64))
     edit = stack.with_params(params)
     return list(edit.records())
@@ -152,7 +153,7 @@ def test_padding_changes_nothing(name, features, architecture):
     inner = [width + 3 for width in stack.widths[1:-1]]
     padded = stack.padded([stack.widths[0], *inner, stack.widths[-1]])
     (edit,) = edits(name, features, stack)
-    graph = builder(features).build(padded)
+    graph = builder(features).build(padded).graph
     params = metanet(name, features)(graph, torch.full((1,), LAM, dtype=torch.float64))
     assert difference(edit, next(padded.with_params(params).records())) < TOLERANCE
     outside = params.map(lambda edit, mask: edit * (1 - mask), padded.trainable())

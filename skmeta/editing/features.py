@@ -1,4 +1,4 @@
-"""From networks to what a metanetwork sees of them: :class:`GraphBuilder`."""
+"""From networks to what a metanetwork sees of them: :class:`FeatureBuilder`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ import torch
 from torch import Tensor
 
 from skmeta.datasets import Cells, Task
+from skmeta.editing.masks import Start, choose_mask
+from skmeta.editing.problem import EditProblem
 from skmeta.gradients import KroneckerFisher, Recording
 from skmeta.metanets import WeightGraph
 from skmeta.metanets.inputs import rms
 from skmeta.population import Stack, Tape, forward
 from skmeta.population.direction import Direction
+from skmeta.population.mapping import n_numbers
 from skmeta.requirements import Objective
+from skmeta.requirements.resolve import Plan
 
-CHUNK = 32
 # The divergence of a step is measured on every fourth reference row.
 _COST_STRIDE = 4
 FEATURES = ("weights", "probes", "cells", "gradients")
@@ -24,74 +27,96 @@ _FISHER_STRIDE = 2
 
 
 @dataclass(frozen=True)
-class GraphBuilder:
-    """Computes the features of all networks of a stack at once.
+class FeatureBuilder:
+    """Poses edits of networks as problems, with features of all networks of a stack at once.
 
     Parameters
     ----------
     features : {"weights", "probes", "cells", "gradients"}
         What is added to the weights: nothing; the states on a few rows; the mean states of
         each (label, group) cell; these and the natural gradients of the requirement.
-    objective : Objective
-        Whose gradients are taken. For networks that were changed already these are the
-        gradients of the divergence from the original, too.
+    plan : Plan
+        The requirement whose gradients are taken, and the mask, if there is one: the features
+        are then those of masked networks, with the gradients of the divergence from the
+        original ones, too. A mask needs "gradients".
     X : Tensor of shape (n_reference, n_inputs)
         Reference rows (for "weights" only their number of columns counts).
-    cells : Cells or None
-        Cells of the reference rows; not needed for "weights" and "probes".
+    cells : Cells
+        Cells of the reference rows; they count for "cells" and "gradients" only.
     """
 
     features: str
-    objective: Objective
+    plan: Plan
     X: Tensor
-    cells: Cells | None
+    cells: Cells
 
-    def build(self, stack: Stack) -> WeightGraph:
-        """Return the graphs of the networks of a stack.
+    @property
+    def objective(self) -> Objective:
+        """What an edit minimises."""
+        return Objective(self.plan.requirement)
 
-        A few networks at a time: their states on all reference rows stay in the cache.
-        """
-        rows = torch.arange(len(stack))
-        parts = [
-            self.build_few(stack if len(stack) <= CHUNK else stack.select(chunk))
-            for chunk in rows.split(CHUNK)
-        ]
-        return parts[0] if len(parts) == 1 else WeightGraph.merge(parts, stack)
+    def numbers(self, stack: Stack) -> int:
+        """How many numbers are held of each network: states on all rows, features of weights."""
+        return max(len(self.X) * max(stack.widths), 6 * n_numbers(stack))
 
-    def build_few(self, stack: Stack, teacher: Stack | None = None) -> WeightGraph:
-        """Return the graphs of a few networks, which may have been changed already.
+    def start(self, stack: Stack, n_kept: Tensor | None = None) -> Start:
+        """Return where edits start: at the networks themselves, or behind the mask."""
+        return choose_mask(stack, self.plan, self.X, self.cells, n_kept)
+
+    def build(self, stack: Stack, n_kept: Tensor | None = None) -> EditProblem:
+        """Pose the edits of the networks of a stack.
 
         Parameters
         ----------
         stack : Stack
-            Networks as they are now.
-        teacher : Stack, optional
-            The networks as they were; only with the features "gradients".
+            Original networks.
+        n_kept : Tensor of int of shape (n,), optional
+            How many candidates of the mask stay; the plan decides by default.
         """
-        size = torch.tensor([[float(a.n_parameters)] for a in stack.architectures])
-        context = size.to(self.X).log() - 8.0
-        if self.features == "weights":
-            nodes = tuple(context.new_zeros(len(stack), w, 0) for w in stack.widths)
-            return WeightGraph(stack, nodes, (), context, context.new_zeros(len(stack), 0))
+        start = self.start(stack, n_kept)
         if self.features == "gradients":
-            return self._with_gradients(stack, context, teacher)
-        states = _States()
+            return self._with_gradients(stack, start)
+        nothing, states = self.X.new_zeros(len(stack), 0), _States()
         with torch.no_grad():
             logits = forward(stack, self.X, tape=states)
+        nodes, context = [nothing[:, None].expand(-1, w, -1) for w in stack.widths], nothing
         if self.features == "probes":
-            nodes = tuple(_standardised(h.transpose(1, 2), stack, i) for i, h in states.items())
-            positive = logits.softmax(-1)[..., 1:].flatten(1)
-            context = torch.cat([context, positive], 1)
-        else:
-            nodes = tuple(self._cell_nodes(stack, states.kept))
-            context = torch.cat([context, self._cell_context(logits)], 1)
-        return WeightGraph(stack, nodes, (), context, context.new_zeros(len(stack), 0))
+            nodes = [_standardised(h.mT, stack, i) for i, h in enumerate(states.kept)]
+            context = logits.softmax(-1)[..., 1:].flatten(1)
+        elif self.features == "cells":
+            nodes, context = self._cell_nodes(stack, states.kept), self._cell_context(logits)
+        return self._problem(stack, start, logits, nodes, context, [], nothing, nothing.sum(1))
 
-    def _with_gradients(self, stack: Stack, context: Tensor, teacher: Stack | None) -> WeightGraph:
-        assert self.cells is not None
-        recording, before = Recording(stack, self.X), _States()
-        with torch.no_grad():
-            original = None if teacher is None else forward(teacher, self.X, tape=before)
+    def _problem(
+        self,
+        original: Stack,
+        start: Start,
+        outputs: Tensor,
+        nodes: list[Tensor],
+        context: Tensor,
+        steps: list[Direction],
+        reach: Tensor,
+        divergence: Tensor,
+    ) -> EditProblem:
+        size = torch.tensor([[float(a.n_parameters)] for a in original.architectures])
+        parts, freedom = [size.to(context).log() - 8.0, context], torch.ones_like(divergence)
+        if self.plan.mask is not None:
+            parts.append(start.share.log().to(context))
+            # Close to the originals little is needed: the divergence grows with the square of
+            # an edit.
+            freedom = (10 * divergence.sqrt()).clamp_max(1.0)
+        context = torch.cat(parts, 1)
+        graph = WeightGraph(
+            start.stack, tuple(nodes), tuple(steps), context, reach, freedom, start.free
+        )
+        return EditProblem(original, graph, outputs, divergence, self.X, self.cells, self.objective)
+
+    def _with_gradients(self, stack: Stack, start: Start) -> EditProblem:
+        recording, before = Recording(start.stack, self.X), _States()
+        original, masked = recording.logits, self.plan.mask is not None
+        if masked:
+            with torch.no_grad():
+                original = forward(stack, self.X, tape=before)
         logits = recording.logits.clone().requires_grad_()
         with torch.enable_grad():
             parts = self._parts(logits, original)
@@ -109,29 +134,25 @@ class GraphBuilder:
             recording, gaps, [polyak_step(*triple) for triple in triples], original
         )
         nodes = []
-        for i, node in enumerate(self._cell_nodes(stack, recording.states)):
-            extra = [self._delta_nodes(stack, i, d[i - 1] if i else None) for d in deltas]
-            if before.kept:
-                moved = self._cell_means(recording.states[i] - before.kept[i]).transpose(1, 2)
-                extra.append(_standardised(moved, stack, i))
+        for i, node in enumerate(self._cell_nodes(start.stack, recording.states)):
+            extra = [self._delta_nodes(start.stack, i, d[i - 1] if i else None) for d in deltas]
+            if masked:
+                moved = self._cell_means(recording.states[i] - before.kept[i]).mT
+                extra.append(_standardised(moved, start.stack, i))
             nodes.append(torch.cat([node, *extra], -1))
         gap = torch.stack(gaps, 1)
         logs = [gap.clamp_min(1e-4).log(), cost.log()]
-        context = torch.cat([context, self._cell_context(recording.logits), gap, *logs], 1)
-        divergence = None if teacher is None else gaps[0]
-        outputs = recording.logits if original is None else original
-        return WeightGraph(
-            stack, tuple(nodes), tuple(steps), context, reach, teacher, divergence, outputs
-        )
+        context = torch.cat([self._cell_context(recording.logits), gap, *logs], 1)
+        divergence = gaps[0] if masked else torch.zeros_like(gaps[0])
+        return self._problem(stack, start, original, nodes, context, steps, reach, divergence)
 
-    def _parts(self, logits: Tensor, original: Tensor | None) -> list[Tensor]:
-        """Return what is differentiated: the divergence so far, then the requirement's parts."""
-        assert self.cells is not None
+    def _parts(self, logits: Tensor, original: Tensor) -> list[Tensor]:
+        """Return what is differentiated: a mask's divergence, then the requirement's parts."""
         parts = []
-        if original is not None:
+        if self.plan.mask is not None:
             parts.append(self.objective.divergence(original, logits, self.cells))
-        if self.objective.requirement is not None:
-            parts += self.objective.requirement.directions(logits, self.cells).unbind(1)
+        if self.plan.requirement is not None:
+            parts += self.plan.requirement.directions(logits, self.cells).unbind(1)
         return parts
 
     def _reach(
@@ -139,7 +160,7 @@ class GraphBuilder:
         recording: Recording,
         gaps: list[Tensor],
         steps: list[Direction],
-        original: Tensor | None,
+        original: Tensor,
     ) -> tuple[list[Direction], Tensor, Tensor]:
         """Return the steps, how far to go along each per unit of lam, and what it costs.
 
@@ -151,7 +172,7 @@ class GraphBuilder:
         X, here = self.X[few], recording.logits[:, few]
         scaled, reach, cost = [], [], []
         for number, (gap, step) in enumerate(zip(gaps, steps, strict=True)):
-            if original is not None and number == 0:
+            if self.plan.mask is not None and number == 0:
                 there = self._cost(original[:, few], stack, X, step, 2.0)
                 factor = 2 * gap / (gap + there).clamp_min(1e-12)
                 scaled.append(_times(step, factor))
@@ -165,20 +186,17 @@ class GraphBuilder:
 
     def _cost(self, like: Tensor, stack: Stack, X: Tensor, step: Direction, a: float) -> Tensor:
         """Divergence from given predictions after a multiple of a step, at least 1e-6."""
-        assert self.cells is not None
         moved = forward(stack, X, step.added_to(stack.params, -a))
         cells = self.cells.take(self._few_rows())
         return self.objective.divergence(like, moved, cells).clamp_min(1e-6)
 
     def _few_rows(self) -> Tensor:
         """Every fourth row of each cell, beginning with its first."""
-        assert self.cells is not None
         codes = self.cells.codes
         return torch.cat([(codes == c).nonzero()[::_COST_STRIDE, 0] for c in codes.unique()])
 
     def _cell_means(self, h: Tensor) -> Tensor:
         """Mean over the rows of each cell, ``(n, n_samples, width) -> (n, n_cells, width)``."""
-        assert self.cells is not None
         one_hot = torch.nn.functional.one_hot(self.cells.codes, self.cells.frequencies.numel())
         share = (one_hot / one_hot.sum(0).clamp_min(1)).to(h)  # 0 for a cell without rows
         return share.T @ h
@@ -187,7 +205,7 @@ class GraphBuilder:
         """Deviation of each cell, mean and spread, ``(n, width, n_cells + 2)`` per state."""
         nodes = []
         for i, h in enumerate(states):
-            means = self._cell_means(h).transpose(1, 2)
+            means = self._cell_means(h).mT
             centre = means.mean(-1, keepdim=True)
             spread = (h.square().mean(1) - h.mean(1).square()).clamp_min(0).sqrt()[..., None]
             parts = [means - centre, centre, spread]
@@ -196,11 +214,10 @@ class GraphBuilder:
 
     def _delta_nodes(self, stack: Stack, state: int, delta: Tensor | None) -> Tensor:
         """Mean gradient at each neuron's preactivation per cell, ``(n, width, n_cells)``."""
-        assert self.cells is not None
         if delta is None:
             n_cells = self.cells.frequencies.numel()
             return self.X.new_zeros(len(stack), stack.widths[0], n_cells)
-        return _standardised(self._cell_means(delta).transpose(1, 2), stack, state)
+        return _standardised(self._cell_means(delta).mT, stack, state)
 
     def _cell_context(self, logits: Tensor) -> Tensor:
         """Mean probability of each class in each cell, ``(n, n_cells * n_classes)``."""
@@ -209,17 +226,19 @@ class GraphBuilder:
 
 def make_builder(
     features: str,
-    objective: Objective,
+    plan: Plan,
     task: Task,
     rows: np.ndarray,
     device: torch.device | str = "cpu",
-) -> GraphBuilder:
+) -> FeatureBuilder:
     """Return the builder that computes on some rows of a task."""
     X, _, _ = task.tensors(device)
-    cells = None
     if features in ("cells", "gradients"):
         cells = Cells.of(task, device).take(torch.as_tensor(rows))
-    return GraphBuilder(features, objective, X[rows], cells)
+    else:
+        codes = torch.zeros(len(rows), dtype=torch.long, device=device)
+        cells = Cells(codes, torch.full((1, 1), float(len(rows) > 0), device=device))
+    return FeatureBuilder(features, plan, X[rows], cells)
 
 
 class _States(Tape):
@@ -231,9 +250,6 @@ class _States(Tape):
     def state(self, index: int, h: Tensor) -> Tensor:
         self.kept.append(h)
         return h
-
-    def items(self):
-        return enumerate(self.kept)
 
 
 def _standardised(values: Tensor, stack: Stack, state: int) -> Tensor:
