@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, check_X_y
 from torch import nn
 
 from skmeta._checks import (
@@ -20,10 +19,11 @@ from skmeta._checks import (
     check_weights,
     params_now,
 )
+from skmeta._columns import checked_column
 from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
 from skmeta.estimators.files import write_estimator
-from skmeta.estimators.inputs import check_targets, read_networks
+from skmeta.estimators.networks_or_rows import NetworksOrRows
 from skmeta.files.checks import expect, fields_of
 from skmeta.learning.settings import TrainingSettings
 from skmeta.metanets import READERS
@@ -41,7 +41,7 @@ _PARAMS_OF_FIT = ("metanet", "quasi", "loss", "n_layers", "architecture")
 _OPTIONAL = ("n_features_in_", "feature_names_in_")
 
 
-class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
+class WeightSpaceEstimator(StablePickle, NetworksOrRows, ABC):
     """Trains a metanetwork to map networks to numbers; the parameters are in the subclasses."""
 
     __metadata_request__fit = {"task": True}
@@ -141,11 +141,14 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
     ) -> tuple[Population, np.ndarray, np.ndarray | None]:
         """Return training networks, their targets and weights, which have the mean 1."""
         self._check_params()
-        population = read_networks(self, networks, fitting=True)
+        owner, population = type(self).__name__, self._networks(networks, fitting=True)
         if isinstance(networks, Population):
-            warn_of_few_networks(population, type(self).__name__)
-        y = check_targets(self, population, y, numeric=numeric)
-        weights = check_weights(sample_weight, len(population), type(self).__name__)
+            warn_of_few_networks(population, owner)
+        if y is not None:  # of which scikit-learn complains
+            y = checked_column("y", y, owner=f"{owner}.fit")
+        positions = np.arange(len(population))[:, None]
+        _, y = check_X_y(positions, y, y_numeric=numeric, estimator=owner)
+        weights = check_weights(sample_weight, len(population), owner)
         if weights is not None:
             there = np.flatnonzero(weights)
             population, y, weights = population[there], y[there], weights[there]
@@ -189,4 +192,4 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
         """Return what the metanetwork says, ``(n, n_outputs)``."""
         check_is_fitted(self)
         check_unchanged(self, "predict", _PARAMS_OF_FIT)
-        return self.reader_.read(read_networks(self, networks, fitting=False))
+        return self.reader_.read(self._networks(networks, fitting=False))
