@@ -128,7 +128,7 @@ class StackTrainer:
         Per network.
     seeds : sequence of int
         One per network; they decide batches and dropout.
-    rule : {"adam", "adamw", "sgd", "rmsprop"}
+    rule : {"adam", "adamw", "sgd", "rmsprop", "muon"}
         Update rule.
     train_mode : bool, default=True
         Dropout and batch statistics, as for training from scratch. Fine-tuning keeps the
@@ -184,13 +184,15 @@ class StackTrainer:
 
     @property
     def matrices(self) -> list[Matrix]:
-        """Weights of the linear hidden layers: their first column and their shape."""
+        """Where the weights of the linear hidden layers are."""
         found: list[Matrix] = []
         start, layout = 0, self.stack.weights.layout
         for slot, count in zip(layout.slots, layout.counts, strict=True):
             hidden = slot.field == "weight" and slot.stage < self.stack.depth - 1
             if hidden and len(slot.shape) == 2:
-                found.append((start, (slot.shape[0], slot.shape[1])))
+                matrix = Matrix(start, (slot.shape[0], slot.shape[1]))
+                mask = None if self._trained is None else matrix.of(self._trained)
+                found.append(matrix._replace(trained=mask))
             start += count
         return found
 

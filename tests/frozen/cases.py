@@ -106,7 +106,11 @@ def graph_features(graph):
     """A few sums and norms of what a metanetwork sees, ``(n, ...)`` each."""
     masks = [graph.stack.true_neurons(i)[..., None] for i in range(graph.stack.depth + 1)]
     nodes = [torch.where(m > 0, node, 0.0) for m, node in zip(masks, graph.nodes, strict=True)]
-    steps = [t.flatten(1) for step in graph.steps for t in (*step.of_field("weight"), *step.of_field("bias"))]
+    steps = [
+        t.flatten(1)
+        for step in graph.steps
+        for t in (*step.of_field("weight"), *step.of_field("bias"))
+    ]
     return {
         "nodes": torch.cat([x.sum(1) for x in nodes], 1),
         "nodes' norms": torch.stack([x.flatten(1).norm(dim=1) for x in nodes], 1),
