@@ -25,7 +25,7 @@ def layer(
     padding: Any = 0,
     pool: str = "none",
 ) -> Stage:
-    """Return a stage: mix, norm, skips if before, activation, norm if after, skips, dropout, pool."""
+    """Return a stage: norm and skips before or after the activation, then dropout and pooling."""
     mix = Linear(width, bias) if kernel is None else Conv(width, kernel, stride, padding, bias)
     norms = [] if norm == "none" else [Norm(norm, affine, eps)]
     added = [Skip(source) for source in skips]
