@@ -97,26 +97,30 @@ class Architecture:
                 f"n_inputs numbers. Got {shape} and n_inputs={self.n_inputs}."
             )
         size: Size = None if shape is None else (shape[1], shape[2])
+        sizes = [size]
         for stage in self.stages:
             for op in stage.ops:
                 if isinstance(op, Conv | Pool) != (size is not None) and isinstance(
                     op, Conv | Pool | Linear
                 ):
                     raise ValueError(
-                        "The convolutions of an Architecture come before its linear stages, and "
+                        "The convolutions of an Architecture come before its linear layers, and "
                         "the last of them, and no other, ends with Pool('mean'). Got "
                         f"{self.stages}."
                     )
-                if shape is not None and (op == Norm("layer") or isinstance(op, Skip)):
+                rows = isinstance(op, Norm) and op.kind == "layer" and size is not None
+                if rows or (shape is not None and isinstance(op, Skip)):
                     raise ValueError(
-                        "An Architecture with convolutions has no skip connections and no layer "
-                        f"normalisation. Got {stage}. Leave them out."
+                        "An Architecture with convolutions has no skip connections, and no layer "
+                        f"normalisation of images. Got {stage}. Leave them out."
                     )
-                size = op.output_size(size)
+                if (after := op.output_size(size)) != size:
+                    sizes.append(after)
+                size = after
                 if size is not None and min(size) < 1:
                     raise ValueError(
                         f"The images of {shape} are too small for the convolutions: their sizes "
-                        f"become {size}. Use fewer, smaller strides or more padding."
+                        f"become {tuple(sizes)}. Use fewer, smaller strides or more padding."
                     )
         if size is not None:
             raise ValueError(

@@ -223,7 +223,8 @@ def _stack_of(specs: Sequence[Architecture], tensors: Fields) -> Stack:
         expect(good, "the weights of a stack have the wrong dtype or shape")
         numbers.append(Weights(layout, flat))
     stack = Stack(tuple(specs), first.widths, numbers[0], numbers[1])
-    expect(stack.absent_field() is None, f"a {stack.absent_field()} should not be there")
+    absent = stack.absent_slot()
+    expect(absent is None, f"a {absent and absent.field} should not be there")
     negative = any(bool((var < 0).any()) for var in stack.statistics.of_field("var"))
     expect(not negative, "a variance is negative")
     return stack

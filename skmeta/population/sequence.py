@@ -238,6 +238,12 @@ class NetworkSequence(Sequence):
         Population
             With the same sources and metadata.
         """
+        for _, stack in blocks:
+            if (slot := stack.absent_slot()) is not None:
+                raise ValueError(
+                    f"The edit changes the {slot.field} of layer {slot.stage + 1}, which the "
+                    "network does not have. Multiply edits by Stack.present()."
+                )
         joined = originals = join_blocks(list(exact_blocks(blocks)))
         # Networks without a source are all that their stacks hold.
         if any(isinstance(source, adapters.Source) for source in self._sources):

@@ -182,20 +182,20 @@ class Structure:
             found.append(values)
         return found
 
-    def absent_field(self) -> str | None:
-        """Return a field of which a network has numbers though it lacks it; None if all is well.
+    def absent_slot(self) -> Slot | None:
+        """Return a slot of which a network has numbers though it lacks it; None if all is well.
 
         Returns
         -------
-        str or None
-            For instance "bias", of a network whose linear maps have none.
+        Slot or None
+            For instance the bias of a stage, of a network whose linear maps have none.
         """
         for kind in (self.weights, self.statistics):
             neutral = Weights.full(kind.layout, 1, kind.flat)
             wrong = (kind.flat != neutral.flat) & (self._present(kind.layout).flat == 0)
             if wrong.any():
                 found = kind.with_flat(wrong)
-                return next(s.field for s in kind.layout.slots if bool(found[s.name].any()))
+                return next(s for s in kind.layout.slots if bool(found[s.name].any()))
         return None
 
     @property

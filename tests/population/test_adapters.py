@@ -34,8 +34,9 @@ def edited(population):
     """Double all weights of the last layer."""
     blocks = []
     for positions, stack in population.blocks:
-        weight = (*stack.weights.of_field("weight")[:-1], stack.weights.of_field("weight")[-1] * 2)
-        blocks.append((positions, stack.with_weights(stack.params._replace(weight=weight))))
+        *weight, last = stack.weights.of_field("weight")
+        doubled = stack.weights.replaced(weight=[*weight, 2 * last])
+        blocks.append((positions, stack.with_weights(doubled)))
     return population.with_blocks(blocks)
 
 
@@ -93,8 +94,8 @@ def test_what_became_zero_is_written_as_zero(name):
     weight = [w.clone() for w in stack.weights.of_field("weight")]
     weight[0][:, :, 1] = 0.0  # an input
     weight[-1][:, :, 2] = 0.0  # a neuron, for both logits
-    params = stack.params._replace(weight=tuple(weight))
-    (back,) = population.with_blocks([(positions, stack.with_weights(params))])
+    cut = stack.with_weights(stack.weights.replaced(weight=weight))
+    (back,) = population.with_blocks([(positions, cut)])
     assert not back.coefs_[0][1].any() and not back.coefs_[-1][2].any()
     assert same_bits(back.coefs_[0][2:], SKLEARN[name].coefs_[0][2:])
 
@@ -155,7 +156,7 @@ def test_what_became_zero_is_written_as_zero_in_float64():
     population = Population([source])
     ((positions, stack),) = population.blocks
     weight = tuple(w * (w > 0) for w in stack.weights.of_field("weight"))
-    edited = stack.with_weights(stack.params._replace(weight=weight))
+    edited = stack.with_weights(stack.weights.replaced(weight=weight))
     (back,) = population.with_blocks([(positions, edited)])
     assert torch.equal(back[0].weight != 0, source[0].weight > 0)
 
@@ -189,15 +190,16 @@ def test_what_outputs_mean():
 
 
 def test_dropout_is_read():
-    assert [x.dropout for x in Population([TORCH["norms"]]).architectures[0].layers][0] == 0.3
+    assert [x.dropout for x in Population([TORCH["norms"]]).architectures[0].stages][0] == 0.3
 
 
 def test_an_edit_of_what_is_not_there_is_refused():
-    population = Population([TORCH["skip from the input"]])
+    without = nn.Sequential(nn.Linear(5, 4, bias=False), nn.Linear(4, 2))
+    population = Population([without, nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 2))])
     ((positions, stack),) = population.blocks
-    params = stack.params.map(lambda t: t + 1)
+    moved = stack.weights.map(lambda t: t + 1)
     with pytest.raises(ValueError, match="changes the bias of layer 1, which the network does"):
-        population.with_blocks([(positions, stack.with_weights(params))]).to_networks()
+        population.with_blocks([(positions, stack.with_weights(moved))]).to_networks()
 
 
 # -- skorch ----------------------------------------------------------------------------------

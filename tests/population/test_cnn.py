@@ -5,15 +5,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from skmeta.networks.convolution import ConvolutionPlan
 from torch import nn
 
 from skmeta.baselines import Prune
 from skmeta.datasets import Task
 from skmeta.estimators import ComplianceEditor
-from skmeta.gradients import Recording
-from skmeta.networks import CNN, Architecture, to_module
-from skmeta.networks.architecture import Convolution
+from skmeta.gradients import KroneckerFisher, Recording
+from skmeta.networks import CNN, Architecture, Conv, to_module
 from skmeta.population import Population, apply_permutations, forward, random_permutations, shrink
 from tests.stages import layer
 
@@ -57,9 +55,10 @@ def test_mixed_population_of_cnns_and_mlps():
 def test_rows_of_their_own_and_gradients():
     for _, stack in population().depth_blocks():
         X = torch.randn(len(stack), 5, N_INPUTS, dtype=torch.float64, requires_grad=True)
-        params = stack.params.map(lambda t: t.clone().requires_grad_())
-        outputs = forward(stack, X, params)
+        weights = stack.weights.map(lambda t: t.clone().requires_grad_())
+        outputs = forward(stack, X, weights)
         outputs.square().sum().backward()
+        gradients = weights.with_flat(weights.flat.grad)
         for row, record in enumerate(stack.records()):
             module, rows = sequential(record), X.detach()[row].requires_grad_()
             expected = module(rows.unflatten(1, SHAPE))
@@ -68,7 +67,7 @@ def test_rows_of_their_own_and_gradients():
             torch.testing.assert_close(X.grad[row], rows.grad, rtol=1e-9, atol=1e-12)
             linears = [m for m in module if isinstance(m, nn.Linear | nn.Conv2d)]
             for index, linear in enumerate(linears):
-                gradient = params.weight[index].grad[row]
+                gradient = gradients[f"{index}.weight"][row]
                 out, inp = linear.weight.shape[:2]
                 torch.testing.assert_close(gradient[:out, :inp], linear.weight.grad)
 
@@ -79,14 +78,13 @@ SIZES = [(kernel, stride, padding) for kernel in (1, 2, 3, 5) for stride in (1, 
 
 @pytest.mark.parametrize("kernel, stride, padding", SIZES)
 def test_every_convolution_equals_torch(kernel, stride, padding):
-    convolution = Convolution((kernel, 2), (stride, 2), (padding, 1), False)
-    plan, shape = ConvolutionPlan(convolution, (7, 5)), (2, 3, 7, 5)
+    conv, shape = Conv(4, (kernel, 2), (stride, 2), (padding, 1)), (2, 3, 7, 5)
     generator = torch.Generator().manual_seed(0)
     images, weight, bias = (
         torch.randn(*size, dtype=torch.float64, generator=generator, requires_grad=True)
         for size in ((2, *shape), (2, 4, 3, kernel, 2), (2, 4))
     )
-    outputs = plan(images.permute(0, 1, 3, 4, 2).flatten(1, 3), weight, bias)
+    outputs = conv.forward(images.permute(0, 1, 3, 4, 2).flatten(1, 3), weight, bias, (7, 5))
     expected = torch.stack(
         [
             torch.nn.functional.conv2d(*one, (stride, 2), (padding, 1))
@@ -103,13 +101,13 @@ def test_every_convolution_equals_torch(kernel, stride, padding):
 
 
 def test_convolutions_have_gradients_of_gradients():
-    plan = ConvolutionPlan(Convolution((3, 2), (2, 1), (1, 0), True), (3, 3))
+    conv = Conv(3, (3, 2), (2, 1), (1, 0))
     generator = torch.Generator().manual_seed(0)
     inputs = [
         torch.randn(*size, dtype=torch.float64, generator=generator, requires_grad=True)
         for size in ((2, 2 * 9, 2), (2, 3, 2, 3, 2), (2, 3))
     ]
-    assert torch.autograd.gradgradcheck(lambda *args: plan(*args).tanh(), inputs)
+    assert torch.autograd.gradgradcheck(lambda *args: conv.forward(*args, (3, 3)).tanh(), inputs)
 
 
 def test_padding_changes_nothing():
@@ -120,7 +118,8 @@ def test_padding_changes_nothing():
         wide = stack.padded([stack.widths[0], *(width + 2 for width in stack.widths[1:])])
         torch.testing.assert_close(forward(wide, ROWS)[..., :3], expected[positions], **EXACT)
         blocks.append((positions, wide))
-        for mask, weight in zip(wide.trainable().weight, wide.params.weight, strict=True):
+        for name, mask in wide.present().items():
+            weight = wide.weights[name]
             assert mask.shape == weight.shape and (weight[mask == 0] == 0).all()
     assert torch.equal(networks.with_blocks(blocks).forward(ROWS), expected)
 
@@ -134,7 +133,8 @@ def test_counts_and_dictionaries(name, architecture):
 
 def test_an_mlp_is_described_as_ever():
     spec = Architecture.mlp((3, 4, 2)).to_dict()
-    assert list(spec) == ["n_inputs", "layers", "output"] and "kernel" not in spec["layers"][0]
+    assert list(spec) == ["n_inputs", "output", "stages"]
+    assert spec["stages"][0]["mix"] == {"op": "Linear", "width": 4, "bias": True}
 
 
 # -- symmetries ------------------------------------------------------------------------------
@@ -174,7 +174,6 @@ def test_an_uncoupled_permutation_changes_the_outputs(state):
     permutations[state] = permutations[state].flip(0)
     coupled = apply_permutations(record, permutations)
     uncoupled = type(record)(record.architecture, {**coupled.tensors})
-    uncoupled.tensors["weight"] = [w.clone() for w in coupled.tensors["weight"]]
     uncoupled.tensors[f"{state}.weight"] = record.tensors[f"{state}.weight"]
     same, other = (Population.from_records([r]).forward(ROWS) for r in (coupled, uncoupled))
     expected = Population.from_records([record]).forward(ROWS)
@@ -223,14 +222,11 @@ def test_architectures_that_are_refused(layers, shape, words):
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"stride": 2}, "belong to a convolution"),
-        ({"pool": "mean"}, "belong to a convolution"),
-        ({"kernel": 0}, "'kernel' of a Layer must be an int of at least 1"),
+        ({"kernel": 0}, "'kernel' of a Conv must be an int of at least 1"),
         ({"kernel": 3, "stride": (1, 2, 3)}, r"Got \(1, 2, 3\)"),
-        ({"kernel": 3, "padding": -1}, "'padding' of a Layer must be an int of at least 0"),
-        ({"kernel": 3, "pool": "max"}, "'pool' of a Layer must be one of"),
-        ({"kernel": 3, "norm": "batch"}, "A convolution has no normalisation"),
-        ({"kernel": 3, "skips": (0,)}, "no skip connections"),
+        ({"kernel": 3, "padding": -1}, "'padding' of a Conv must be an int of at least 0"),
+        ({"kernel": 3, "pool": "min"}, "'kind' parameter of Pool must be one of"),
+        ({"kernel": 3, "pool": "max"}, "'kernel' of a Pool is the size of the windows"),
     ],
 )
 def test_layers_that_are_refused(options, words):
@@ -244,7 +240,7 @@ def test_what_needs_linear_layers_says_so():
     ((_, stack),) = networks.blocks
     for owner, call in (
         ("shrink", lambda: shrink(networks)),
-        ("Recording", lambda: Recording(stack, ROWS)),
+        ("KroneckerFisher", lambda: KroneckerFisher(Recording(stack, ROWS), torch.ones(7) / 7)),
         ("Prune", lambda: Prune().fit(networks, task=task).transform(networks)),
         ("ComplianceEditor", lambda: ComplianceEditor("pruning").fit(networks, task=task)),
     ):

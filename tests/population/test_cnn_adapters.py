@@ -1,6 +1,7 @@
 """Convolutional modules in and out of a Population."""
 
 import copy
+import json
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 
 from skmeta.files import FileError
 from skmeta.files.codec import decode
-from skmeta.networks import Architecture, UnsupportedNetworkError
+from skmeta.networks import Architecture, Conv, Pool, UnsupportedNetworkError
 from skmeta.population import Population
 
 from .cnns import ARCHITECTURES, IMAGES, ROWS, SHAPE, population, sequential
@@ -78,9 +79,9 @@ def test_where_dropout_stands_and_what_is_read():
     parts = [nn.Conv2d(2, 3, (3, 1), (2, 1), (0, 1)), nn.Dropout(0.1), nn.AdaptiveAvgPool2d((1, 1))]
     module = nn.Sequential(*parts, nn.Dropout(0.2), nn.Flatten(), nn.Linear(3, 4))
     (spec,) = Population([module], input_shape=SHAPE).architectures
-    layer = spec.stages[0]
-    assert layer.convolution == ((3, 1), (2, 1), (0, 1), True)
-    assert layer.dropout == pytest.approx(0.28) and spec.input_shape == SHAPE
+    stage = spec.stages[0]
+    assert stage.mix == Conv(3, (3, 1), (2, 1), (0, 1)) and stage.find(Pool) == Pool("mean")
+    assert stage.dropout == pytest.approx(0.28) and spec.input_shape == SHAPE
     assert spec.widths == (2, 3, 4) and spec.n_inputs == 144
 
 
@@ -163,21 +164,19 @@ def test_the_size_of_images_must_be_known_and_fit():
         ({"input_shape": [1, 9, 8]}, "of n_inputs numbers"),
         ({"input_shape": [2, 9, "8"]}, "list of ints"),
         ({"input_shape": None}, "'input_shape' has the wrong type"),
-        ({"layers": [{"kernel": [3]}]}, "a layer has the wrong fields"),
+        ({"stages": [{"kernel": [3]}]}, "a stage has the wrong fields"),
     ],
 )
 def test_hostile_descriptions(change, words):
     def checked(spec):
         return decode({"!Architecture": spec}, {}, [Architecture])
 
-    spec = {**ARCHITECTURES[0].to_dict(), "input_shape": list(SHAPE)}
-    layers = [
-        {k: list(v) if isinstance(v, tuple) else v for k, v in x.items()} for x in spec["layers"]
-    ]
-    spec["layers"] = layers
+    spec = json.loads(json.dumps(ARCHITECTURES[0].to_dict()))
+    stages = spec["stages"]
     assert checked(spec) == ARCHITECTURES[0]
     with pytest.raises(FileError, match=words):
         checked({**spec, **change})
     for kernel in ([3], [3, 3.0], "33", [0, 3]):
         with pytest.raises(FileError):
-            checked({**spec, "layers": [{**layers[0], "kernel": kernel}, *layers[1:]]})
+            mix = {**stages[0]["mix"], "kernel": kernel}
+            checked({**spec, "stages": [{**stages[0], "mix": mix}, *stages[1:]]})

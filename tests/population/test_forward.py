@@ -59,13 +59,16 @@ def test_rows_of_their_own():
 def test_gradients_equal_those_of_modules():
     population = mixed_population(1).to(dtype=torch.float64)
     for _, stack in population.blocks:
-        params = stack.params.map(lambda t: t.clone().requires_grad_())
-        forward(stack, X, params).square().sum().backward()
+        weights = stack.weights.map(lambda t: t.clone().requires_grad_())
+        forward(stack, X, weights).square().sum().backward()
         for row, record in enumerate(stack.records()):
             module = to_module(record)
             module(X).square().sum().backward()
+            gradient = weights.with_flat(weights.flat.grad)
             for index, block in enumerate(module.blocks):
-                torch.testing.assert_close(params.weight[index].grad[row], block.linear.weight.grad)
+                torch.testing.assert_close(
+                    gradient[f"{index}.weight"][row], block.linear.weight.grad
+                )
 
 
 def test_module_in_training_mode_uses_batch_statistics_and_dropout():

@@ -23,7 +23,10 @@ def sums(stack):
 
 
 def plain_sums(population):
-    return [sum(float(w.double().sum()) for w in r.tensors["weight"]) for r in population.records()]
+    return [
+        sum(float(w.double().sum()) for n, w in r.tensors.items() if n.endswith("weight"))
+        for r in population.records()
+    ]
 
 
 @pytest.fixture(params=[None, 1, lambda stack: stack.widths[1]], ids=["whole", "one", "by width"])
@@ -53,7 +56,7 @@ def test_everything_that_is_joined(numbers):
     def function(stack, names, lam, other):
         assert isinstance(names, list) and isinstance(lam, torch.Tensor)
         assert other.widths == stack.widths
-        moved = stack.with_weights(stack.params.map(torch.add, other.params))
+        moved = stack.with_weights(stack.weights + other.weights)
         values = {"value": lam * sums(other), "depth": lam.new_full((len(lam),), stack.depth)}
         return moved, values, names, lam.numpy(), None
 
@@ -69,7 +72,7 @@ def test_everything_that_is_joined(numbers):
     assert values["depth"].tolist() == [a.depth for a in population.architectures]
     np.testing.assert_array_equal(array, lam)
     for new, old, added in zip(*(p.records() for p in (moved, population, other)), strict=True):
-        for a, b, c in zip(*(r.tensors["weight"] for r in (new, old, added)), strict=True):
+        for a, b, c in zip(*(r.tensors.values() for r in (new, old, added)), strict=True):
             torch.testing.assert_close(a, b + c)
 
 

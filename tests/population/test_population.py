@@ -167,7 +167,7 @@ def test_a_pickle_holds_its_own_slice_only():
     one = population.architectures[0].n_parameters * 4
     assert 5 * one < part < 8 * one and whole < 120 * one
     (_, stack), *_ = population.blocks
-    view = stack.with_weights(stack.params.map(lambda t: t[:5]))
+    view = stack.with_weights(stack.weights.map(lambda t: t[:5]))
     assert len(pickle.dumps(view)) < 8 * one + len(pickle.dumps(stack.architectures)) + 10**5
     again = pickle.loads(pickle.dumps(population[3:8]))
     rows = torch.from_numpy(X).float()
@@ -242,8 +242,8 @@ def test_edits_that_group_networks_in_another_way_can_be_indexed():
     ]
     doubled = []
     for positions, stack in blocks:
-        weight = tuple(2 * w for w in stack.weights.of_field("weight"))
-        doubled.append((positions, stack.with_weights(stack.params._replace(weight=weight))))
+        weight = [2 * w for w in stack.weights.of_field("weight")]
+        doubled.append((positions, stack.with_weights(stack.weights.replaced(weight=weight))))
     edited = networks.with_blocks(doubled)
     expected = edited.to_networks()
     for key in (slice(1, None, 2), [3, 0, 5], slice(None)):

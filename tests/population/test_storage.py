@@ -52,8 +52,8 @@ def test_round_trip(population, tmp_path):
     pd.testing.assert_frame_equal(back.metadata, population.metadata)
     assert back.architectures == population.architectures
     for old, new in zip(population.records(), back.records(), strict=True):
-        for field, tensors in old.tensors.items():
-            assert all(map(torch.equal, tensors, new.tensors[field]))
+        for slot, tensor in old.tensors.items():
+            assert torch.equal(tensor, new.tensors[slot])
 
 
 @pytest.mark.parametrize("edit", [lambda p: p, edited, lambda p: p.permuted(0)])
@@ -180,9 +180,11 @@ def replaced(name, function):
     return lambda tensors: {**tensors, name: function(tensors[name]).contiguous()}
 
 
-W = "stacks.0.tensors.weight.0"
+W = "stacks.0.tensors.weights"
 SPEC = ("architectures", 0, "!Architecture")
-FIRST_LAYER = (*SPEC, "layers", 0)
+FIRST_STAGE = (*SPEC, "stages", 0)
+FIRST_MIX = (*FIRST_STAGE, "mix")
+NORM = {"op": "Norm", "kind": "batch", "affine": True}
 KIND = ("estimators", "networks", 0)
 STATE = (*KIND, "!MLPClassifier", "fitted")
 TABLE = ("metadata", "!DataFrame")
@@ -199,16 +201,36 @@ HOSTILE = {
     "twice": (put("stacks", 0, "positions", 0, value=1), None, "number of networks disagrees"),
     "no such spec": (put("stacks", 0, "architectures", 0, value=99), None, "architectures must"),
     "other spec": (put("stacks", 0, "architectures", 0, value=1), None, "wrong dtype or shape|mis"),
-    "huge": (put(*FIRST_LAYER, "width", value=10**15), None, "wrong dtype or shape"),
-    "float width": (put(*FIRST_LAYER, "width", value=8.0), None, "'width' has the wrong type"),
-    "bool width": (put(*FIRST_LAYER, "width", value=True), None, "'width' has the wrong type"),
-    "zero width": (put(*FIRST_LAYER, "width", value=0), None, "'width' parameter of Layer"),
-    "activation": (put(*FIRST_LAYER, "activation", value="os"), None, "'activation' of a Layer"),
-    "skip": (put(*FIRST_LAYER, "skips", value=[7]), None, "cannot add a skip connection"),
-    "eps": (put(*FIRST_LAYER, "eps", value=-1e-5), None, "an eps is not"),
-    "nan eps": (put(*FIRST_LAYER, "eps", value=float("nan")), None, "number is NaN or infinite"),
-    "dropout": (put(*FIRST_LAYER, "dropout", value=2), None, "'dropout' parameter of Layer"),
-    "layers": (put(*SPEC, "layers", value=[{}] * 1001), None, "too many layers"),
+    "huge": (put(*FIRST_MIX, "width", value=10**15), None, "wrong dtype or shape"),
+    "float width": (put(*FIRST_MIX, "width", value=8.0), None, "'width' has the wrong type"),
+    "bool width": (put(*FIRST_MIX, "width", value=True), None, "'width' has the wrong type"),
+    "zero width": (put(*FIRST_MIX, "width", value=0), None, "'width' parameter of Linear"),
+    "activation": (
+        put(*FIRST_STAGE, "tail", value=[{"op": "Activate", "function": "os", "parameter": None}]),
+        None,
+        "'function' parameter of Act",
+    ),
+    "skip": (
+        put(*FIRST_STAGE, "tail", value=[{"op": "Skip", "source": 7}]),
+        None,
+        "cannot add a skip connection",
+    ),
+    "eps": (
+        put(*FIRST_STAGE, "tail", value=[{**NORM, "eps": -1e-5}]),
+        None,
+        "'eps' parameter of Norm",
+    ),
+    "nan eps": (
+        put(*FIRST_STAGE, "tail", value=[{**NORM, "eps": float("nan")}]),
+        None,
+        "number is NaN or infinite",
+    ),
+    "dropout": (
+        put(*FIRST_STAGE, "tail", value=[{"op": "Dropout", "rate": 2}]),
+        None,
+        "'rate' parameter of Dropout",
+    ),
+    "layers": (put(*SPEC, "stages", value=[{}] * 1001), None, "too many layers"),
     "class": (put(*KIND, value={"!os.system": {}}), None, "of no known kind"),
     "parameter": (
         put(*KIND, "!MLPClassifier", "params", "command", value="rm"),

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from skmeta.training.tape import Dropout, TrainingTape
 
 from skmeta.datasets import CrossEntropy
-from skmeta.networks import Architecture, to_module
+from skmeta.networks import Architecture, Dropout, Stage, to_module
 from skmeta.networks.modules import tensor_names
 from skmeta.population import Stack
 from skmeta.training import RULES, StackTrainer
+from skmeta.training.dropout import draw_kept
 from tests.population.cases import ARCHITECTURES, CASES, trained_looking
 from tests.stages import layer
 
@@ -27,8 +27,8 @@ OPTIMIZERS = {
 
 
 def without_dropout(architecture):
-    layers = [replace(layer, dropout=0.0) for layer in architecture.stages]
-    return replace(architecture, layers=tuple(layers))
+    stages = tuple(stage.without(Dropout) for stage in architecture.stages)
+    return replace(architecture, stages=stages)
 
 
 def stack_of(records):
@@ -43,12 +43,9 @@ def batches(n, n_steps=N_STEPS, seed=0):
 def module_matches(module, record):
     """Compare every tensor of a module with those of a record."""
     state = module.state_dict()
-    for index, names in enumerate(tensor_names(record.architecture)):
-        for field, name in names.items():
-            # A bias in front of a batch norm has rounding for a gradient, which Adam scales up.
-            torch.testing.assert_close(
-                record.tensors[field][index], state[name], rtol=1e-9, atol=2e-9
-            )
+    for slot, name in tensor_names(record.architecture).items():
+        # A bias in front of a batch norm has rounding for a gradient, which Adam scales up.
+        torch.testing.assert_close(record.tensors[slot], state[name], rtol=1e-9, atol=2e-9)
 
 
 MORE = [
@@ -90,7 +87,8 @@ def test_every_step_equals_torch(name, architecture, rule):
 
 def hidden_matrices(module, architecture):
     """The parameters that Muon is for."""
-    names = [fields["weight"] for fields in tensor_names(architecture)[:-1]]
+    names = tensor_names(architecture)
+    names = [names[f"{k}.weight"] for k in range(architecture.depth - 1)]
     return [p for name in names if (p := module.get_parameter(name)).ndim == 2]
 
 
@@ -126,17 +124,16 @@ def test_every_step_of_muon_equals_torch(widths):
             for optimizer in optimizers[i]:
                 optimizer.step()
             matrices = hidden_matrices(module, record.architecture)
-            for index, fields in enumerate(tensor_names(record.architecture)):
-                for field, name in fields.items():
-                    theirs, ours = module.get_parameter(name).data, record.tensors[field][index]
-                    tolerance = {"rtol": 1e-9, "atol": 2e-9}
-                    if any(theirs.data_ptr() == m.data_ptr() for m in matrices):
-                        # Both orthogonalise in bfloat16, and round in another order.
-                        step = (theirs - old[name]).abs().max().item()
-                        tolerance = {"rtol": 0, "atol": 0.05 * step}
-                    torch.testing.assert_close(ours, theirs, **tolerance)
-                    assert not torch.equal(theirs, old[name])
-                    theirs.copy_(ours)
+            for slot, name in tensor_names(record.architecture).items():
+                theirs, ours = module.get_parameter(name).data, record.tensors[slot]
+                tolerance = {"rtol": 1e-9, "atol": 2e-9}
+                if any(theirs.data_ptr() == m.data_ptr() for m in matrices):
+                    # Both orthogonalise in bfloat16, and round in another order.
+                    step = (theirs - old[name]).abs().max().item()
+                    tolerance = {"rtol": 0, "atol": 0.05 * step}
+                torch.testing.assert_close(ours, theirs, **tolerance)
+                assert not torch.equal(theirs, old[name])
+                theirs.copy_(ours)
 
 
 WIDER = [
@@ -195,13 +192,14 @@ def test_a_network_trains_the_same_alone_and_in_a_padded_mix(mix, rule):
     assert len({a.widths for a in mix}) > 1
     for i, together in enumerate(train(list(range(n)))):
         (alone,) = train([i])
-        for field, tensors in together.tensors.items():
-            torch.testing.assert_close(tensors, alone.tensors[field], rtol=1e-9, atol=2e-9)
+        for slot, tensor in together.tensors.items():
+            torch.testing.assert_close(tensor, alone.tensors[slot], rtol=1e-9, atol=2e-9)
 
 
 def with_dropout(architecture):
     *hidden, last = architecture.stages
-    return replace(architecture, layers=(*(replace(x, dropout=0.2) for x in hidden), last))
+    stages = [Stage(x.mix, *x.without(Dropout).tail, Dropout(0.2)) for x in hidden]
+    return replace(architecture, stages=(*stages, last))
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -214,10 +212,8 @@ def test_padding_and_absent_parameters_do_not_change(rule):
     state = trainer.start()
     for rows in batches(n):
         state, _ = trainer.step(state, X, rows, CrossEntropy(Y))
-    now = trainer.networks(state).params.tensors()
-    for old, new, mask in zip(
-        start.params.tensors(), now, start.trainable().tensors(), strict=True
-    ):
+    now = trainer.networks(state).weights.views
+    for old, new, mask in zip(start.weights.views, now, start.present().views, strict=True):
         absent = ~mask.bool().expand_as(old)
         assert torch.equal(old[absent], new[absent])
         assert absent.all() or not torch.equal(old, new)
@@ -229,7 +225,7 @@ def test_dropout_keeps_the_right_share_and_the_mean():
     stack = stack_of([trained_looking(a, 0) for a in archs])
     generators = [torch.Generator().manual_seed(seed) for seed in range(3)]
     h = torch.ones(3, 4000, 40)
-    out = TrainingTape(Dropout(stack), generators).state(1, h)
+    out = h * draw_kept(generators, [40] * 3, h, torch.tensor(rates))
     for rate, dropped in zip(rates, out, strict=True):
         kept = 1 / (1 - rate)
         assert set(np.round(dropped.unique().tolist(), 5)) <= {0.0, round(kept, 5)}
@@ -247,7 +243,7 @@ def test_any_differentiable_loss_will_do():
             stack, lr=torch.ones(18), weight_decay=torch.zeros(18), seeds=range(18), rule="sgd"
         )
         state, _ = trainer.step(trainer.start(), X, batches(18)[0], loss)
-        flats.append(state.networks.weights)
+        flats.append(state.networks.weights.flat)
     torch.testing.assert_close(*flats)
 
 

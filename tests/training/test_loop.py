@@ -52,7 +52,7 @@ def evaluate(stack):
 
 
 def tensors_of(stack):
-    return [*stack.params.tensors(), *stack.buffers.mean, *stack.buffers.var]
+    return [*stack.weights.views, *stack.statistics.views]
 
 
 def same(first, second, rows=slice(None)):

@@ -17,7 +17,7 @@ RUNS = [MLPSearchSpace().sample(14, 2, np.random.default_rng(i)) for i in range(
 def test_samples_obey_table_2():
     for run in RUNS:
         *hidden, last = run.architecture.stages
-        widths = [layer.width for layer in hidden]
+        widths = [stage.width for stage in hidden]
         assert 1 <= len(hidden) <= 4
         assert widths == sorted(widths) and set(widths) <= {32, 48, 64}
         assert len({(x.activation, x.norm, x.dropout) for x in hidden}) == 1
@@ -27,9 +27,9 @@ def test_samples_obey_table_2():
         assert 1e-6 <= run.weight_decay <= 1e-2
         assert last == layer(2)
         states = run.architecture.widths
-        for layer in hidden:
-            assert len(layer.skips) <= 1
-            assert all(states[source] <= layer.width for source in layer.skips)
+        for stage in hidden:
+            assert len(stage.skips) <= 1
+            assert all(states[source] <= stage.width for source in stage.skips)
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def test_skips_come_from_any_earlier_hidden_layer():
     pairs = Counter(
         (source, index)
         for r in RUNS
-        for index, layer in enumerate(r.architecture.stages)
-        for source in layer.skips
+        for index, stage in enumerate(r.architecture.stages)
+        for source in stage.skips
     )
     assert set(pairs) == {(1, 1), (1, 2), (2, 2), (1, 3), (2, 3), (3, 3)}
     second = [len(r.architecture.stages[1].skips) for r in RUNS if r.architecture.depth > 2]
