@@ -226,8 +226,11 @@ class Architecture:
     @property
     def geometry(self) -> tuple:
         """What networks of one stack share beside the depth: images, convolutions, poolings."""
-        kinds = [(s.mix.windows if isinstance(s.mix, Conv) else None) for s in self.stages]
-        return (self.input_shape, *zip(kinds, (s.find(Pool) for s in self.stages), strict=True))
+        moves = []
+        for stage in self.stages:
+            windows = stage.mix.windows if isinstance(stage.mix, Conv) else None
+            moves.append((windows, *(op for op in stage.tail if isinstance(op, Pool))))
+        return (self.input_shape, *moves)
 
     @property
     def depth(self) -> int:

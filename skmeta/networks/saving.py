@@ -81,8 +81,8 @@ def _op(spec: Any) -> Op:
 
 
 _JSON: dict[str, Any] = {
-    **{"int": int, "bool": bool, "str": str, "float": (float, int), "Pair": list},
-    **{"Pair | None": (list, type(None)), "float | None": (float, int, type(None))},
+    **{"int": int, "bool": bool, "str": str, "float": (float, int), "Pair": (list, int)},
+    **{"Pair | None": (list, int, type(None)), "float | None": (float, int, type(None))},
 }
 """What JSON says for the annotations of operations."""
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from skmeta._checks import shown
-from skmeta.networks.ops import OPS, Activate, Dropout, Linear, Mix, Norm, Op, Pool, Skip, TailOp
+from skmeta.networks.ops import OPS, Activate, Dropout, Linear, Mix, Norm, Op, Skip, TailOp
 from skmeta.networks.slots import Slot
 
-_ONCE = (Norm, Activate, Pool, Dropout)
+_ONCE = (Norm, Activate, Dropout)
 AnyOp = TypeVar("AnyOp", bound=Op)
 
 
@@ -23,7 +23,7 @@ class Stage:
     mix : Linear or Conv
         The only operation that mixes neurons.
     *tail : Norm, Skip, Activate, Dropout or Pool
-        What follows; of each kind but skip connections at most one.
+        What follows; at most one normalisation, activation and dropout.
 
     Examples
     --------

@@ -293,7 +293,7 @@ def plan_stage(
             here.append(place)
             at = place + 1
         places[tail] = here
-    sizes = architectures[0].sizes[number]
+    sizes, first = architectures[0].sizes[number], places[tails[0]]
     columns: list[Column] = []
     for place, kind in enumerate(kinds):
         ops = [tail[places[tail].index(place)] if place in places[tail] else None for tail in tails]
@@ -301,16 +301,9 @@ def plan_stage(
             columns.append(SkipColumn(ops, device))
         elif kind is Dropout:
             columns.append(DropoutColumn(number, ops))
-        else:
-            columns.append(RunsColumn(number, ops, _size_of(stages[0].tail, kind, sizes)))
+        else:  # operations for which images matter are shared by all networks
+            size = sizes[1 + first.index(place)] if place in first else None
+            columns.append(RunsColumn(number, ops, size))
     mix, size = stages[0].mix, sizes[0]
     after = mix.output_size(size)
     return StagePlan(mix, size, 1 if after is None else after[0] * after[1], columns)
-
-
-def _size_of(tail: Sequence[TailOp], kind: type[TailOp], sizes: Sequence[Size]) -> Size:
-    """Return the size of images in front of an operation, which all networks share."""
-    for op, size in zip(tail, sizes[1:], strict=True):
-        if type(op) is kind:
-            return size
-    return sizes[1] if len(sizes) > 1 else None

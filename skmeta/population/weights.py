@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -140,6 +141,9 @@ class Weights:
 
     def __len__(self) -> int:
         return len(self.flat)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Weights, (self.layout, self.flat)  # copied views would be numbers of their own
 
     def __contains__(self, name: str) -> bool:
         return name in self.layout.places

@@ -2,7 +2,16 @@
 
 import torch
 
-from skmeta.networks import Architecture, Record, initial_records
+from skmeta.networks import (
+    Activate,
+    Architecture,
+    Linear,
+    Norm,
+    Record,
+    Skip,
+    Stage,
+    initial_records,
+)
 from skmeta.population import Population
 from tests.stages import layer
 
@@ -114,6 +123,17 @@ CASES = [
                 layer(6, "gelu", "batch", norm_after=True, skips=(0,)),
                 layer(8, "relu", "layer", skips=(1,), skip_before=True, dropout=0.1),
                 layer(8, "leaky_relu", "batch", skips=(1, 2), bias=False),
+                layer(2),
+            ],
+        ),
+    ),
+    (
+        "sines",
+        Architecture(
+            5,
+            [
+                Stage(Linear(7), Activate("sin", 3.0)),
+                Stage(Linear(7), Norm("layer"), Activate("sin"), Skip(1)),
                 layer(2),
             ],
         ),

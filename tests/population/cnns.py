@@ -3,7 +3,18 @@
 import torch
 from torch import nn
 
-from skmeta.networks import Architecture, Linear, Pool, Record, initial_records
+from skmeta.networks import (
+    Activate,
+    Architecture,
+    Conv,
+    Dropout,
+    Linear,
+    Norm,
+    Pool,
+    Record,
+    Stage,
+    initial_records,
+)
 from skmeta.population import Population
 from tests.stages import layer
 
@@ -31,6 +42,18 @@ CASES = [
             input_shape=SHAPE,
         ),
     ),
+    (
+        "batch normalisation and maximum",
+        Architecture(
+            N_INPUTS,
+            [
+                Stage(Conv(4, 3, padding=1), Norm("batch"), Activate("relu"), Pool("max", 3, 2, 1)),
+                Stage(Conv(5, 2, bias=False), Activate("tanh"), Pool("max", 2), Pool("mean")),
+                layer(3),
+            ],
+            input_shape=SHAPE,
+        ),
+    ),
 ]
 ARCHITECTURES = [architecture for _, architecture in CASES]
 IMAGES = torch.randn(7, *SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -40,6 +63,19 @@ _ACTIVATIONS = {
     "relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU, "leaky_relu": nn.LeakyReLU,
     "identity": nn.Identity, "sigmoid": nn.Sigmoid,
 }  # fmt: skip
+
+
+def _module(op, width, size):
+    if isinstance(op, Norm):
+        batch = nn.BatchNorm1d if size is None else nn.BatchNorm2d
+        return nn.LayerNorm(width) if op.kind == "layer" else batch(width)
+    if isinstance(op, Dropout):
+        return nn.Dropout(op.rate)
+    if isinstance(op, Activate):
+        return _ACTIVATIONS[op.function]()
+    if op.kind == "max":
+        return nn.MaxPool2d(op.kernel, op.stride, op.padding)
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
 def sequential(record: Record) -> nn.Sequential:
@@ -57,14 +93,8 @@ def sequential(record: Record) -> nn.Sequential:
             parts[-1].weight.copy_(tensors[f"{index}.weight"])
             if mix.bias:
                 parts[-1].bias.copy_(tensors[f"{index}.bias"])
-        if stage.norm != "none":
-            kind = nn.LayerNorm if stage.norm == "layer" else nn.BatchNorm1d
-            parts.append(kind(stage.width))
-        parts.append(_ACTIVATIONS[stage.activation]())
-        if stage.dropout:
-            parts.append(nn.Dropout(stage.dropout))
-        if stage.find(Pool) is not None:
-            parts += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        for op, size in zip(stage.tail, record.architecture.sizes[index][1:], strict=True):
+            parts.append(_module(op, stage.width, size))
     return nn.Sequential(*parts).to(tensors["0.weight"].dtype).eval()
 
 

@@ -176,10 +176,11 @@ def test_full_message():
         Population([nn.Sequential(nn.Linear(5, 2), nn.Hardtanh())])
     assert str(caught.value) == (
         "Network 0 (Sequential) is not supported: Hardtanh at '1' is not a supported module. "
-        "Supported are Linear, Conv2d with global mean pooling behind the last, BatchNorm1d, "
-        "LayerNorm, Dropout, Identity, Flatten, the activations relu, leaky_relu, gelu, tanh, "
-        "sigmoid, silu, elu and softplus with default parameters, additive skip connections "
-        "between layers of equal width, and a Softmax, LogSoftmax or Sigmoid at the end."
+        "Supported are Linear, Conv2d with global mean pooling behind the last, BatchNorm1d and "
+        "2d, LayerNorm, MaxPool2d, Dropout, Identity, Flatten, the activations relu, leaky_relu, "
+        "gelu, tanh, sigmoid, silu, elu and softplus with default parameters, and sin (of a "
+        "multiple), additive skip connections between layers of equal width, and a Softmax, "
+        "LogSoftmax or Sigmoid at the end."
     )
 
 

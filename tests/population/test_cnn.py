@@ -120,7 +120,8 @@ def test_padding_changes_nothing():
         blocks.append((positions, wide))
         for name, mask in wide.present().items():
             weight = wide.weights[name]
-            assert mask.shape == weight.shape and (weight[mask == 0] == 0).all()
+            neutral = 1.0 if name.endswith("scale") else 0.0
+            assert mask.shape == weight.shape and (weight[mask == 0] == neutral).all()
     assert torch.equal(networks.with_blocks(blocks).forward(ROWS), expected)
 
 

@@ -45,7 +45,7 @@ def modules():
     torch.manual_seed(0)
     plain = [sequential(record).float() for record in population(n_each=1).records()]
     return {
-        **{name: (module, IMAGES) for name, module in zip("abcdef", plain, strict=True)},
+        **{name: (module, IMAGES) for name, module in zip("abcdefg", plain, strict=True)},
         "unflatten": (nn.Sequential(nn.Unflatten(1, SHAPE), *copy.deepcopy(plain[0])), ROWS),
         "skmeta": (population(n_each=1, dtype=torch.float32)[0], ROWS),
         "written": (Written().eval(), ROWS),
@@ -103,13 +103,14 @@ def conv(*parts):
 POOL = (nn.AdaptiveAvgPool2d(1), nn.Flatten())
 REFUSED = [
     (conv(nn.Flatten(), nn.Linear(3, 2)), "Flatten at '1' acts on an image"),
-    (conv(nn.BatchNorm2d(3), *POOL), "BatchNorm2d at '1' is not a supported module"),
+    (conv(nn.InstanceNorm2d(3), *POOL), "InstanceNorm2d at '1' is not a supported module"),
     (conv(nn.BatchNorm1d(3), *POOL), "BatchNorm1d at '1' acts on an image"),
-    (conv(nn.MaxPool2d(2), *POOL), "MaxPool2d at '1' is not a supported module"),
+    (conv(nn.AvgPool2d(2), *POOL), "AvgPool2d at '1' is not a supported module"),
+    (conv(nn.MaxPool2d(2, dilation=2), *POOL), "must have dilation=1"),
     (conv(nn.AdaptiveAvgPool2d(2), nn.Flatten()), "must pool to size 1"),
     (conv(nn.AdaptiveAvgPool2d(1), nn.Linear(3, 2)), "Linear at '2' takes an image"),
     (conv(), "returns an image"),
-    (conv(*POOL, nn.ReLU()), "Conv2d at '0' is followed by pool -> activation"),
+    (conv(nn.Tanh(), *POOL, nn.ReLU()), "followed by activation -> pool -> activation"),
     (conv(*POOL, nn.Linear(3, 3), nn.AdaptiveAvgPool2d(1)), "does not act on the image behind"),
     (conv(*POOL, nn.Unflatten(1, (3, 1, 1)), nn.Conv2d(3, 2, 1)), "Unflatten at '3' does not act"),
     (nn.Sequential(nn.Linear(2, 2), nn.Conv2d(2, 2, 3)), "Conv2d at '1' takes something else"),

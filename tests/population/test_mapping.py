@@ -18,7 +18,7 @@ ORDER = np.random.default_rng(0).permutation(N)
 def sums(stack):
     """Sum of all true numbers of each network, as float64."""
     stack = stack.to(dtype=torch.float64)
-    pairs = zip(stack.weights.of_field("weight"), stack.present().weight, strict=True)
+    pairs = zip(stack.weights.of_field("weight"), stack.present().of_field("weight"), strict=True)
     return sum((w * m).flatten(1).sum(1) for w, m in pairs)
 
 

@@ -302,8 +302,8 @@ def test_hostile_files(saved, tmp_path, name):
 
 def test_parameters_that_a_network_lacks(tmp_path):
     path = tmp_path / "file"
-    Population([torch.nn.Linear(2, 2, bias=False)]).save(path)
-    rewrite(path, lambda header: None, replaced("stacks.0.tensors.bias.0", lambda t: t + 1))
+    Population([torch.nn.Linear(2, 2, bias=False), torch.nn.Linear(2, 2)]).save(path)
+    rewrite(path, lambda header: None, replaced(W, lambda t: t + 1))
     with pytest.raises(FileError, match="a bias should not be there"):
         Population.load(path)
 
@@ -311,7 +311,7 @@ def test_parameters_that_a_network_lacks(tmp_path):
 def test_a_negative_variance(tmp_path):
     path = tmp_path / "file"
     mixed_population(1)[6:7].save(path)
-    rewrite(path, lambda header: None, replaced("stacks.0.tensors.var.0", lambda t: -t))
+    rewrite(path, lambda header: None, replaced("stacks.0.tensors.statistics", lambda t: -t))
     with pytest.raises(FileError, match="a variance is negative"):
         Population.load(path)
 

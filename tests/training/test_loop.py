@@ -226,7 +226,7 @@ def test_losses_move_only_their_own_network():
         trainer = StackTrainer(
             stack, lr=torch.tensor([0.1, other]), weight_decay=torch.zeros(2), seeds=[3, 4]
         )
-        weights = run(trainer).state.networks.weights
+        weights = run(trainer).state.networks.weights.flat
         if not other:
             first = weights[0]
     torch.testing.assert_close(first, weights[0])

@@ -332,14 +332,16 @@ class _Reader:
                     tail += [Dropout(rate)] if i == last else []
                 elif op.kind in _OPS:
                     tail.append(_OPS[op.kind](self, op.what))
+                elif op.kind in _TAILS:
+                    factor = 0.0  # softmaxes stand at the end of a network only
             if factor is None:
                 return Stage(self._mix(path), *tail)
         except ValueError:
             pass
         self._fail(
             f"is followed by {' -> '.join(op.kind for op in ops if op.kind != 'flatten')}, which "
-            "is not one layer: skip connections, and at most one normalisation, one activation and "
-            "one pooling; a multiple goes with a sine only",
+            "is not one layer: at most one normalisation and one activation, skip connections and "
+            "poolings; a multiple goes with a sine only",
             f"{type(self.modules[path]).__name__} at '{path}'",
         )
 
