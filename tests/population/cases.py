@@ -133,14 +133,10 @@ def trained_looking(architecture: Architecture, seed: int = 0) -> Record:
     def draw(tensor, low, high):
         tensor.uniform_(low, high, generator=generator)
 
-    for index, layer in enumerate(architecture.stages):
-        tensors = {field: values[index] for field, values in record.tensors.items()}
-        if layer.norm != "none" and layer.affine:
-            draw(tensors["scale"], 0.5, 1.5)
-            draw(tensors["shift"], -0.5, 0.5)
-        if layer.norm == "batch":
-            draw(tensors["mean"], -0.5, 0.5)
-            draw(tensors["var"], 0.5, 1.5)
+    ranges = {"scale": (0.5, 1.5), "shift": (-0.5, 0.5), "mean": (-0.5, 0.5), "var": (0.5, 1.5)}
+    for slot in architecture.slots:
+        if slot.field in ranges:
+            draw(record.tensors[slot.name], *ranges[slot.field])
     return record
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from skmeta.networks import Architecture, Record, initial_records
+from skmeta.networks import Architecture, Linear, Pool, Record, initial_records
 from skmeta.population import Population
 from tests.stages import layer
 
@@ -46,26 +46,26 @@ def sequential(record: Record) -> nn.Sequential:
     """Build the network of a record from torch's own layers; it takes images."""
     parts: list[nn.Module] = []
     widths, tensors = record.architecture.widths, record.tensors
-    for index, layer in enumerate(record.architecture.stages):
-        fan_in = widths[index]
-        if layer.convolution is None:
-            parts.append(nn.Linear(fan_in, layer.width, bias=layer.bias))
+    for index, stage in enumerate(record.architecture.stages):
+        fan_in, mix = widths[index], stage.mix
+        if isinstance(mix, Linear):
+            parts.append(nn.Linear(fan_in, mix.width, bias=mix.bias))
         else:
-            kernel, stride, padding, _ = layer.convolution
-            parts.append(nn.Conv2d(fan_in, layer.width, kernel, stride, padding, bias=layer.bias))
+            geometry = mix.kernel, mix.stride, mix.padding
+            parts.append(nn.Conv2d(fan_in, mix.width, *geometry, bias=mix.bias))
         with torch.no_grad():
-            parts[-1].weight.copy_(tensors["weight"][index])
-            if layer.bias:
-                parts[-1].bias.copy_(tensors["bias"][index])
-        if layer.norm != "none":
-            kind = nn.LayerNorm if layer.norm == "layer" else nn.BatchNorm1d
-            parts.append(kind(layer.width))
-        parts.append(_ACTIVATIONS[layer.activation]())
-        if layer.dropout:
-            parts.append(nn.Dropout(layer.dropout))
-        if layer.pool == "mean":
+            parts[-1].weight.copy_(tensors[f"{index}.weight"])
+            if mix.bias:
+                parts[-1].bias.copy_(tensors[f"{index}.bias"])
+        if stage.norm != "none":
+            kind = nn.LayerNorm if stage.norm == "layer" else nn.BatchNorm1d
+            parts.append(kind(stage.width))
+        parts.append(_ACTIVATIONS[stage.activation]())
+        if stage.dropout:
+            parts.append(nn.Dropout(stage.dropout))
+        if stage.find(Pool) is not None:
             parts += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    return nn.Sequential(*parts).to(tensors["weight"][0].dtype).eval()
+    return nn.Sequential(*parts).to(tensors["0.weight"].dtype).eval()
 
 
 def population(architectures=ARCHITECTURES, n_each=2, dtype=torch.float64) -> Population:
