@@ -49,12 +49,7 @@ def test_edits_do_not_depend_on_company(editor, zoo):
     together = editor.transform(zoo).records()[3]
     alone = editor.transform(zoo[3:4]).records()[0]
     before = zoo.records()[3]
-    for a, b, old in zip(
-        of_field(together, "weight"),
-        of_field(alone, "weight"),
-        of_field(before, "weight"),
-        strict=True,
-    ):
+    for a, b, old in zip(*(of_field(r, "weight") for r in (together, alone, before)), strict=True):
         assert (a - old).abs().max() > 1e-4
         torch.testing.assert_close(a - old, b - old, rtol=1e-3, atol=2e-6)
 

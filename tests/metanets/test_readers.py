@@ -53,10 +53,9 @@ def conv_stack(seed=0, permutations=None, batch=4):
     if permutations is not None:
         features = move(*features, permutations)
     weights, biases = ([t[:, 0] for t in tensors] for tensors in features)
-    first, second = (
-        layer(w, "relu", kernel=k) for w, k in zip(sizes[1:], kernels[:2], strict=False)
-    )
-    stages = (first, Stage(*second.ops, Pool("mean")), layer(sizes[-1]))
+    first = layer(sizes[1], "relu", kernel=kernels[0])
+    second = layer(sizes[2], "relu", kernel=kernels[1], pool="mean")
+    stages = (first, second, layer(sizes[-1]))
     architectures = (Architecture(2 * 5 * 5, stages, input_shape=(2, 5, 5)),) * batch
     trained, others = layouts_of(architectures, sizes)
     numbers = Weights.full(trained, batch, weights[0]).replaced(weight=weights, bias=biases)
