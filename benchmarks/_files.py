@@ -20,7 +20,7 @@ from torch import nn
 import skmeta
 from skmeta.datasets import make_biased_classification, split_tasks
 from skmeta.files import FileError
-from skmeta.networks import Architecture, Layer
+from skmeta.networks import Architecture, Stage
 from skmeta.requirements import Joint, Pruning
 
 KINDS = ("population", "reader", "editor")
@@ -132,8 +132,9 @@ def _populations() -> list[skmeta.Population]:
         ),
     ]
     table = pd.DataFrame({"run": range(4), "name": list("abcd"), "lr": [0.1, 0.2, None, 0.3]})
-    layers = (Layer(5, "relu", norm="batch"), Layer(5, "gelu", "layer", skips=(1,)), Layer(2))
-    dense = [Architecture(10, layers), Architecture.mlp((10, 4, 2))]
+    last = Stage.dense(5, "gelu", norm="layer", skips=(1,)), Stage.dense(2)
+    stages = (Stage.dense(5, "relu", norm="batch"), *last)
+    dense = [Architecture(10, stages), Architecture.mlp((10, 4, 2))]
     images = [
         Architecture.cnn((1, 6, 6), (2, 3), 2, stride=2),
         Architecture.cnn((1, 6, 6), (2, 3), 2, kernel=1, padding=0),

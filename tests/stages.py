@@ -1,11 +1,13 @@
-"""Stages in few words, for tests: :func:`layer`."""
+"""Stages in few words, for tests: :func:`layer`; tensors of records: :func:`of_field`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from skmeta.networks import Activate, Conv, Dropout, Linear, Norm, Pool, Skip, Stage
+from torch import Tensor
+
+from skmeta.networks import Activate, Conv, Dropout, Linear, Norm, Pool, Record, Skip, Stage
 
 
 def layer(
@@ -36,3 +38,8 @@ def layer(
     tail += [] if skip_before else added
     tail += [Dropout(dropout)] + ([] if pool == "none" else [Pool(pool)])
     return Stage(mix, *tail)
+
+
+def of_field(record: Record, field: str) -> list[Tensor]:
+    """Return the tensors of a field of a network, stage by stage, of the stages that have it."""
+    return [record.tensors[s.name] for s in record.architecture.slots if s.field == field]

@@ -105,20 +105,27 @@ class _Block(nn.Module):
         super().__init__()
         self.stage = stage
         self.linear = stage.mix.module(fan_in)
-        for op, size in zip(stage.tail, sizes[1:], strict=True):
+        for name, op, size in zip(_names(stage), stage.tail, sizes[1:], strict=True):
             module = op.module(stage.width, size)
             if module is not None:
-                self.add_module(type(op).__name__.lower(), module)
+                self.add_module(name, module)
 
     def forward(self, states: list[Tensor]) -> Tensor:
         h = self.linear(states[-1])
-        for op in self.stage.tail:
+        for name, op in zip(_names(self.stage), self.stage.tail, strict=True):
             if isinstance(op, Skip):
                 state = states[op.source]
                 h = h + nn.functional.pad(state, (0, h.shape[-1] - state.shape[-1]))
             else:
-                h = self.get_submodule(type(op).__name__.lower())(h)
+                h = self.get_submodule(name)(h)
         return h
+
+
+def _names(stage: Stage) -> list[str]:
+    """Name the operations of a tail; a second one of a kind gets a number."""
+    kinds = [type(op).__name__.lower() for op in stage.tail]
+    counts = [kinds[:i].count(kind) for i, kind in enumerate(kinds)]
+    return [f"{k}{n + 1}" if n else k for k, n in zip(kinds, counts, strict=True)]
 
 
 _IN_MODULES = {

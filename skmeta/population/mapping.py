@@ -132,7 +132,7 @@ def _part(other: Any, positions: np.ndarray, stack: Stack) -> Any:
     if not hasattr(other, "blocks"):
         return [other[position] for position in positions]
     order, theirs = merged(other[positions].blocks)
-    return theirs.select(np.argsort(order).tolist()).padded(stack.widths)
+    return theirs.select(np.argsort(order).tolist()).laid_out_like(stack)
 
 
 def _joined(

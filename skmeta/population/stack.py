@@ -145,6 +145,23 @@ class Stack(Structure):
         weights, statistics = self.weights.moved(layouts[0]), self.statistics.moved(layouts[1])
         return Stack(self.architectures, tuple(widths), weights, statistics)
 
+    def laid_out_like(self, other: Stack) -> Stack:
+        """Return the networks with the widths and slots of another stack of the same ones.
+
+        Parameters
+        ----------
+        other : Stack
+            Of the same architectures.
+
+        Returns
+        -------
+        Stack
+            Whose numbers can be added to those of the other.
+        """
+        weights = self.weights.moved(other.weights.layout)
+        statistics = self.statistics.moved(other.statistics.layout)
+        return Stack(self.architectures, other.widths, weights, statistics)
+
     @staticmethod
     def merge(stacks: Sequence[Stack]) -> Stack:
         """Stack stacks of one depth and geometry on top of each other, padded to the widest.

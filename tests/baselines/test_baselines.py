@@ -218,7 +218,7 @@ def test_no_networks_are_refused(tasks):
 def test_shared_checks_find_weights_that_are_not_finite():
     population = Population([module(2), module(3)])
     [first, (positions, stack)] = population.blocks
-    broken = stack.with_weights(stack.params.map(lambda t: t * torch.nan))
+    broken = stack.with_weights(stack.weights.map(lambda t: t * torch.nan))
     with pytest.raises(ValueError, match="X needs networks with finite weights. Network 1"):
         check_population(population.with_blocks([first, (positions, broken)]), "X")
 

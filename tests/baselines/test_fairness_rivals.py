@@ -17,8 +17,9 @@ from skmeta.baselines import (
 )
 from skmeta.baselines.linear_post import solve_fair_labels
 from skmeta.datasets import Cells, Task
-from skmeta.population import Parameters, Population, run_networks
+from skmeta.population import Population, Weights, run_networks
 from skmeta.requirements import DemographicParity, EqualizedOdds, Objective, jensen_shannon
+from tests.stages import of_field
 
 ALL = 10**6  # rows per cell: takes every row once
 
@@ -266,10 +267,10 @@ def test_best_perturbation_is_taken(zoo, tasks):
         int(np.random.default_rng(rival._seed).integers(2**63 - 1))
     )
     (positions, stack) = zoo.blocks[0]
-    noise = stack.params.map(lambda t: torch.randn(6, *t.shape[1:], generator=generator))
-    candidates = [stack.params]
+    noise = torch.randn(6, stack.weights.layout.size, generator=generator)
+    candidates = [stack.weights]
     for k in range(6):
-        candidates.append(stack.params.map(lambda t, e, k=k: t * (1 + 0.3 * e[k]), noise))
+        candidates.append(stack.weights.map(lambda t, k=k: t * (1 + 0.3 * noise[k])))
         rest = zoo.blocks[1:]
         trial = zoo.with_blocks([(positions, stack.with_weights(candidates[-1])), *rest])
         values.append(seen_objective(rival, zoo, trial, reference))
@@ -277,8 +278,8 @@ def test_best_perturbation_is_taken(zoo, tasks):
     assert best.unique().numel() > 1
     for row, winner in enumerate(best.tolist()):
         for field in ("weight", "bias"):
-            found = edited.records()[positions[row]].tensors[field]
-            for layer, wanted in zip(found, getattr(candidates[winner], field), strict=True):
+            found = of_field(edited.records()[positions[row]], field)
+            for layer, wanted in zip(found, candidates[winner].of_field(field), strict=True):
                 torch.testing.assert_close(layer, wanted[row])
 
 
@@ -297,7 +298,7 @@ def test_perturbed_networks_are_never_worse_on_the_rows_seen(rival, zoo, tasks, 
     assert (after <= before + 1e-6).all() and after.mean() < 0.75 * before.mean()
     monkeypatch.setattr("skmeta.population.mapping._ON_CPU", 2**16)
     for whole, alone in zip(edited.records(), rival.transform(zoo).records(), strict=True):
-        for a, b in zip(whole.tensors["weight"], alone.tensors["weight"], strict=True):
+        for a, b in zip(of_field(whole, "weight"), of_field(alone, "weight"), strict=True):
             torch.testing.assert_close(a, b)
 
 
@@ -306,7 +307,7 @@ def test_one_layer_is_optimised(zoo, tasks):
     rival = LayerwiseOptimization(n_candidates=8, n_rounds=2, n_per_cell=200, random_state=0)
     edited = rival.fit(zoo, task=reference).transform(zoo)
     for old, new in zip(zoo.records(), edited.records(), strict=True):
-        pairs = zip(old.tensors["weight"], new.tensors["weight"], strict=True)
+        pairs = zip(of_field(old, "weight"), of_field(new, "weight"), strict=True)
         assert sum(not torch.equal(a, b) for a, b in pairs) == 1
 
 
@@ -315,18 +316,19 @@ def test_what_a_network_lacks_stays_absent(kind, tasks):
     layers = nn.Linear(10, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2)
     torch.manual_seed(0)
     network = nn.Sequential(*layers).eval()
-    population = Population([network])
+    # Beside one that has them all.
+    full = nn.Sequential(nn.Linear(10, 8), *layers[1:], nn.BatchNorm1d(2)).eval()
+    population = Population([network, full])
     rival = kind(n_candidates=5, n_per_cell=50, lam=10.0, random_state=0)
     [(_, old)], [(_, new)] = (
         p.blocks for p in (population, rival.fit([], task=tasks[1]).transform(population))
     )
-    assert isinstance(new.params, Parameters)
-    assert torch.equal(new.weights["0.bias"], old.weights["0.bias"])
-    assert torch.equal(new.weights["1.scale"], old.weights["1.scale"])
+    assert isinstance(new.weights, Weights)
+    assert torch.equal(new.weights["0.bias"][0], old.weights["0.bias"][0])
+    assert torch.equal(new.weights["1.scale"][0], old.weights["1.scale"][0])
     assert torch.equal(new.statistics["0.mean"], old.statistics["0.mean"])
-    assert any(
-        not torch.equal(a, b) for a, b in zip(old.params.weight, new.params.weight, strict=True)
-    )
+    pairs = zip(old.weights.of_field("weight"), new.weights.of_field("weight"), strict=True)
+    assert any(not torch.equal(a[0], b[0]) for a, b in pairs)
 
 
 def test_fine_tuning_beats_looking_around(zoo, tasks):

@@ -287,8 +287,8 @@ def test_distillation_keeps_anybodys_mask_and_comes_closer():
         first, *rest = stack.weights.of_field("weight")
         first = first.clone()
         first[:, :, [1, 3]] = 0.0
-        params = stack.params._replace(weight=(first, *rest))
-        blocks.append((positions, stack.with_weights(params)))
+        weights = stack.weights.replaced(weight=(first, *rest))
+        blocks.append((positions, stack.with_weights(weights)))
     start = SELECTABLE.with_blocks(blocks)
     assert distill(start, SELECTABLE, TASK, n_steps=0) is start
     distilled = distill(start, SELECTABLE, TASK, n_steps=100, lr=0.01, random_state=0)

@@ -23,12 +23,10 @@ def reading_zoo(n=90, architectures=ARCHITECTURES, random_state=0):
     blocks = []
     for positions, stack in population.blocks:
         scale = np.exp(y[positions])
-        blocks.append((positions, stack.with_weights(_times(stack.params, scale))))
+        blocks.append((positions, stack.with_weights(_times(stack.weights, scale))))
     scaled = Population.from_blocks(blocks, metadata=metadata)
     return scaled, y, np.where(y > 0, "large", "small")
 
 
-def _times(params, factors):
-    factors = params.weight[0].new_tensor(factors)
-    weight = tuple(w * factors[:, None, None] for w in params.weight)
-    return params._replace(weight=weight, bias=tuple(b * factors[:, None] for b in params.bias))
+def _times(weights, factors):
+    return weights * weights.flat.new_tensor(factors)

@@ -21,6 +21,7 @@ from skmeta.datasets import Cells
 from skmeta.editing.cost import cost_of, zoo_seconds
 from skmeta.requirements import EqualizedOdds, Objective
 from skmeta.zoo import MLPSearchSpace
+from tests.stages import of_field
 
 FAST = {"max_epochs": 2, "hidden_channels": 16, "n_layers": 1, "random_state": 0}
 
@@ -48,9 +49,7 @@ def test_edits_do_not_depend_on_company(editor, zoo):
     together = editor.transform(zoo).records()[3]
     alone = editor.transform(zoo[3:4]).records()[0]
     before = zoo.records()[3]
-    for a, b, old in zip(
-        together.tensors["weight"], alone.tensors["weight"], before.tensors["weight"], strict=True
-    ):
+    for a, b, old in zip(*(of_field(r, "weight") for r in (together, alone, before)), strict=True):
         assert (a - old).abs().max() > 1e-4
         torch.testing.assert_close(a - old, b - old, rtol=1e-3, atol=2e-6)
 
@@ -78,7 +77,7 @@ def test_float64_populations(editor, zoo):
     wide = editor.transform(zoo[:2].to(dtype=torch.float64))
     narrow = editor.transform(zoo[:2])
     for a, b in zip(wide.records(), narrow.records(), strict=True):
-        assert all(map(torch.equal, a.tensors["weight"], b.tensors["weight"]))
+        assert all(map(torch.equal, of_field(a, "weight"), of_field(b, "weight")))
 
 
 def test_measuring_on_other_tasks(editor, zoo, tasks):
@@ -92,7 +91,7 @@ def test_measuring_on_other_tasks(editor, zoo, tasks):
 
 def test_an_edit_that_is_not_finite_is_refused(editor, zoo):
     records = zoo[:2].records()
-    for weight in records[1].tensors["weight"]:
+    for weight in of_field(records[1], "weight"):
         weight.mul_(1e30)
     with pytest.raises(ValueError, match="edit of network 1 is not finite"):
         editor.transform(Population.from_records(records))
@@ -148,7 +147,7 @@ def test_refinement_continues_from_the_edit(zoo, tasks, editor):
 def test_fine_tuning_keeps_normalisation_statistics(zoo, tasks):
     tuned = fine_tune(zoo, tasks[1], Objective(EqualizedOdds()), lam=0.1, n_steps=2, random_state=0)
     for old, new in zip(zoo.records(), tuned.records(), strict=True):
-        for a, b in zip(old.tensors["mean"], new.tensors["mean"], strict=True):
+        for a, b in zip(of_field(old, "mean"), of_field(new, "mean"), strict=True):
             assert torch.equal(a, b)
 
 
@@ -248,15 +247,17 @@ def test_own_trunk_class(zoo, tasks):
 
         def encode(self, graph, given):
             encoded = super().encode(graph, given)
-            units = [(0 * w, 0 * b) for w, b in zip(*graph.stack.params[:2], strict=True)]
+            stack = graph.stack
+            pairs = zip(stack.weights.of_field("weight"), stack.vectors("bias"), strict=True)
+            units = [(0 * w, 0 * b) for w, b in pairs]
             return Encoded(0 * encoded.neurons, 0 * encoded.context, units=units)
 
     fitted = ComplianceEditor(metanet=Blind, features="weights", **FAST).fit(zoo, task=tasks[1])
     edited = fitted.transform(zoo)
     # What is left of the edit's form is a multiple of the weights, and no edit of the biases.
     for old, new in zip(zoo.records(), edited.records(), strict=True):
-        assert all(map(torch.equal, old.tensors["bias"], new.tensors["bias"]))
-        for before, after in zip(old.tensors["weight"], new.tensors["weight"], strict=True):
+        assert all(map(torch.equal, of_field(old, "bias"), of_field(new, "bias")))
+        for before, after in zip(of_field(old, "weight"), of_field(new, "weight"), strict=True):
             factor = (before * after).sum() / before.square().sum()
             torch.testing.assert_close(after, factor * before)
             assert factor != 1

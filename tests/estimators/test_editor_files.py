@@ -19,6 +19,7 @@ from skmeta.files.container import seal
 from skmeta.metanets import NeuronTrunk
 from skmeta.population import to_rows
 from skmeta.requirements import Custom, DataMinimization, EqualizedOdds, Joint, Pruning
+from tests.stages import of_field
 
 FAST = {"max_epochs": 1, "hidden_channels": 8, "n_layers": 1, "random_state": 0}
 EDITORS = {
@@ -46,7 +47,7 @@ def same_edits(a, b):
     return np.array_equal(to_rows(a[:1]), to_rows(b[:1])) and all(
         torch.equal(x, y)
         for r, s in zip(a.records(), b.records(), strict=True)
-        for x, y in zip(r.tensors["weight"], s.tensors["weight"], strict=True)
+        for x, y in zip(of_field(r, "weight"), of_field(s, "weight"), strict=True)
     )
 
 

@@ -19,6 +19,7 @@ from skmeta.requirements import (
     split_requirements,
 )
 from skmeta.zoo import MLPSearchSpace, make_zoo
+from tests.stages import of_field
 
 FAST = {"max_epochs": 2, "hidden_channels": 16, "n_layers": 1, "random_state": 0}
 
@@ -58,7 +59,7 @@ def test_a_budget_of_weights_is_met_and_compensation_pays(pruner, zoo, tasks):
     masked = only.transform(zoo)
     np.testing.assert_allclose(share_of(masked, Pruning()), expected, atol=1e-6)
     for after, before in zip(masked.records(), zoo.records(), strict=True):
-        for new, old in zip(after.tensors["weight"], before.tensors["weight"], strict=True):
+        for new, old in zip(of_field(after, "weight"), of_field(before, "weight"), strict=True):
             assert ((new == old) | (new == 0)).all()
     divergence = {
         name: measure_edits(zoo, networks, tasks[2], None)["divergence"].mean()
@@ -187,7 +188,9 @@ def test_guard_rolls_back_bit_by_bit(zoo, tasks):
     assert ((status == "rolled back").to_numpy() == back).all()
     for i in np.flatnonzero(back):
         for new, old in zip(
-            edited.records()[i].tensors["weight"], zoo.records()[i].tensors["weight"], strict=True
+            of_field(edited.records()[i], "weight"),
+            of_field(zoo.records()[i], "weight"),
+            strict=True,
         ):
             assert torch.equal(new, old)
     strict = free.set_params(guard={"max_accuracy_drop": 0.0}).transform(zoo)

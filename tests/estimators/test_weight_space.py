@@ -284,7 +284,7 @@ def test_bad_data(zoo, fitted):
         WeightSpaceRegressor(**STATS).fit(population, y[:-1])
     with pytest.raises(ValueError, match="requires y"):
         WeightSpaceRegressor(**STATS).fit(population, None)
-    blocks = [(p, s.with_weights(s.params.map(lambda t: 1e25 * t))) for p, s in population.blocks]
+    blocks = [(p, s.with_weights(s.weights.map(lambda t: 1e25 * t))) for p, s in population.blocks]
     graph = WeightSpaceRegressor(**{**STATS, "metanet": "graph", "max_epochs": 1})
     with pytest.raises(ValueError, match="reading of network 0 .* is not finite"):
         graph.fit(population[:8], y[:8]).predict(Population.from_blocks(blocks)[:2])

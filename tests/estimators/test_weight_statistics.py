@@ -15,6 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skmeta import Population, WeightStatistics
 from skmeta.evaluation import kendall_tau
 from skmeta.population import to_rows
+from tests.stages import of_field
 
 from .reading_zoo import ARCHITECTURES, reading_zoo
 
@@ -31,7 +32,7 @@ def test_a_frame_of_mixed_depths():
     assert list(frame.columns[[0, -1]]) == ["hidden_1_weight_mean", "output_bias_q100"]
     missing = frame["hidden_2_weight_mean"].isna()
     assert missing.tolist() == [a.depth == 2 for a in population.architectures]
-    largest = [record.tensors["weight"][-1].max() for record in population.records()]
+    largest = [of_field(record, "weight")[-1].max() for record in population.records()]
     np.testing.assert_allclose(frame["output_weight_q100"], largest, rtol=1e-6)
 
 

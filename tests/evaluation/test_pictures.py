@@ -86,13 +86,13 @@ def test_relative_changes_of_layers(tuned, zoo, ax):
         old, new = zoo.records()[i].tensors, edited.records()[i].tensors
         mine = display.layers[display.layers["network"] == i]
         assert mine["layer"].iloc[-1] == "output"
-        assert len(mine) == len(old["weight"])
-        for layer, change in enumerate(mine["relative_change"]):
+        assert len(mine) == zoo.architectures[i].depth
+        for stage, change in enumerate(mine["relative_change"]):
             parts = [
-                np.concatenate([np.ravel(t[name][layer]) for name in ("weight", "bias")])
+                np.concatenate([np.ravel(t[f"{stage}.{name}"]) for name in ("weight", "bias")])
                 for t in (old, new)
             ]
-            if old["scale"][layer].numel() == 0:
+            if f"{stage}.scale" not in old:
                 expected = np.linalg.norm(parts[1] - parts[0]) / np.linalg.norm(parts[0])
                 assert change == pytest.approx(expected, rel=1e-5)
     assert display.layers["relative_change"].gt(0).all()

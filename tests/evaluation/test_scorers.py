@@ -25,6 +25,7 @@ from skmeta.evaluation import (
 )
 from skmeta.population import Population, run_networks
 from skmeta.requirements import DataMinimization, EqualizedOdds, jensen_shannon
+from tests.stages import of_field
 
 ALL = {
     "neg_divergence",
@@ -103,9 +104,8 @@ class Masking(Nothing):
             first, *rest = stack.weights.of_field("weight")
             mask = torch.ones(first.shape[2])
             mask[:3] = 0
-            blocks.append(
-                (positions, stack.with_weights(stack.params._replace(weight=(first * mask, *rest))))
-            )
+            weights = stack.weights.replaced(weight=(first * mask, *rest))
+            blocks.append((positions, stack.with_weights(weights)))
         return population.with_blocks(blocks)
 
 
@@ -129,7 +129,7 @@ def test_a_rival_that_changes_predictions_only(zoo, tasks):
 
 def test_a_network_that_is_not_finite_is_not_left_out(zoo, tasks):
     records = copy.deepcopy(zoo.records())  # records are views
-    for weight in records[1].tensors["weight"]:
+    for weight in of_field(records[1], "weight"):
         weight.mul_(float("nan"))
     broken = Population.from_records(records)
     assert np.isnan(divergence_scorer(Nothing().fit(zoo, task=tasks[1]), broken))

@@ -7,7 +7,8 @@ import torch
 
 from skmeta.metanets import TRUNKS, Metanet, Quasi, QuasiScaling
 from skmeta.networks import Architecture
-from skmeta.population import Buffers, Parameters, Population, Stack, run_stack
+from skmeta.population import Population, Stack, Weights, run_stack
+from skmeta.population.structure import layouts_of
 from tests.metanets.features import draw_features, draw_permutations, move
 from tests.population.cases import ARCHITECTURES, NAMES, trained_looking
 from tests.stages import layer
@@ -52,10 +53,13 @@ def conv_stack(seed=0, permutations=None, batch=4):
     if permutations is not None:
         features = move(*features, permutations)
     weights, biases = ([t[:, 0] for t in tensors] for tensors in features)
-    ones, zeros = [torch.ones_like(b) for b in biases], [torch.zeros_like(b) for b in biases]
-    params = Parameters(*map(tuple, (weights, biases, ones, zeros)))
-    architectures = (Architecture.mlp(sizes),) * batch
-    return Stack(architectures, params, Buffers(tuple(zeros), tuple(ones)))
+    first = layer(sizes[1], "relu", kernel=kernels[0])
+    second = layer(sizes[2], "relu", kernel=kernels[1], pool="mean")
+    stages = (first, second, layer(sizes[-1]))
+    architectures = (Architecture(2 * 5 * 5, stages, input_shape=(2, 5, 5)),) * batch
+    trained, others = layouts_of(architectures, sizes)
+    numbers = Weights.full(trained, batch, weights[0]).replaced(weight=weights, bias=biases)
+    return Stack(architectures, sizes, numbers, Weights.full(others, batch, weights[0]))
 
 
 def build(name, stacks, quasi=False):
@@ -109,7 +113,7 @@ def test_signs_of_networks_with_tanh():
     signs[::2] = -1
     first, second, third = stack.weights.of_field("weight")
     weight = (first * signs[:, None], second / signs, third)
-    flipped = stack.params._replace(
+    flipped = stack.weights.replaced(
         weight=weight, bias=(stack.weights["0.bias"] * signs, *stack.weights.of_field("bias")[1:])
     )
     flipped = stack.with_weights(flipped)
@@ -124,10 +128,8 @@ def test_signs_of_networks_with_tanh():
 @pytest.mark.parametrize("name", NAMES_OF_READERS)
 def test_an_uncoupled_permutation_is_noticed(name):
     stack = stacks_of(population_of(RELU[:1]))[0]
-    params = stack.params
-    broken = stack.with_weights(
-        params._replace(weight=(params.weight[0].flip(1), *params.weight[1:]))
-    )
+    first, *rest = stack.weights.of_field("weight")
+    broken = stack.with_weights(stack.weights.replaced(weight=(first.flip(1), *rest)))
     metanet = build(name, [stack])
     gap = float((read(metanet, broken) - read(metanet, stack)).abs().max())
     # Pointwise layers and monomial matrices never look at two weights of a neuron at once; the
@@ -144,7 +146,7 @@ def test_the_scale_of_a_function_is_seen(name):
     for field in double:
         field[-1] = 2 * field[-1]
     weight, bias = map(tuple, double)
-    louder = stack.with_weights(stack.params._replace(weight=weight, bias=bias))
+    louder = stack.with_weights(stack.weights.replaced(weight=weight, bias=bias))
     metanet = build(name, [stack])
     assert float((read(metanet, louder) - read(metanet, stack)).abs().min()) > 1e-5
 
@@ -153,12 +155,11 @@ def test_the_scale_of_a_function_is_seen(name):
 @pytest.mark.parametrize("name", NAMES_OF_READERS)
 def test_inputs_and_outputs_are_told_apart(name, state):
     stack = stacks_of(population_of(RELU[:1]))[0]
-    params = stack.params
-    weight, bias = list(params.weight), list(params.bias)
+    weight, bias = (list(stack.weights.of_field(field)) for field in ("weight", "bias"))
     weight[state] = weight[state].flip(2 if state == 0 else 1)
     if state:
         bias[state] = bias[state].flip(1)
-    moved = stack.with_weights(params._replace(weight=tuple(weight), bias=tuple(bias)))
+    moved = stack.with_weights(stack.weights.replaced(weight=weight, bias=bias))
     metanet = build(name, [stack])
     assert float((read(metanet, moved) - read(metanet, stack)).abs().max()) > 1e-6
 
@@ -275,7 +276,7 @@ def test_convolutions(name, quasi):
     torch.testing.assert_close(read(metanet, moved), out, rtol=0, atol=TOLERANCE)
     # Filter positions are no neurons.
     weight = (stack.weights["0.weight"].flip(3), *stack.weights.of_field("weight")[1:])
-    flipped = stack.with_weights(stack.params._replace(weight=weight))
+    flipped = stack.with_weights(stack.weights.replaced(weight=weight))
     assert float((read(metanet, flipped) - out).abs().max()) > 1e-6
 
 
@@ -283,7 +284,7 @@ def test_convolutions(name, quasi):
 def test_a_reader_rebuilt_from_blank_networks_loads_what_was_learned(name):
     stacks = stacks_of(population_of(RELU))
     metanet = build(name, stacks)
-    blank = [s.with_weights(s.params.map(torch.zeros_like)) for s in stacks]
+    blank = [s.with_weights(s.weights.map(torch.zeros_like)) for s in stacks]
     again = build(name, blank)
     again.load_state_dict(metanet.state_dict())
     for stack in stacks:
@@ -348,8 +349,8 @@ def test_networks_of_zeros_have_finite_gradients(name, quasi):
     [stack] = stacks_of(population_of(RELU[:1]))
     weight = (stack.weights["0.weight"] * 0, *stack.weights.of_field("weight")[1:])
     dead = (
-        stack.with_weights(stack.params._replace(weight=weight)),
-        stack.with_weights(stack.params.map(torch.zeros_like)),
+        stack.with_weights(stack.weights.replaced(weight=weight)),
+        stack.with_weights(stack.weights.map(torch.zeros_like)),
     )
     metanet = build(name, [stack], quasi).requires_grad_()
     for zeros in dead:
@@ -363,7 +364,7 @@ def test_gradients_reach_all_parameters_and_are_finite(name):
     skips = Architecture(5, [layer(6, "relu"), layer(6, "relu", skips=(1,)), layer(2)])
     architectures = RELU if name == "monomial" else [*RELU, skips]
     stacks = stacks_of(population_of(architectures).to(dtype=torch.float32))
-    zeros = [s.with_weights(s.params.map(torch.zeros_like)) for s in stacks]
+    zeros = [s.with_weights(s.weights.map(torch.zeros_like)) for s in stacks]
     metanet = Metanet.reader(name, stacks)
     sum(read(metanet, stack).square().sum() for stack in [*stacks, *zeros]).backward()
     for parameter in metanet.parameters():

@@ -14,20 +14,16 @@ def stack_of_networks():
     architectures = [Architecture.mlp((5, width, 6, 2)) for width in (4, 7, 4)]
     population = Population.initialize(architectures, random_state=0).to(dtype=torch.float64)
     [(_, stack)] = population.depth_blocks()
-    masks = stack.present().bias
+    masks = stack.present().of_field("bias")
     bias = tuple(b + 0.1 * m for b, m in zip(stack.weights.of_field("bias"), masks, strict=True))
-    return stack.with_weights(stack.params._replace(bias=bias))
+    return stack.with_weights(stack.weights.replaced(bias=bias))
 
 
 def test_layers_come_relative_to_their_size():
     stack = stack_of_networks()
-    params = stack.params
-    larger = stack.with_weights(
-        params._replace(
-            weight=(params.weight[0], 10 * params.weight[1], params.weight[2]),
-            bias=(params.bias[0], 10 * params.bias[1], params.bias[2]),
-        )
-    )
+    weights, biases = (list(stack.weights.of_field(f)) for f in ("weight", "bias"))
+    weights[1], biases[1] = 10 * weights[1], 10 * biases[1]
+    larger = stack.with_weights(stack.weights.replaced(weight=weights, bias=biases))
     channels = StackChannels(stack, False).double()
     (weights, biases), (new_weights, new_biases) = channels(stack), channels(larger)
     for i in range(stack.depth):
@@ -38,10 +34,9 @@ def test_layers_come_relative_to_their_size():
 
 
 def test_path_norms_of_outputs_come_as_logarithms():
-    params = stack_of_networks().params
-    weights, biases = with_path_norms(
-        [w[:, None] for w in params.weight], [b[:, None] for b in params.bias]
-    )
-    *hidden, outputs = path_norms(params.weight, params.bias)[1:]
+    stack = stack_of_networks()
+    own = [stack.weights.of_field(field) for field in ("weight", "bias")]
+    weights, biases = with_path_norms(*([t[:, None] for t in tensors] for tensors in own))
+    *hidden, outputs = path_norms(*own)[1:]
     for bias, norms in zip(biases, [*hidden, outputs.log()], strict=True):
         torch.testing.assert_close(bias[:, 1], norms)

@@ -6,7 +6,8 @@ import torch
 
 from skmeta.metanets import Metanet, StatNN, statistic_names, weight_statistics
 from skmeta.networks import Architecture
-from skmeta.population import Population, Stack
+from skmeta.population import Population, Stack, Weights
+from skmeta.population.structure import layouts_of
 from tests.stages import layer
 
 ARCHITECTURES = [
@@ -23,14 +24,14 @@ def population():
 
 def by_numpy(record):
     out = []
-    for layer, weight, bias in zip(
-        record.architecture.stages, record.tensors["weight"], record.tensors["bias"], strict=True
-    ):
-        for values, there in ((weight, True), (bias, layer.bias)):
-            values = values.numpy().ravel()
+    for index in range(record.architecture.depth):
+        for field in ("weight", "bias"):
+            if f"{index}.{field}" not in record.tensors:
+                out += [np.nan] * 7
+                continue
+            values = record.tensors[f"{index}.{field}"].numpy().ravel()
             quantiles = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
-            numbers = [values.mean(), values.var(), *quantiles]
-            out += numbers if there else [np.nan] * 7
+            out += [values.mean(), values.var(), *quantiles]
     return out
 
 
@@ -51,9 +52,12 @@ def test_padding_does_not_count(population):
 
 def test_filter_positions_are_weights(population):
     stack = population.blocks[0][1]
-    weight = stack.weights.of_field("weight")
-    as_filters = (weight[0].reshape(len(stack), 8, 5, 1, 1), weight[1])
-    conv = Stack(stack.architectures, stack.params._replace(weight=as_filters), stack.buffers)
+    stages = [layer(8, "relu", kernel=1, pool="mean"), layer(3)]
+    architectures = (Architecture(5, stages, input_shape=(5, 1, 1)),) * len(stack)
+    layout, _ = layouts_of(architectures, stack.widths)
+    as_filters = Weights(layout, stack.weights.flat)
+    assert as_filters["0.weight"].shape == (len(stack), 8, 5, 1, 1)
+    conv = Stack(architectures, stack.widths, as_filters, stack.statistics)
     assert torch.equal(weight_statistics(conv), weight_statistics(stack))
 
 

@@ -12,8 +12,7 @@ from skmeta.datasets import Cells, Task
 from skmeta.editing.features import FEATURES, FeatureBuilder
 from skmeta.metanets import EDITING_TRUNKS, Metanet
 from skmeta.metanets.quasi import scale_neurons
-from skmeta.networks import Record
-from skmeta.networks.architecture import ACTIVATIONS, NORMS, Architecture
+from skmeta.networks import ACTIVATIONS, NORMS, Architecture, Record
 from skmeta.population import Population
 from skmeta.population.symmetries import (
     HOMOGENEOUS,
@@ -24,6 +23,7 @@ from skmeta.population.symmetries import (
 from skmeta.requirements import EqualizedOdds
 from skmeta.requirements.resolve import Plan
 from tests.population.cases import ARCHITECTURES, CASES, trained_looking
+from tests.stages import layer, of_field
 
 TOLERANCE = 1e-10
 ANY_DEPTH = ("graph", "neuron")
@@ -83,21 +83,22 @@ def stack_of(records):
     return block[1].select(order)
 
 
-def edits(name, features, stack, lam=LAM, built_for=None):
+def edits_of(name, features, stack, lam=LAM, built_for=None):
     graph = builder(features).build(stack).graph
     built_for = tuple(dict.fromkeys(built_for or stack.architectures))
-    params = metanet(name, features, built_for)(
-        graph, torch.full((len(stack),), lam, dtype=torch.float64)
-    )
-    edit = stack.with_weights(params)
-    return list(edit.records())
+    net = metanet(name, features, built_for)
+    return net(graph, torch.full((len(stack),), lam, dtype=torch.float64))
+
+
+def edits(name, features, stack, lam=LAM, built_for=None):
+    return list(stack.with_weights(edits_of(name, features, stack, lam, built_for)).records())
 
 
 def difference(first: Record, second: Record) -> float:
     gaps = [
         float((a - b).abs().max())
         for field in ("weight", "bias", "scale", "shift")
-        for a, b in zip(first.tensors[field], second.tensors[field], strict=True)
+        for a, b in zip(of_field(first, field), of_field(second, field), strict=True)
     ]
     return max(gaps)
 
@@ -124,7 +125,7 @@ def architectures(draw, plain=False):
     layers, states = [], [5]
     for width in [*widths, 2]:
         last = len(layers) == len(widths)
-        activation = draw(st.sampled_from(HOMOGENEOUS if plain else ACTIVATIONS))
+        activation = draw(st.sampled_from(HOMOGENEOUS if plain else list(ACTIVATIONS)))
         sources = [i for i, size in enumerate(states) if size <= width and not plain]
         layers.append(
             layer(
@@ -159,9 +160,7 @@ def test_an_uncoupled_permutation_is_noticed(name):
     order = torch.randperm(8, generator=torch.Generator().manual_seed(3))
     # Rows of the first layer move, the columns of the second do not: another function.
     half = [torch.arange(5), order, torch.arange(8), torch.arange(2)]
-    tensors = {f: list(v) for f, v in record.tensors.items()}
-    for field in tensors:
-        tensors[field][0] = tensors[field][0][order]
+    tensors = {n: t[order] if n.startswith("0.") else t for n, t in record.tensors.items()}
     broken = Record(record.architecture, tensors)
     (edit,) = edits(name, "weights", stack_of([record]))
     (other,) = edits(name, "weights", stack_of([broken]))
@@ -191,8 +190,7 @@ def test_padding_changes_nothing(name, architecture, features):
         graph, torch.full((1,), LAM, dtype=torch.float64)
     )
     assert difference(edit, next(padded.with_weights(params).records())) < TOLERANCE
-    outside = params.map(lambda edit, mask: edit * (1 - mask), padded.trainable())
-    assert all(not t.any() for t in outside.tensors())
+    assert not (params.flat * (1 - padded.present().flat)).any()
 
 
 @pytest.mark.parametrize("features", FEATURES)
@@ -228,14 +226,16 @@ def test_lam_reaches_the_edit(name):
 @pytest.mark.parametrize("name", EDITING_TRUNKS)
 def test_absent_parameters_are_not_edited(name):
     layers = [layer(6, "relu", bias=False), layer(4, "relu", "batch", affine=False), layer(2)]
+    full = [layer(6, "relu", "batch"), layer(4, "relu", "batch"), layer(2)]
     if name == "monomial":
-        layers[1] = layer(4, "relu")
-    stack = stack_of([trained_looking(Architecture(5, layers))])
-    (edit,) = edits(name, "gradients", stack)
-    assert not edit.tensors["0.bias"].any()
-    assert not edit.tensors["1.scale"].any()
-    assert not edit.tensors["0.scale"].any()
-    assert edit.tensors["1.bias"].any()
+        layers[1], full = layer(4, "relu"), [layer(6, "relu"), layer(4, "relu"), layer(2)]
+    # Beside a network that has them all.
+    stack = stack_of([trained_looking(Architecture(5, stages)) for stages in (layers, full)])
+    edit = edits_of(name, "gradients", stack)
+    absent = ["0.bias"] if name == "monomial" else ["0.bias", "1.scale", "0.scale"]
+    for slot in absent:
+        assert not edit[slot][0].any() and edit[slot][1].any()
+    assert edit["1.bias"][0].any()
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
@@ -248,19 +248,18 @@ def test_scaled_neurons_scale_the_edit_behind_monomial_alone(name, activation):
     free = [draw(1, width, dtype=torch.float64) for width in (8, 6)]
     hidden = [2 * x + 0.5 if activation == "relu" else (x > 0.5) * 2.0 - 1 for x in free]
 
-    def scaled(params):
-        factors = [ones[0], *hidden, ones[1]]
-        weight, bias = scale_neurons(params.weight, params.bias, factors)
-        return params._replace(weight=tuple(weight), bias=tuple(bias))
+    def scaled(weights):
+        fields = (weights.of_field(field) for field in ("weight", "bias"))
+        weight, bias = scale_neurons(*fields, [ones[0], *hidden, ones[1]])
+        return weights.replaced(weight=weight, bias=bias)
 
-    moved = stack.with_weights(scaled(stack.params))
+    moved = stack.with_weights(scaled(stack.weights))
     net = metanet(name, "weights", stack.architectures)
     first, second = (
         net(builder("weights").build(s).graph, torch.full((1,), LAM, dtype=torch.float64))
         for s in (stack, moved)
     )
-    pairs = zip(scaled(first).tensors(), second.tensors(), strict=True)
-    gap = max(float((a - b).abs().max()) for a, b in pairs)
+    gap = float((scaled(first) - second).flat.abs().max())
     assert (gap < TOLERANCE) == (name == "monomial")
 
 
@@ -280,7 +279,7 @@ def test_a_mean_of_edits_moves_with_the_neurons_and_all_parameters_learn(name):
         for stack, p in zip(stacks, params, strict=True)
     )
     assert difference(apply_permutations(edit, permutations), moved) < TOLERANCE
-    sum(t.square().sum() for t in params[0].tensors()).backward()
+    params[0].flat.square().sum().backward()
     for parameter_name, parameter in net.named_parameters():
         if ".skip_" not in parameter_name:  # there are no skip connections
             assert parameter.grad is not None and parameter.grad.isfinite().all(), parameter_name
@@ -301,8 +300,8 @@ def test_a_mean_of_equal_edits_is_one_of_them():
                 known = torch.cat([known, known])
             state[key] = known
         several.load_state_dict(state)
-        for a, b in zip(one(graph, lam).tensors(), several(graph, lam).tensors(), strict=True):
-            torch.testing.assert_close(a, b, rtol=0, atol=TOLERANCE)
+        single, mean = one(graph, lam), several(graph, lam)
+        torch.testing.assert_close(single.flat, mean.flat, rtol=0, atol=TOLERANCE)
 
 
 def test_statistics_cannot_edit():

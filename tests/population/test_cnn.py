@@ -48,7 +48,7 @@ def test_mixed_population_of_cnns_and_mlps():
     torch.testing.assert_close(outputs[~cnns], networks[~cnns].forward(ROWS), **EXACT)
     # One stack for all that share images and convolutions, whatever their widths.
     sizes = {stack.geometry: len(stack) for _, stack in networks.depth_blocks()}
-    assert sizes[ARCHITECTURES[0].geometry] == 6 and len(sizes) == 5
+    assert sizes[ARCHITECTURES[0].geometry] == 6 and len(sizes) == 6
     assert Population.concatenate([networks[::2], networks[1::2]]).shape == networks.shape
 
 

@@ -56,7 +56,7 @@ def test_everything_that_is_joined(numbers):
     def function(stack, names, lam, other):
         assert isinstance(names, list) and isinstance(lam, torch.Tensor)
         assert other.widths == stack.widths
-        moved = stack.with_weights(stack.weights + other.weights)
+        moved = stack.with_weights(stack.weights + other.weights * stack.present())
         values = {"value": lam * sums(other), "depth": lam.new_full((len(lam),), stack.depth)}
         return moved, values, names, lam.numpy(), None
 

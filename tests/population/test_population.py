@@ -95,8 +95,8 @@ def test_folds_hold_the_right_networks():
         slice(None, None, -1),
         [5, 0, 5],
         np.array([2, -1]),
-        np.arange(36) % 3 == 0,
-        [i % 2 == 0 for i in range(36)],
+        np.arange(38) % 3 == 0,
+        [i % 2 == 0 for i in range(38)],
         pd.Series([1, 4]),
         [],
     ],
@@ -123,8 +123,8 @@ def test_single_networks():
     for i in (0, -1, np.int64(3)):
         assert population[i].architecture == population.architectures[i]
         assert population[i, ...].architecture == population.architectures[i]
-    for key in (36, -37):
-        with pytest.raises(IndexError, match=f"Network {key} of a population of 36 does not exist"):
+    for key in (38, -39):
+        with pytest.raises(IndexError, match=f"Network {key} of a population of 38 does not exist"):
             population[key]
     with pytest.raises(IndexError, match="A Population has one axis"):
         population[0, 0]

@@ -70,6 +70,7 @@ def test_every_case_with_removable_neurons_shrinks():
         "skips behind the activation",
         "skips before the activation",
         "padded chain",
+        "sines",
         "padded skip from the input",
         "everything",
     }

@@ -59,6 +59,6 @@ def test_training_changes_the_reader_in_place(networks):
 
 def test_readings_that_are_no_numbers_are_refused(networks):
     reader = Reader.build(networks, "graph", **OPTIONS)
-    huge = [(p, s.with_weights(s.params.map(lambda t: 1e25 * t))) for p, s in networks.blocks]
+    huge = [(p, s.with_weights(s.weights.map(lambda t: 1e25 * t))) for p, s in networks.blocks]
     with pytest.raises(ValueError, match=r"reading of network 0 \(and of 11 more\) is not finite"):
         reader.read(Population.from_blocks(huge))

@@ -49,7 +49,7 @@ NO_CALLS = {
     "Encoded",
 }
 NO_CALLS |= {"UnsupportedNetworkError", "FileError"}
-NO_CALLS |= {"Buffers", "Parameters", "Shrunk", "Stack", "Tape", "Interval", "TrainingResult"}
+NO_CALLS |= {"Layout", "Shrunk", "Slot", "Stack", "Interval", "TrainingResult"}
 NO_CALLS |= {"Baseline", "GroupFairness", "MaskRequirement", "Requirement", "WeightGraph"}
 NO_CALLS |= {
     "Loss",
@@ -210,6 +210,11 @@ def stratified(s: Small) -> list[torch.Tensor]:
     return list(t.StratifiedRows(s.task.cells(), 2, 3).epoch([torch.Generator()]))
 
 
+def stages(s: Small) -> n.Stage:
+    tail = n.Norm("batch"), n.Activate("relu"), n.Skip(0), n.Dropout(0.5)
+    return n.Stage(n.Linear(3), *tail)
+
+
 def rows_of(s: Small) -> torch.Tensor:
     return torch.arange(s.task.n_samples).expand(len(s.logits), -1)
 
@@ -246,7 +251,9 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     "split_tasks": lambda s: d.split_tasks(s.bunch, "group", random_state=None),
     # population
     "Architecture": lambda s: n.Architecture.cnn((1, 8, 8), (3,), 2),
-    "Layer": lambda s: layer(3),
+    **dict.fromkeys(("Stage", "Linear", "Norm", "Activate", "Skip", "Dropout"), stages),
+    **dict.fromkeys(("Conv", "Pool"), lambda s: n.Stage(n.Conv(3, 2), n.Pool("mean"))),
+    "Weights": lambda s: p.Weights.full(s.stack.weights.layout, 2, s.stack.weights.flat),
     "Record": lambda s: n.Record.blank(n.Architecture.mlp((3, 2))),
     "apply_permutations": lambda s: p.apply_permutations(
         s.zoo.records()[0], p.random_permutations(s.zoo.architectures[0], torch.Generator())
@@ -282,6 +289,8 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     "weight_statistics": lambda s: weight_statistics(s.stack),
     "KroneckerFisher": lambda s: g.KroneckerFisher(g.Recording(s.stack, s.X), s.weights),
     "Recording": lambda s: g.Recording(s.stack, s.X),
+    "Factors": lambda s: g.Recording(s.stack, s.X).pull_back(s.logits[:, :50]).gradient(),
+    "Program": lambda s: g.Program(s.stack).forward(s.X),
     "saliency": lambda s: g.saliency(g.Recording(s.stack, s.X), s.weights),
     "reconstruct": lambda s: g.reconstruct(
         s.stack, [torch.ones(1, 1, 1)] * s.stack.depth, s.X, s.weights

@@ -14,6 +14,7 @@ from skmeta import baselines as rivals
 from skmeta.requirements import DataMinimization, Pruning
 from tests.reports.public_calls import Small
 from tests.reports.threads import in_threads
+from tests.stages import of_field
 
 SMALL = Small()
 N = 8
@@ -63,7 +64,7 @@ def fitted(name):
 def weights(population):
     """Return the weights of each network as one row of a list."""
     return [
-        np.concatenate([w.flatten().numpy() for w in record.tensors["weight"]])
+        np.concatenate([w.flatten().numpy() for w in of_field(record, "weight")])
         for record in population.records()
     ]
 

@@ -46,9 +46,9 @@ def changed(population):
     """Return the same networks with other weights in all layers."""
     blocks = []
     for positions, stack in population.blocks:
-        trainable = stack.present()
-        params = stack.params.map(lambda t, mask: t + mask * (0.1 * t + 0.02), trainable)
-        blocks.append((positions, stack.with_weights(params)))
+        weights = stack.weights
+        changes = stack.present() * weights.map(lambda t: 0.1 * t + 0.02)
+        blocks.append((positions, stack.with_weights(weights + changes)))
     return population.with_blocks(blocks)
 
 
@@ -267,8 +267,8 @@ def test_an_input_that_was_pruned_in_front_of_the_scaler_is_pruned_behind_it():
     ((positions, stack),) = population.blocks
     weight = stack.weights["0.weight"].clone()
     weight[:, :, 1] = 0.0
-    params = stack.params._replace(weight=(weight, *stack.weights.of_field("weight")[1:]))
-    pruned = population.with_blocks([(positions, stack.with_weights(params))])
+    weights = stack.weights.replaced(weight=(weight, *stack.weights.of_field("weight")[1:]))
+    pruned = population.with_blocks([(positions, stack.with_weights(weights))])
     (back,) = pruned
     assert not back[-1].coefs_[0][1].any() and back[-1].coefs_[0][0].all()
     np.testing.assert_allclose(back.predict_proba(X), pruned.predict_proba(X)[0], atol=1e-5)

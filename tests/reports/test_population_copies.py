@@ -177,7 +177,7 @@ def test_joblib_memory_hits_on_a_population(zoo, tmp_path):
 def test_networks_handed_out_keep_the_order_of_their_arrays():
     network = MLPClassifier((3,), max_iter=2).partial_fit(X, Y, classes=[0, 1])
     population = Population([network])
-    blocks = [(p, s.with_weights(s.params.map(lambda t: t * 2))) for p, s in population.blocks]
+    blocks = [(p, s.with_weights(s.weights.map(lambda t: t * 2))) for p, s in population.blocks]
     for edited in (population, population.with_blocks(blocks)):
         assert all(coef.flags.c_contiguous for coef in edited.to_networks()[0].coefs_)
 

@@ -16,6 +16,7 @@ from skmeta.networks import Architecture
 from skmeta.population import Population
 from tests.reports.public_calls import CALLS, MODULES, NO_CALLS, Small, public_names
 from tests.reports.threads import in_threads
+from tests.stages import layer, of_field
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_a_metanetwork_of_the_user_draws_from_the_editors_stream_too(small):
 
 def flat(population):
     return np.concatenate(
-        [w.flatten().numpy() for record in population.records() for w in record.tensors["weight"]]
+        [w.flatten().numpy() for record in population.records() for w in of_field(record, "weight")]
     )
 
 
@@ -144,10 +145,7 @@ def test_loading_in_threads_does_not_rewind_the_streams_of_others(small, tmp_pat
 
 def test_networks_of_a_population_are_modules_with_its_numbers_only():
     # Built without numbers of their own, they must still be whole: trainable, and on the CPU.
-    layers = Architecture.mlp((3, 4, 2)).layers
-    from dataclasses import replace
-
-    batch = Architecture(3, (replace(layers[0], norm="batch"), layers[1]))
+    batch = Architecture(3, (layer(4, "relu", norm="batch"), layer(2)))
     module = Population.initialize(batch, 1, random_state=0)[0]
     tensors = [*module.parameters(), *module.buffers()]
     assert all(tensor.device.type == "cpu" for tensor in tensors)

@@ -73,8 +73,7 @@ def tabular():
 
 
 def numbers(population):
-    tensors = (t for _, stack in population.blocks for t in stack.params.tensors())
-    return np.concatenate([t.flatten().numpy() for t in tensors])
+    return np.concatenate([s.weights.flat.flatten().numpy() for _, s in population.blocks])
 
 
 def saved():

@@ -11,11 +11,10 @@ import torch
 from skmeta import ComplianceEditor, WeightSpaceRegressor, make_zoo
 from skmeta.datasets import Task, make_biased_classification, split_tasks
 from skmeta.metanets import InvariantPool, IOEncoding, Metanet, MonomialLayer, NFLayer
-from skmeta.networks import Architecture, initial_records
+from skmeta.networks import Architecture, Dropout, Linear, Norm, Skip, Stage, initial_records
 from skmeta.population import Population
 from skmeta.training import ShuffledRows, StackTrainer
 from skmeta.zoo import CNNSearchSpace, MLPSearchSpace
-from tests.stages import layer
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 4))
@@ -28,10 +27,9 @@ def same(a, b):
     """Whether populations have the same weights, bit by bit."""
     pairs = zip(a.records(), b.records(), strict=True)
     return all(
-        torch.equal(x, y)
+        torch.equal(tensor, other.tensors[name])
         for one, other in pairs
-        for field in one.tensors
-        for x, y in zip(one.tensors[field], other.tensors[field], strict=True)
+        for name, tensor in one.tensors.items()
     )
 
 
@@ -148,20 +146,20 @@ def test_spaces_of_images_that_cannot_be_sampled(options):
 @pytest.mark.parametrize(
     "make, words",
     [
-        (lambda: layer(2.5), "'width' parameter of Layer must be an int.*Got 2.5"),
-        (lambda: layer(True), "'width' parameter of Layer must be an int.*Got True"),
-        (lambda: layer(2, eps=float("nan")), "'eps' parameter of Layer.*Got nan"),
-        (lambda: layer(2, eps=-1.0), "'eps' parameter of Layer.*Got -1.0"),
-        (lambda: layer(2, eps=float("inf")), "'eps' parameter of Layer.*Got inf"),
-        (lambda: layer(2, dropout=float("nan")), "'dropout' parameter of Layer.*Got nan"),
-        (lambda: layer(2, skips=(0.5,)), "'skips' parameter of Layer.*Got 0.5"),
-        (lambda: layer(2, skips=1), r"'skips' of a Layer.*Got 1\. .*\(state,\)"),
+        (lambda: Linear(2.5), "'width' parameter of Linear must be an int.*Got 2.5"),
+        (lambda: Linear(True), "'width' parameter of Linear must be an int.*Got True"),
+        (lambda: Norm("batch", eps=float("nan")), "'eps' parameter of Norm.*Got nan"),
+        (lambda: Norm("batch", eps=-1.0), "'eps' parameter of Norm.*Got -1.0"),
+        (lambda: Norm("batch", eps=float("inf")), "'eps' parameter of Norm.*Got inf"),
+        (lambda: Dropout(float("nan")), "'rate' parameter of Dropout.*Got nan"),
+        (lambda: Skip(0.5), "'source' parameter of Skip.*Got 0.5"),
+        (lambda: Stage(Linear(2), 1), r"A Stage is a Linear or a Conv.*Got \(Linear.*, 1\)"),
         (lambda: Architecture.mlp((2.5, 3, 2)), "'n_inputs' parameter of Architecture.*Got 2.5"),
-        (lambda: Architecture.mlp((2, 3.5, 2)), "'width' parameter of Layer.*Got 3.5"),
+        (lambda: Architecture.mlp((2, 3.5, 2)), "'width' parameter of Linear.*Got 3.5"),
         (lambda: Architecture.mlp(3), r"'widths' of Architecture.mlp.*Got 3"),
         (lambda: Architecture.mlp((3,)), r"'widths' of Architecture.mlp.*Got \(3,\)"),
-        (lambda: Architecture(3, (4, 2)), r"'layers' of an Architecture.*Got \(4, 2\)"),
-        (lambda: Architecture(3, ()), r"'layers' of an Architecture.*Got \(\)"),
+        (lambda: Architecture(3, (4, 2)), r"'stages' of an Architecture.*Got \(4, 2\)"),
+        (lambda: Architecture(3, ()), r"'stages' of an Architecture.*Got \(\)"),
     ],
 )
 def test_specs_that_are_no_networks(make, words):
@@ -237,7 +235,7 @@ def test_the_hash_seed_of_python_does_not_change_a_zoo():
         "X = np.arange(200.).reshape(50, 4) % 7; t = Task(X, [str(i % 3) for i in range(50)]);"
         "z = make_zoo(t, 3, epochs=1, progress=False, random_state=0);"
         "print(zlib.crc32(b''.join(w.numpy().tobytes() for r in z.records()"
-        " for w in r.tensors['weight'])))"
+        " for w in t for n, t in r.tensors.items() if n.endswith('weight'))))"
     )
     out = {
         subprocess.run(

@@ -36,7 +36,7 @@ def test_budgets_are_met_exactly(networks, requirement, budget):
         candidates = requirement.candidates(stack)
         n_kept = requirement.n_kept(stack, budget)
         masks = keep_largest(random_scores(candidates), candidates, n_kept)
-        edited = stack.with_weights(masked(stack.params, masks))
+        edited = stack.with_weights(masked(stack.weights, masks))
         for row, architecture in enumerate(stack.architectures):
             widths = architecture.widths
             sizes = [a * b for a, b in zip(widths, widths[1:], strict=False)]
@@ -63,7 +63,7 @@ def test_the_largest_scores_stay_whatever_the_padding(networks):
     padded = narrow.padded(wide.widths)
     grown = [
         nn.functional.pad(s, (0, c.shape[2] - s.shape[2], 0, c.shape[1] - s.shape[1]), value=9.0)
-        for s, c in zip(scores, padded.params.weight, strict=True)
+        for s, c in zip(scores, padded.weights.of_field("weight"), strict=True)
     ]
     again = keep_largest(grown, Pruning().candidates(padded), torch.tensor([7, 7]))
     for mask, big in zip(masks, again, strict=True):
@@ -78,7 +78,7 @@ def test_an_input_that_is_masked_no_longer_matters(networks):
         masks = keep_largest(random_scores(candidates), candidates, requirement.n_kept(stack, 2))
         assert all((m == 1).all() for m in masks[1:])
         kept = masks[0][:, 0]
-        weight = masked(stack.params, masks).weight[0]
+        weight = masked(stack.weights, masks)["0.weight"]
         used = (weight != 0).any(1).float()
         assert torch.equal(used, kept)
 
