@@ -115,6 +115,7 @@ def restore(editor: Any, fitted: Fields) -> None:
     lam_range = check_lam_range(lam_range, lam, _OWNER)
     metanet = _blank_metanet(editor, plan, reference)
     expect((metanet is None) == (state is None), "there is a metanetwork too many, or none")
+    metanet = None if metanet is None else load_weights(metanet, state)
     task = None if task is None else _task(reference.outline, finite_tensors(task))
     if task is not None:
         same = np.array_equal(cell_counts(task), reference.counts)
@@ -130,7 +131,7 @@ def restore(editor: Any, fitted: Fields) -> None:
         n_networks,
         check_guard(editor.guard, _OWNER),
         editor.refine_steps,
-        None if metanet is None else load_weights(metanet, state),
+        metanet,
         _cost(cost),
     )
 
