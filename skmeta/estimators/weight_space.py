@@ -8,12 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, check_X_y
 from torch import nn
 
 from skmeta._checks import (
-    check_device,
     check_in_range,
     check_option,
     check_rng,
@@ -21,32 +19,29 @@ from skmeta._checks import (
     check_weights,
     params_now,
 )
+from skmeta._columns import checked_column
 from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
 from skmeta.estimators.files import finite_tensors, load_weights, write_estimator
-from skmeta.estimators.inputs import check_targets, read_networks
+from skmeta.estimators.networks_or_rows import NetworksOrRows
 from skmeta.files.checks import expect
 from skmeta.learning.settings import TrainingSettings
+from skmeta.metanets import READERS
 from skmeta.networks import Architecture, Record
 from skmeta.population import Population
-from skmeta.reading.reading import (
-    AUGMENTATIONS,
-    build_reader,
-    check_finite_outputs,
-    read_population,
-    template,
-    train_reader,
-)
+from skmeta.reading import Reader, train_reader
+from skmeta.reading.reader import template
+from skmeta.reading.training import AUGMENTATIONS
 from skmeta.zoo.checks import warn_of_few_networks
 
-# Predictions go by them; the others hold for the next fit, and hidden_channels bounds the memory.
+# Predictions go by them; the others hold for the next fit.
 _PARAMS_OF_FIT = ("metanet", "quasi", "loss", "n_layers", "architecture")
 
 # Of the templates in a file: to build a metanetwork for them takes time.
 _MOST_LAYERS = 2000
 
 
-class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
+class WeightSpaceEstimator(StablePickle, NetworksOrRows, ABC):
     """Trains a metanetwork to map networks to numbers; the parameters are in the subclasses."""
 
     __metadata_request__fit = {"task": True}
@@ -93,6 +88,16 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
         self.random_state = random_state
 
     @property
+    def metanet_(self) -> nn.Module:
+        """The trained metanetwork."""
+        return self.reader_.metanet
+
+    @property
+    def templates_(self) -> tuple[Architecture, ...]:
+        """What the metanetwork was built for."""
+        return self.reader_.templates
+
+    @property
     @abstractmethod
     def _n_outputs(self) -> int:
         """Numbers that the metanetwork returns per network."""
@@ -118,7 +123,7 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
         for name, (wanted, optional) in self._saved.items():
             good = isinstance(fitted[name], wanted) if name in fitted else optional
             expect(good, f"'{name}' is missing or of the wrong type")
-        tensors = finite_tensors(fitted.pop("metanet"))
+        specs, tensors = fitted.pop("templates_"), finite_tensors(fitted.pop("metanet"))
         for name, value in fitted.items():
             setattr(self, name, value)
         self._params_of_fit = params_now(self)
@@ -126,35 +131,37 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
         expect(self.n_layers <= len(tensors), "the metanetwork has too many layers")
         widest = max((max(t.shape, default=0) for t in tensors.values() if t.numel()), default=0)
         expect(self.hidden_channels <= widest, "the metanetwork has too many channels")
-        specs = self.templates_
         good = len(specs) > 0 and all(isinstance(a, Architecture) for a in specs)
         expect(good and all(template(a) == a for a in specs), "there are no templates")
         depths = sum(spec.depth for spec in specs)
         expect(depths <= _MOST_LAYERS, f"the templates have more than {_MOST_LAYERS} layers")
         with torch.device("meta"):
             blank = Population.from_records([Record.blank(a) for a in specs])
-            metanet = build_reader(self, blank, self._n_outputs)
-        self.metanet_ = load_weights(metanet, tensors)
+            self.reader_ = self._reader_for(blank)
+        load_weights(self.reader_.metanet, tensors)
 
     def _check_params(self) -> None:
         owner = type(self).__name__
         for name in ("hidden_channels", "n_layers"):
             check_in_range(name, getattr(self, name), owner=owner, low=1, kind="int")
         TrainingSettings.of(self)
+        check_option("metanet", self.metanet, list(READERS), owner=owner)
         check_option("quasi", self.quasi, [False, True], owner=owner)
         check_option("augment", self.augment, AUGMENTATIONS, owner=owner)
-        self.device_ = check_device(self.device, owner)
 
     def _read(
         self, networks: Any, y: Any, sample_weight: Any, *, numeric: bool
     ) -> tuple[Population, np.ndarray, np.ndarray | None]:
         """Return training networks, their targets and weights, which have the mean 1."""
         self._check_params()
-        population = read_networks(self, networks, fitting=True)
+        owner, population = type(self).__name__, self._networks(networks, fitting=True)
         if isinstance(networks, Population):
-            warn_of_few_networks(population, type(self).__name__)
-        y = check_targets(self, population, y, numeric=numeric)
-        weights = check_weights(sample_weight, len(population), type(self).__name__)
+            warn_of_few_networks(population, owner)
+        if y is not None:  # of which scikit-learn complains
+            y = checked_column("y", y, owner=f"{owner}.fit")
+        positions = np.arange(len(population))[:, None]
+        _, y = check_X_y(positions, y, y_numeric=numeric, estimator=owner)
+        weights = check_weights(sample_weight, len(population), owner)
         if weights is not None:
             there = np.flatnonzero(weights)
             population, y, weights = population[there], y[there], weights[there]
@@ -168,11 +175,29 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
         criterion: type[nn.Module],
         weights: np.ndarray | None,
     ) -> None:
-        seeds = check_rng(self.random_state).integers(2**62, size=3).tolist()
+        first, *seeds = check_rng(self.random_state).integers(2**62, size=3).tolist()
         self._params_of_fit = params_now(self)
-        self.templates_ = tuple(dict.fromkeys(map(template, population.architectures)))
-        self.net_, self.metanet_ = train_reader(
-            self, population, targets, self._n_outputs, criterion, seeds, weights
+        self.reader_ = self._reader_for(population, first)
+        self.net_ = train_reader(
+            self.reader_,
+            population,
+            targets,
+            TrainingSettings.of(self),
+            criterion=criterion,
+            augment=self.augment,
+            seeds=seeds,
+            weights=weights,
+        )
+
+    def _reader_for(self, population: Population, seed: int = 0) -> Reader:
+        return Reader.build(
+            population,
+            self.metanet,
+            n_outputs=self._n_outputs,
+            hidden_channels=self.hidden_channels,
+            n_layers=self.n_layers,
+            quasi=self.quasi,
+            seed=seed,
         )
 
     @in_own_modes
@@ -180,8 +205,4 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
         """Return what the metanetwork says, ``(n, n_outputs)``."""
         check_is_fitted(self)
         check_unchanged(self, "predict", _PARAMS_OF_FIT)
-        population = read_networks(self, networks, fitting=False)
-        population = population.to(self.device_)
-        outputs = read_population(self.metanet_, population, self.hidden_channels)
-        check_finite_outputs(outputs)
-        return outputs
+        return self.reader_.read(self._networks(networks, fitting=False))

@@ -7,20 +7,13 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import expit
 from sklearn.base import RegressorMixin
-from torch import nn
 
 from skmeta._checks import check_option
 from skmeta._modes import in_own_modes
 from skmeta.datasets import Task
 from skmeta.estimators.weight_space import WeightSpaceEstimator
 from skmeta.networks import Architecture
-from skmeta.reading.reading import RankingLoss
-
-_LOSSES: dict[str, type[nn.Module]] = {
-    "mse": nn.MSELoss,
-    "bce": nn.BCEWithLogitsLoss,
-    "ranking": RankingLoss,
-}
+from skmeta.reading.losses import LOSSES, line, standard
 
 
 class WeightSpaceRegressor(RegressorMixin, WeightSpaceEstimator):
@@ -156,7 +149,7 @@ class WeightSpaceRegressor(RegressorMixin, WeightSpaceEstimator):
 
     def _check_params(self) -> None:
         super()._check_params()
-        check_option("loss", self.loss, list(_LOSSES), owner="WeightSpaceRegressor")
+        check_option("loss", self.loss, list(LOSSES), owner="WeightSpaceRegressor")
 
     @in_own_modes
     def fit(
@@ -190,23 +183,16 @@ class WeightSpaceRegressor(RegressorMixin, WeightSpaceEstimator):
         y = y.astype(np.float64)
         self.offset_, self.scale_ = 0.0, 1.0
         if self.loss == "mse":
-            mean = np.average(y, weights=weights)
-            deviation = np.sqrt(np.average((y - mean) ** 2, weights=weights))
-            self.offset_, self.scale_ = float(mean), float(deviation) or 1.0
+            self.offset_, self.scale_ = standard(y, weights)
         elif self.loss == "bce" and not (y.min() >= 0 and y.max() <= 1):
             raise ValueError(
                 "The 'loss' parameter of WeightSpaceRegressor may be 'bce' for targets between 0 "
                 f"and 1 only. Got targets from {y.min():g} to {y.max():g}. Use loss='mse'."
             )
         targets = ((y - self.offset_) / self.scale_).astype(np.float32)
-        self._train(population, targets[:, None], _LOSSES[self.loss], weights)
+        self._train(population, targets[:, None], LOSSES[self.loss], weights)
         if self.loss == "ranking":
-            outputs = self._outputs(population)[:, 0]
-            mean = np.average(outputs, weights=weights)
-            centred = outputs - mean
-            weighted = centred if weights is None else centred * weights
-            self.scale_ = float(weighted @ y / (weighted @ centred or 1.0))
-            self.offset_ = float(np.average(y, weights=weights) - self.scale_ * mean)
+            self.offset_, self.scale_ = line(self._outputs(population)[:, 0], y, weights)
         return self
 
     def predict(self, networks: Any) -> np.ndarray:

@@ -238,9 +238,8 @@ class NetworkSequence(Sequence):
         Population
             With the same sources and metadata.
         """
-        return self._new(
-            tuple(exact_blocks(blocks)), self._sources, self._originals, self._metadata
-        )
+        joined = join_blocks(list(exact_blocks(blocks)))
+        return self._new(joined, self._sources, self._originals, self._metadata)
 
     def records(self) -> list[Record]:
         """Return each network as an architecture and its unpadded tensors.

@@ -1,3 +1,6 @@
 """Numbers read off the weights of networks."""
 
-__all__: list[str] = []
+from skmeta.reading.reader import Reader
+from skmeta.reading.training import train_reader
+
+__all__ = ["Reader", "train_reader"]

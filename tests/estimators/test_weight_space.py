@@ -1,6 +1,7 @@
 """WeightSpaceRegressor and WeightSpaceClassifier as scikit-learn users meet them."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_predictions_do_not_depend_on_company_nor_on_chunks(zoo, fitted, monkeyp
     together = fitted.predict(population)
     alone = [fitted.predict(population[[i]])[0] for i in range(0, 90, 10)]
     np.testing.assert_allclose(alone, together[::10], rtol=1e-5, atol=1e-6)
-    monkeypatch.setattr("skmeta.reading.reading._CHUNK_NUMBERS", 4000)
+    monkeypatch.setattr("skmeta.population.mapping._ON_CPU", 4000)
     np.testing.assert_allclose(fitted.predict(population), together, rtol=1e-5, atol=1e-6)
     precise = population.to(dtype=torch.float64)
     alone = [fitted.predict(precise[[i]])[0] for i in range(3)]
@@ -250,9 +251,8 @@ def test_a_zoo_of_thousands_is_read_in_pieces(fitted, monkeypatch):
 
     monkeypatch.setattr(type(fitted.metanet_), "forward", watch)
     many = from_rows(np.ones((20_000, 44)), ARCHITECTURES[0])
-    fitted.set_params(hidden_channels=256)
-    assert len(np.unique(fitted.predict(many).round(4))) == 1
-    fitted.set_params(hidden_channels=16)
+    wide = replace(fitted.reader_, hidden_channels=256)
+    assert len(np.unique(wide.read(many).round(4))) == 1
     assert 100 < largest < 2000
 
 

@@ -154,15 +154,14 @@ def zoo(n=24):
 
 @pytest.mark.parametrize("loss", ["mse", "bce", "ranking"])
 def test_the_loss_of_weighted_networks_is_that_of_repeated_ones(loss):
-    from skmeta.estimators.weight_space_regressor import _LOSSES
-    from skmeta.reading.reading import Weighted
+    from skmeta.reading.losses import LOSSES, Weighted
 
     generator = torch.Generator().manual_seed(0)
     outputs, y = torch.rand(2, 6, 1, generator=generator)
     counts = torch.tensor([1, 2, 0, 3, 1, 1])
     rows = torch.arange(6).repeat_interleave(counts)
-    repeated = _LOSSES[loss]()(outputs[rows], y[rows])
-    weighted = Weighted(_LOSSES[loss])(outputs, [y, counts / counts.float().mean()])
+    repeated = LOSSES[loss]()(outputs[rows], y[rows])
+    weighted = Weighted(LOSSES[loss])(outputs, [y, counts / counts.float().mean()])
     torch.testing.assert_close(weighted, repeated)
 
 

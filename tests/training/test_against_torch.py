@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from skmeta.datasets import CrossEntropy
 from skmeta.networks import Architecture, Layer, to_module
 from skmeta.networks.modules import tensor_names
 from skmeta.population import Stack
-from skmeta.training import CrossEntropy, StackTrainer
+from skmeta.training import StackTrainer
+from skmeta.training.tape import Dropout, TrainingTape
 from tests.population.cases import ARCHITECTURES, CASES, trained_looking
 
 N_ROWS, BATCH, N_STEPS = 60, 16, 5
@@ -72,15 +74,16 @@ def test_every_step_equals_torch(name, architecture, rule):
         OPTIMIZERS[rule](module.parameters(), lr=lr[i].item(), weight_decay=decay[i].item())
         for i, module in enumerate(modules)
     ]
+    state = trainer.start()
     for rows in batches(n):
-        losses = trainer.step(X, rows, CrossEntropy(Y))
+        state, losses = trainer.step(state, X, rows, CrossEntropy(Y))
         for i, (module, optimizer) in enumerate(zip(modules, optimizers, strict=True)):
             optimizer.zero_grad()
             loss = torch.nn.functional.cross_entropy(module(X[rows[i]]), Y[rows[i]])
             loss.backward()
             optimizer.step()
             torch.testing.assert_close(losses[i], loss.detach(), rtol=1e-9, atol=1e-12)
-        for module, record in zip(modules, trainer.current().records(), strict=True):
+        for module, record in zip(modules, trainer.networks(state).records(), strict=True):
             module_matches(module, record)
 
 
@@ -132,9 +135,10 @@ def test_a_network_trains_the_same_alone_and_in_a_padded_mix(mix, rule):
             seeds=members,
             rule=rule,
         )
+        state = trainer.start()
         for step in rows:
-            trainer.step(X, step[members], CrossEntropy(Y))
-        return trainer.current().records()
+            state, _ = trainer.step(state, X, step[members], CrossEntropy(Y))
+        return trainer.networks(state).records()
 
     assert len({a.widths for a in mix}) > 1
     for i, together in enumerate(train(list(range(n)))):
@@ -155,9 +159,10 @@ def test_padding_and_absent_parameters_do_not_change(rule):
     trainer = StackTrainer(
         start, lr=torch.full((n,), 0.1), weight_decay=torch.ones(n), seeds=range(n), rule=rule
     )
+    state = trainer.start()
     for rows in batches(n):
-        trainer.step(X, rows, CrossEntropy(Y))
-    now = trainer.current().params.tensors()
+        state, _ = trainer.step(state, X, rows, CrossEntropy(Y))
+    now = trainer.networks(state).params.tensors()
     for old, new, mask in zip(
         start.params.tensors(), now, start.trainable().tensors(), strict=True
     ):
@@ -170,9 +175,9 @@ def test_dropout_keeps_the_right_share_and_the_mean():
     rates = (0.0, 0.1, 0.5)
     archs = [Architecture(5, [Layer(40, dropout=rate), Layer(2)]) for rate in rates]
     stack = stack_of([trained_looking(a, 0) for a in archs])
-    trainer = StackTrainer(stack, lr=torch.ones(3), weight_decay=torch.zeros(3), seeds=range(3))
+    generators = [torch.Generator().manual_seed(seed) for seed in range(3)]
     h = torch.ones(3, 4000, 40)
-    out = trainer.tape.state(1, h)
+    out = TrainingTape(Dropout(stack), generators).state(1, h)
     for rate, dropped in zip(rates, out, strict=True):
         kept = 1 / (1 - rate)
         assert set(np.round(dropped.unique().tolist(), 5)) <= {0.0, round(kept, 5)}
@@ -189,8 +194,8 @@ def test_any_differentiable_loss_will_do():
         trainer = StackTrainer(
             stack, lr=torch.ones(18), weight_decay=torch.zeros(18), seeds=range(18), rule="sgd"
         )
-        trainer.step(X, batches(18)[0], loss)
-        flats.append(trainer.flat)
+        state, _ = trainer.step(trainer.start(), X, batches(18)[0], loss)
+        flats.append(state.networks.weights)
     torch.testing.assert_close(*flats)
 
 
@@ -201,11 +206,11 @@ def test_evaluation_mode_has_neither_dropout_nor_batch_statistics():
         stack, lr=torch.zeros(1), weight_decay=torch.zeros(1), seeds=[0], train_mode=False
     )
     rows = batches(1)[0]
-    loss = trainer.step(X, rows, CrossEntropy(Y))
+    state, loss = trainer.step(trainer.start(), X, rows, CrossEntropy(Y))
     (record,) = stack.records()
     expected = torch.nn.functional.cross_entropy(to_module(record)(X[rows[0]]), Y[rows[0]])
     torch.testing.assert_close(loss[0], expected.detach())
-    assert torch.equal(trainer.buffers.mean[0], stack.buffers.mean[0])
+    assert torch.equal(state.networks.statistics.mean[0], stack.buffers.mean[0])
 
 
 def test_cross_entropy_equals_torch():
