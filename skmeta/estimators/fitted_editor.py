@@ -60,9 +60,9 @@ class FittedEditor(KeepsNetworks):
         self.editor_ = self.editor_.following(plan, check_guard(guard, owner), self.refine_steps)
         return self.editor_
 
-    def _ready(self, networks: Any, method: str = "transform") -> tuple[Editor, Population]:
+    def _ready(self, networks: Any) -> tuple[Editor, Population]:
         """Return the editor and checked networks as it takes them."""
-        editor, owner = self._present(method), "ComplianceEditor"
+        editor, owner = self._present("transform"), "ComplianceEditor"
         population = check_population(networks, owner)
         check_no_images(population.architectures, owner)
         check_classifiers(population, editor.reference.outline, owner)
@@ -176,10 +176,11 @@ class FittedEditor(KeepsNetworks):
             ``lam``. It contains the number of rows of each label and group.
         """
         metanet = self.metanet if isinstance(self.metanet, str) else self.metanet.__name__
-        names = {"title": type(self).__name__, "metanet": metanet}
-        if networks is None:
-            return model_card(self._present("card"), None, task, **names)
-        return model_card(*self._ready(networks, "card"), task, **names)
+        editor, population = self._present("card"), None
+        if networks is not None:
+            editor, population = self._ready(networks)
+        title = type(self).__name__
+        return model_card(editor, population, task, title=title, metanet=metanet)
 
     def save(self, path: str | Path, *, include_task: bool = False) -> None:
         """Write what was learned to a file for :func:`skmeta.load`.

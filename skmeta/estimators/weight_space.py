@@ -22,36 +22,34 @@ from skmeta._checks import (
 from skmeta._columns import checked_column
 from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
-from skmeta.estimators.files import finite_tensors, load_weights, write_estimator
+from skmeta.estimators.files import write_estimator
 from skmeta.estimators.networks_or_rows import NetworksOrRows
-from skmeta.files.checks import expect
+from skmeta.files.checks import expect, fields_of
 from skmeta.learning.settings import TrainingSettings
 from skmeta.metanets import READERS
-from skmeta.networks import Architecture, Record
+from skmeta.networks import Architecture
 from skmeta.population import Population
 from skmeta.reading import Reader, train_reader
-from skmeta.reading.reader import template
+from skmeta.reading.saving import contents, restored
 from skmeta.reading.training import AUGMENTATIONS
 from skmeta.zoo.checks import warn_of_few_networks
 
 # Predictions go by them; the others hold for the next fit.
 _PARAMS_OF_FIT = ("metanet", "quasi", "loss", "n_layers", "architecture")
 
-# Of the templates in a file: to build a metanetwork for them takes time.
-_MOST_LAYERS = 2000
+# Set by rows alone.
+_OPTIONAL = ("n_features_in_", "feature_names_in_")
 
 
 class WeightSpaceEstimator(StablePickle, NetworksOrRows, ABC):
     """Trains a metanetwork to map networks to numbers; the parameters are in the subclasses."""
 
     __metadata_request__fit = {"task": True}
-    # What a file keeps: the type of each attribute and whether it may be missing.
-    _saved: ClassVar[dict[str, tuple[Any, bool]]] = {
-        "templates_": (tuple, False),
-        "architecture_": (Architecture | None, False),
-        "n_features_in_": (int, True),
-        "feature_names_in_": (np.ndarray, True),
-        "metanet": (dict, False),
+    # What a file keeps beside the reader.
+    _saved: ClassVar[dict[str, Any]] = {
+        "architecture_": Architecture | None,
+        "n_features_in_": int | None,
+        "feature_names_in_": np.ndarray | None,
     }
 
     def __init__(
@@ -114,31 +112,20 @@ class WeightSpaceEstimator(StablePickle, NetworksOrRows, ABC):
 
     def _contents(self, *, include_task: bool) -> dict[str, Any]:
         """Return what a file keeps; rows are none of it."""
-        fitted = {name: getattr(self, name) for name in self._saved if hasattr(self, name)}
-        return {**fitted, "metanet": self.metanet_.state_dict()}
+        fitted = {name: getattr(self, name, None) for name in self._saved}
+        return {**fitted, "reader": contents(self.reader_)}
 
     def _restore(self, fitted: dict[str, Any]) -> None:
         """Take what a file claims to have kept."""
-        expect(set(fitted) <= set(self._saved), "what was learned has the wrong fields")
-        for name, (wanted, optional) in self._saved.items():
-            good = isinstance(fitted[name], wanted) if name in fitted else optional
-            expect(good, f"'{name}' is missing or of the wrong type")
-        specs, tensors = fitted.pop("templates_"), finite_tensors(fitted.pop("metanet"))
-        for name, value in fitted.items():
-            setattr(self, name, value)
+        *values, reader = fields_of(fitted, "what was learned", **self._saved, reader=dict)
+        for name, value in zip(self._saved, values, strict=True):
+            if value is not None or name not in _OPTIONAL:
+                setattr(self, name, value)
         self._params_of_fit = params_now(self)
-        # What a file claims must not need much more memory than the file.
-        expect(self.n_layers <= len(tensors), "the metanetwork has too many layers")
-        widest = max((max(t.shape, default=0) for t in tensors.values() if t.numel()), default=0)
-        expect(self.hidden_channels <= widest, "the metanetwork has too many channels")
-        good = len(specs) > 0 and all(isinstance(a, Architecture) for a in specs)
-        expect(good and all(template(a) == a for a in specs), "there are no templates")
-        depths = sum(spec.depth for spec in specs)
-        expect(depths <= _MOST_LAYERS, f"the templates have more than {_MOST_LAYERS} layers")
-        with torch.device("meta"):
-            blank = Population.from_records([Record.blank(a) for a in specs])
-            self.reader_ = self._reader_for(blank)
-        load_weights(self.reader_.metanet, tensors)
+        self.reader_ = found = restored(reader)
+        claimed = (found.name, found.n_outputs, found.hidden_channels, found.n_layers, found.quasi)
+        wanted = (self.metanet, self._n_outputs, self.hidden_channels, self.n_layers, self.quasi)
+        expect(claimed == wanted, "the parameters and the metanetwork disagree")
 
     def _check_params(self) -> None:
         owner = type(self).__name__
