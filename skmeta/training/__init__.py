@@ -1,7 +1,7 @@
 """The one vectorised training loop for data networks."""
 
 from skmeta.training.loop import TrainingResult, per_network, train_stack
-from skmeta.training.rules import RULES, SGD, Adam, RMSprop
+from skmeta.training.rules import RULES, SGD, Adam, Matrix, Muon, RMSprop
 from skmeta.training.sampling import ShuffledRows, StratifiedRows
 from skmeta.training.threads import keep_freed_memory, single_thread
 from skmeta.training.trainer import Snapshot, StackTrainer, TrainState
@@ -10,6 +10,8 @@ __all__ = [
     "RULES",
     "SGD",
     "Adam",
+    "Matrix",
+    "Muon",
     "RMSprop",
     "ShuffledRows",
     "Snapshot",

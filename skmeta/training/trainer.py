@@ -130,7 +130,7 @@ class StackTrainer:
         Per network.
     seeds : sequence of int
         One per network; they decide batches and dropout.
-    rule : {"adam", "adamw", "sgd", "rmsprop"}
+    rule : {"adam", "adamw", "sgd", "rmsprop", "muon"}
         Update rule.
     train_mode : bool, default=True
         Dropout and batch statistics, as for training from scratch. Fine-tuning keeps the
@@ -202,12 +202,14 @@ class StackTrainer:
 
     @property
     def matrices(self) -> list[Matrix]:
-        """Weights of the linear hidden layers: their first column and their shape."""
+        """Where the weights of the linear hidden layers are."""
         found: list[Matrix] = []
         start = 0
         for i, size in zip(self._present, self._sizes, strict=True):
             if i < self.stack.depth - 1 and (weight := self.stack.params.weight[i]).ndim == 3:
-                found.append((start, (weight.shape[1], weight.shape[2])))
+                matrix = Matrix(start, (weight.shape[1], weight.shape[2]))
+                mask = None if self._trained is None else matrix.of(self._trained)
+                found.append(matrix._replace(trained=mask))
             start += size
         return found
 

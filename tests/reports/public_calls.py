@@ -43,7 +43,15 @@ NO_CALLS = {"ACTIVATIONS", "INITIALIZATIONS", "NORMS", "RULES", "METANETS", "REA
 NO_CALLS |= {"UnsupportedNetworkError", "FileError"}
 NO_CALLS |= {"Buffers", "Parameters", "Shrunk", "Stack", "Tape", "Interval", "TrainingResult"}
 NO_CALLS |= {"Baseline", "GroupFairness", "MaskRequirement", "Requirement", "WeightGraph"}
-NO_CALLS |= {"Loss", "ZooWarning", "fetch_adult", "fetch_bank", "fetch_cifar10", "fetch_mnist"}
+NO_CALLS |= {
+    "Loss",
+    "Matrix",
+    "ZooWarning",
+    "fetch_adult",
+    "fetch_bank",
+    "fetch_cifar10",
+    "fetch_mnist",
+}
 
 
 def public_names() -> set[str]:
@@ -250,6 +258,7 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     # training
     "SGD": lambda s: stepped(t.SGD()),
     "Adam": lambda s: stepped(t.Adam()),
+    "Muon": lambda s: stepped(t.Muon()),
     "RMSprop": lambda s: stepped(t.RMSprop()),
     "ShuffledRows": trained,
     "StackTrainer": trained,
