@@ -15,6 +15,9 @@ from skmeta.reading.reader import Reader, template
 
 # Of the templates in a file: to build a metanetwork for them takes time.
 _MOST_LAYERS = 2000
+# Numbers that a metanetwork is built with; of more there are only shapes, which takes four times
+# as long.
+_FEW = 10**6
 
 
 def contents(reader: Reader) -> dict[str, Any]:
@@ -37,7 +40,8 @@ def restored(fields: Any) -> Reader:
     expect(good, "there are no templates")
     depths = sum(spec.depth for spec in specs)
     expect(depths <= _MOST_LAYERS, f"the templates have more than {_MOST_LAYERS} layers")
-    with torch.device("meta"):
+    claimed = (depths**2 + sum(spec.n_parameters for spec in specs) + n_outputs) * n_layers
+    with torch.device("cpu" if claimed * hidden_channels**2 <= _FEW else "meta"):
         blank = Population.from_records([Record.blank(spec) for spec in specs])
         options = {"hidden_channels": hidden_channels, "n_layers": n_layers, "quasi": quasi}
         reader = Reader.build(blank, name, n_outputs=n_outputs, **options)
