@@ -21,11 +21,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from torch import nn
 
-from skmeta.datasets import fetch_adult, split_tasks
+from skmeta.datasets import CrossEntropy, fetch_adult, split_tasks
 from skmeta.networks import Architecture
 from skmeta.networks.initialization import initial_records
 from skmeta.population import Stack
-from skmeta.training import CrossEntropy, ShuffledRows, StackTrainer
+from skmeta.training import ShuffledRows, StackTrainer
 from skmeta.zoo import MLPSearchSpace, make_zoo
 from skmeta.zoo.grouping import group_size, plan_groups
 from skmeta.zoo.search_space import Run
@@ -60,15 +60,15 @@ class Stacked:
         )
         self.X, self.loss = torch.from_numpy(X), CrossEntropy(torch.from_numpy(y))
         self.sampler, self.n_steps = ShuffledRows(len(X), batch_size), n_steps
-        self.batches = iter(())
+        self.batches, self.state = iter(()), self.trainer.start()
 
     def __call__(self):
         for _ in range(self.n_steps):
             batch = next(self.batches, None)
             if batch is None:
-                self.batches = self.sampler.epoch(self.trainer.generators)
+                self.batches = self.sampler.epoch(self.state.generators)
                 batch = next(self.batches)
-            self.trainer.step(self.X, batch, self.loss)
+            self.state, _ = self.trainer.step(self.state, self.X, batch, self.loss)
 
 
 def sklearn_fit(X, y):

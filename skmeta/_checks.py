@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from scipy.sparse import issparse
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array
 
 
@@ -160,7 +161,7 @@ def check_generator(random_state: Any) -> torch.Generator:
     return torch.Generator().manual_seed(int(seed))
 
 
-def params_now(estimator: Any) -> dict[str, Any]:
+def params_now(estimator: BaseEstimator) -> dict[str, Any]:
     """Return the parameters of an estimator and of those within it, one by one.
 
     Examples
@@ -191,7 +192,7 @@ def params_now(estimator: Any) -> dict[str, Any]:
 
 
 def check_unchanged(
-    estimator: Any,
+    estimator: BaseEstimator,
     method: str,
     names: Iterable[str] | None = None,
     *,
@@ -210,7 +211,7 @@ def check_unchanged(
     obeyed : iterable of str
         Of these, those that ``method`` reads anew, on any level.
     """
-    before, now = estimator._params_of_fit, params_now(estimator)
+    before, now = vars(estimator)["_params_of_fit"], params_now(estimator)
     wanted, free = (None if names is None else set(names)), set(obeyed)
     for path in dict.fromkeys([*before, *now]):
         levels = path.split("__")

@@ -50,7 +50,7 @@ def names_of(X: Any) -> list[str] | None:
     return [str(name) for name in names]
 
 
-def fitted_names(estimator: Any) -> list[str] | None:
+def fitted_names(estimator: object) -> list[str] | None:
     """Return the names of the columns that an estimator was fitted on, None if it saw none.
 
     Examples

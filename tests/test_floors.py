@@ -40,10 +40,19 @@ def height(name: str) -> int | None:
     return FLOORS.index(name) if name in FLOORS else None
 
 
-def imported_parts(path: Path, package: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line, top-level name) for all that a module imports from its own package."""
+def imported(path: Path, package: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, dotted name in parts) for all that a module imports from its own package.
+
+    What is imported for annotations only does not count.
+    """
     folder = (package.name, *path.relative_to(package).parent.parts)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    nodes: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            nodes += node.orelse
+            continue
+        nodes += ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
             modules = [alias.name.split(".") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -52,11 +61,41 @@ def imported_parts(path: Path, package: Path) -> Iterator[tuple[int, str]]:
             modules = [[*base, alias.name] for alias in node.names]
         else:
             continue
-        for module in modules:
-            if module[0] == package.name:
-                name = module[1] if len(module) > 1 else ""
-                # `from skmeta import Task` goes through the roof, which imports everything.
-                yield node.lineno, name if height(name) is not None else ""
+        yield from ((node.lineno, module[1:]) for module in modules if module[0] == package.name)
+
+
+def imported_parts(path: Path, package: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line, top-level name) for all that a module imports from its own package."""
+    for line, parts in imported(path, package):
+        name = parts[0] if parts else ""
+        # `from skmeta import Task` goes through the roof, which imports everything.
+        yield line, name if height(name) is not None else ""
+
+
+def module_of(parts: list[str], package: Path) -> Path:
+    """Return the file that a dotted name is found in."""
+    for n in range(len(parts), -1, -1):
+        place = package.joinpath(*parts[:n])
+        for file in (place.with_suffix(".py"), place / "__init__.py"):
+            if file.is_file():
+                return file
+    raise FileNotFoundError(".".join(parts))
+
+
+def circles(package: Path) -> list[str]:
+    """List the modules from which imports lead back to them."""
+    files = sorted(package.rglob("*.py"))
+    graph = {
+        file: {module_of(parts, package) for _, parts in imported(file, package)} for file in files
+    }
+    ends = [file for file in files if not graph[file]]
+    while ends:  # nothing below these leads anywhere
+        for end in ends:
+            del graph[end]
+        for targets in graph.values():
+            targets.difference_update(ends)
+        ends = [file for file in graph if not graph[file]]
+    return [str(file.relative_to(package)) for file in graph if file in set.union(*graph.values())]
 
 
 def upward_imports(package: Path) -> list[str]:
@@ -78,6 +117,10 @@ def upward_imports(package: Path) -> list[str]:
 
 def test_imports_run_downwards():
     assert upward_imports(PACKAGE) == []
+
+
+def test_no_imports_lead_back():
+    assert circles(PACKAGE) == []
 
 
 def test_files_stay_short():
@@ -120,3 +163,23 @@ def test_the_checker_catches_what_it_should(tmp_path, where, statement, caught):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(statement)
     assert len(upward_imports(tmp_path / "skmeta")) == caught
+
+
+@pytest.mark.parametrize(
+    "first, second, caught",
+    [
+        ("from skmeta.population.b import x", "from skmeta.population.a import y", 2),
+        ("from skmeta.population.b import x", "def f():\n    from . import a", 2),
+        ("from skmeta.population.b import x", "from skmeta.population import y", 3),
+        ("from .b import x", "if TYPE_CHECKING:\n    from .a import y", 0),
+        ("from .b import x", "import numpy", 0),
+    ],
+)
+def test_the_checker_finds_circles(tmp_path, first, second, caught):
+    folder = tmp_path / "skmeta" / "population"
+    folder.mkdir(parents=True)
+    (tmp_path / "skmeta" / "__init__.py").write_text("from skmeta.population import a")
+    (folder / "__init__.py").write_text("from skmeta.population.a import y")
+    (folder / "a.py").write_text(first)
+    (folder / "b.py").write_text(second)
+    assert len(circles(tmp_path / "skmeta")) == caught

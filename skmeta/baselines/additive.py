@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from skmeta._checks import check_in_range, check_rng
+from skmeta._checks import check_rng
 from skmeta.baselines.base import PostProcessor
 from skmeta.datasets import Cells, Task
+from skmeta.population.mapping import pieces
 from skmeta.training import Adam
 
-_NETWORKS_AT_ONCE = 32
-"""Bounds the memory of a step; also the fastest, as its tensors stay in the cache."""
 
-
+@dataclass(eq=False, repr=False)
 class AdditiveCorrection(PostProcessor):
     """Add a linear function of the row, r(x), to the logits of each network.
 
@@ -53,29 +53,15 @@ class AdditiveCorrection(PostProcessor):
     torch.Size([3, 600, 2])
     """
 
-    def __init__(
-        self,
-        requirement: Any = "equalized_odds",
-        *,
-        lam: float = 0.1,
-        n_steps: int = 100,
-        lr: float = 0.02,
-        n_per_cell: int = 1000,
-        random_state: Any = None,
-    ) -> None:
-        self.requirement = requirement
-        self.lam = lam
-        self.n_steps = n_steps
-        self.lr = lr
-        self.n_per_cell = n_per_cell
-        self.random_state = random_state
+    requirement: Any = "equalized_odds"
+    _: KW_ONLY
+    lam: float = 0.1
+    n_steps: int = 100
+    lr: float = 0.02
+    n_per_cell: int = 1000
+    random_state: Any = None
 
     def _fit(self, networks: Any, task: Task) -> None:
-        owner = "AdditiveCorrection"
-        self._objective()
-        check_in_range("n_steps", self.n_steps, owner=owner, low=0, kind="int")
-        check_in_range("n_per_cell", self.n_per_cell, owner=owner, low=1, kind="int")
-        check_in_range("lr", self.lr, owner=owner, low=0, closed="neither")
         rng = check_rng(self.random_state)
         self._rows = torch.as_tensor(task.stratified_sample(self.n_per_cell, rng))
 
@@ -83,24 +69,24 @@ class AdditiveCorrection(PostProcessor):
         """Fit the coefficients ``(n, n_features + 1, n_classes)``."""
         X = _with_constant(self.task_, reference)[self._rows]
         cells = Cells.of(self.task_, reference.device).take(self._rows)
-        return torch.cat(
-            [
-                self._descend(part[:, self._rows], X, cells)
-                for part in reference.split(_NETWORKS_AT_ONCE)
-            ]
-        )
+        logits = reference[:, self._rows]
+        # The divergence holds several tensors of the size of the logits.
+        parts = pieces(len(logits), 8 * logits[0].numel(), logits.device)
+        return torch.cat([self._descend(logits[part], X, cells) for part in parts])
 
     def _descend(self, original: Tensor, X: Tensor, cells: Cells) -> Tensor:
         objective, lam = self._objective(), original.new_full((len(original),), self.lam)
-        rule, lr = Adam(lam.new_zeros(len(lam), 1)), lam.new_full((len(lam), 1), self.lr)
+        rule, lr = Adam(), lam.new_full((len(lam), 1), self.lr)
         shape = X.shape[1], original.shape[2]
         flat = original.new_zeros(len(original), shape[0] * shape[1])
+        state = rule.init(flat)
         for step in range(self.n_steps):
             with torch.enable_grad():
                 edited = original + X @ flat.requires_grad_().unflatten(1, shape)
                 losses = objective.loss(original, edited, cells, lam)
                 (gradient,) = torch.autograd.grad(losses.sum(), [flat])
-            rule.step(flat.detach_(), gradient, lr * (1 - step / self.n_steps))
+            rates = lr * (1 - step / self.n_steps)
+            flat, state = rule.update(state, flat.detach_(), gradient, rates)
         return flat.unflatten(1, shape)
 
     def _apply(self, settings: Tensor, logits: Tensor, task: Task) -> Tensor:

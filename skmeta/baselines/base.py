@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -11,10 +12,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skmeta._checks import check_in_range, check_unchanged, params_now
+from skmeta._checks import check_in_range, check_option, check_unchanged, params_now
 from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
-from skmeta.datasets import Task
+from skmeta.datasets import Cells, Task
 from skmeta.datasets.checks import check_task
 from skmeta.population import Population, run_networks
 from skmeta.population.checks import (
@@ -22,6 +23,17 @@ from skmeta.population.checks import (
     finite_weights,
 )
 from skmeta.requirements import Objective, Requirement, resolve_requirement
+
+_COUNT, _SIZE = {"low": 0, "kind": "int"}, {"low": 1, "kind": "int"}
+
+RANGES: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(["n_steps", "n_epochs"], _COUNT),
+    **dict.fromkeys(["n_candidates", "n_rounds", "n_per_cell", "n_originals"], _SIZE),
+    **dict.fromkeys(["n_rows", "n_repeats", "batch_size", "grid_size"], _SIZE),
+    **{"lam": {"low": 0}, "sigma": {"low": 0}, "lr": {"low": 0, "closed": "neither"}},
+    "tolerance": {"low": 0, "high": 1},
+}
+"""What a parameter of this name may be, in all rivals."""
 
 
 class Baseline(StablePickle, BaseEstimator, ABC):
@@ -53,6 +65,9 @@ class Baseline(StablePickle, BaseEstimator, ABC):
     binary_only = False
     """Whether it is defined for two classes only."""
 
+    options: ClassVar[dict[str, Iterable[Any]]] = {}
+    """What a parameter that is no number may be."""
+
     task_: Task
 
     @in_own_modes
@@ -81,6 +96,14 @@ class Baseline(StablePickle, BaseEstimator, ABC):
                 f"{owner} is defined for two classes only. Got a task with {task.n_classes}: "
                 f"{np.asarray(task.classes).tolist()}. Use GroupShift or FineTune."
             )
+        params = self.get_params(deep=False)
+        for name, value in params.items():
+            if name in RANGES:
+                check_in_range(name, value, owner=owner, **RANGES[name])
+            if name in self.options:
+                check_option(name, value, self.options[name], owner=owner)
+        if params.keys() >= {"requirement", "lam"}:
+            self._objective()
         self.task_ = task
         self._fit(networks, task)
         self._params_of_fit = params_now(self)
@@ -92,12 +115,11 @@ class Baseline(StablePickle, BaseEstimator, ABC):
         check_unchanged(self, method)
 
     def _fit(self, networks: Any, task: Task) -> None:
-        """Check the parameters and learn what there is to learn from the networks."""
+        """Check what else there is to check and learn what there is to learn."""
 
     def _objective(self) -> Objective:
-        """Resolve and check ``requirement`` and ``lam``, which most rivals have."""
+        """Resolve and check ``requirement``, which most rivals have."""
         owner, params = type(self).__name__, self.get_params()
-        check_in_range("lam", params["lam"], owner=owner, low=0)
         requirement = resolve_requirement(params["requirement"], owner)
         if not isinstance(requirement, Requirement):
             raise ValueError(
@@ -106,6 +128,12 @@ class Baseline(StablePickle, BaseEstimator, ABC):
                 "PermutationSelection."
             )
         return Objective(requirement)
+
+    def _exact_objective(self, original: Tensor, cells: Cells) -> Callable[[Tensor], Tensor]:
+        """Return the exact objective of edited logits, one value per network."""
+        objective = self._objective()
+        lam = original.new_full((len(original),), self.get_params()["lam"])
+        return lambda edited: objective.exact(original, edited, cells, lam)
 
     def _check_groups(self, task: Task) -> None:
         """Refuse a task whose groups are numbered in another way than in fit."""

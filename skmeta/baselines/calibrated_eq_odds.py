@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from skmeta._checks import check_generator, check_option, check_rng
+from skmeta._checks import check_generator, check_rng
 from skmeta.baselines.base import PostProcessor
 from skmeta.baselines.group_search import membership
 from skmeta.datasets import Cells, Task
 
 
+@dataclass(eq=False, repr=False)
 class CalibratedEqOdds(PostProcessor):
     """Calibrated equalized odds [1]_: mix the scores of favoured groups with their base rate.
 
@@ -57,17 +59,14 @@ class CalibratedEqOdds(PostProcessor):
 
     needs_sensitive_at_prediction = True
     binary_only = True
+    options = {"cost": ["fnr", "fpr", "weighted"], "mixing": ["drawn", "mean"]}
 
-    def __init__(
-        self, *, cost: str = "fnr", mixing: str = "drawn", random_state: Any = None
-    ) -> None:
-        self.cost = cost
-        self.mixing = mixing
-        self.random_state = random_state
+    _: KW_ONLY
+    cost: str = "fnr"
+    mixing: str = "drawn"
+    random_state: Any = None
 
     def _fit(self, networks: Any, task: Task) -> None:
-        check_option("cost", self.cost, ["fnr", "fpr", "weighted"], owner="CalibratedEqOdds")
-        check_option("mixing", self.mixing, ["drawn", "mean"], owner="CalibratedEqOdds")
         Cells.of(task).require_all("CalibratedEqOdds")
         self._seed = int(check_rng(self.random_state).integers(2**31))
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain, count, islice
+from itertools import chain, count
 from typing import Any
 
 import torch
@@ -97,7 +96,7 @@ def distill(
         return start
     X, _, _ = task.tensors(start.device, start.dtype)
     sampler = ShuffledRows(task.n_samples, batch_size)
-    lrs = lr * torch.linspace(1, 0, n_steps + 1)
+    lrs = (lr * torch.linspace(1, 0, n_steps + 1)[:n_steps]).tolist()
 
     def distilled(stack: Stack, teacher: Stack, seeds: list[int]) -> Stack:
         trainer = StackTrainer(
@@ -108,24 +107,14 @@ def distill(
             train_mode=False,
             keep_zeros=True,
         )
-        batches = islice(_passes(sampler, trainer.generators), n_steps)
-        _imitate(trainer, run_stack(teacher, X), X, batches, lrs)
-        return trainer.current()
+        targets, state = run_stack(teacher, X), trainer.start()
+
+        def loss(outputs: Tensor, rows: Tensor) -> Tensor:
+            return jensen_shannon(targets.take_along_dim(rows[..., None], 1), outputs).mean(1)
+
+        passes = chain.from_iterable(sampler.epoch(state.generators) for _ in count())
+        for rate, rows in zip(lrs, passes, strict=False):
+            state, _ = trainer.step(state, X, rows, loss, rate)
+        return trainer.networks(state)
 
     return start.map(distilled, original, seeds_of(original, random_state))
-
-
-def _passes(sampler: ShuffledRows, generators: list[torch.Generator]) -> Iterator[Tensor]:
-    """Yield batches of one pass over the rows after the other, without end."""
-    return chain.from_iterable(sampler.epoch(generators) for _ in count())
-
-
-def _imitate(
-    trainer: StackTrainer, targets: Tensor, X: Tensor, batches: Iterator[Tensor], lrs: Tensor
-) -> None:
-    def loss(outputs: Tensor, rows: Tensor) -> Tensor:
-        return jensen_shannon(targets.take_along_dim(rows[..., None], 1), outputs).mean(1)
-
-    for rows, lr in zip(batches, lrs, strict=False):
-        trainer.lr.fill_(lr)
-        trainer.step(X, rows.to(X.device), loss)

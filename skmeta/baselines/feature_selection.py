@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from skmeta._checks import check_generator, check_in_range, check_option
+from skmeta._checks import check_generator
 from skmeta.baselines.masking import MaskEditor, sample_rows
 from skmeta.datasets import Task
 from skmeta.population import Stack, run_stack
@@ -16,6 +17,7 @@ from skmeta.requirements import DataMinimization, jensen_shannon
 from skmeta.requirements.masks import Masks
 
 
+@dataclass(eq=False, repr=False)
 class PermutationSelection(MaskEditor):
     """Keep the inputs whose permutation changes the predictions most.
 
@@ -73,42 +75,27 @@ class PermutationSelection(MaskEditor):
     """
 
     requirement = DataMinimization
+    options = {"shared": [False, True]}
 
-    def __init__(
-        self,
-        *,
-        budget: int | float = 0.5,
-        shared: bool = True,
-        n_rows: int = 1024,
-        n_repeats: int = 1,
-        n_epochs: int = 0,
-        lr: float = 0.01,
-        batch_size: int = 256,
-        random_state: Any = None,
-    ) -> None:
-        self.budget = budget
-        self.shared = shared
-        self.n_rows = n_rows
-        self.n_repeats = n_repeats
-        self.n_epochs = n_epochs
-        self.lr = lr
-        self.batch_size = batch_size
-        self.random_state = random_state
+    _: KW_ONLY
+    budget: int | float = 0.5
+    shared: bool = True
+    n_rows: int = 1024
+    n_repeats: int = 1
+    n_epochs: int = 0
+    lr: float = 0.01
+    batch_size: int = 256
+    random_state: Any = None
 
     def _fit(self, networks: Any, task: Task) -> None:
-        owner = "PermutationSelection"
-        check_option("shared", self.shared, [False, True], owner="PermutationSelection")
-        check_in_range("n_repeats", self.n_repeats, owner=owner, low=1, kind="int")
-        check_in_range("n_epochs", self.n_epochs, owner=owner, low=0, kind="int")
         super()._fit(networks, task)
-        self._sample = sample_rows(task, self.n_rows, self._seed, owner)
+        self._sample = sample_rows(task, self.n_rows, self._seed)
         generator, n_rows = check_generator(self._seed), self._sample.n_samples
         self._orders = [torch.randperm(n_rows, generator=generator) for _ in range(self.n_repeats)]
         if self.shared:
-            population = check_fit_together(networks, task, owner)
+            population = check_fit_together(networks, task, "PermutationSelection")
             population = population.to(dtype=torch.float64)
-            parts = [self._importances(stack) for _, stack in population.depth_blocks()]
-            self.importances_ = torch.cat(parts).mean(0).double().cpu().numpy()
+            self.importances_ = population.map(self._importances).mean(0).cpu().numpy()
 
     def _importances(self, stack: Stack) -> Tensor:
         X, _, _ = self._sample.tensors(stack.device, stack.dtype)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from skmeta._checks import check_in_range, check_rng
+from skmeta._checks import check_rng
 from skmeta.baselines.base import WeightEditor
 from skmeta.datasets import Task
 from skmeta.editing.fine_tuning import fine_tune
@@ -12,6 +13,7 @@ from skmeta.population import Population
 from skmeta.population.checks import check_fit_together
 
 
+@dataclass(eq=False, repr=False)
 class FineTune(WeightEditor):
     """Continue the training of each network on divergence + lam * violation.
 
@@ -53,28 +55,15 @@ class FineTune(WeightEditor):
     Population of 2 networks, 10 inputs, 2 outputs...
     """
 
-    def __init__(
-        self,
-        requirement: Any = "equalized_odds",
-        *,
-        lam: float = 0.1,
-        n_steps: int = 40,
-        lr: float = 5e-3,
-        n_per_cell: int = 192,
-        random_state: Any = None,
-    ) -> None:
-        self.requirement = requirement
-        self.lam = lam
-        self.n_steps = n_steps
-        self.lr = lr
-        self.n_per_cell = n_per_cell
-        self.random_state = random_state
+    requirement: Any = "equalized_odds"
+    _: KW_ONLY
+    lam: float = 0.1
+    n_steps: int = 40
+    lr: float = 5e-3
+    n_per_cell: int = 192
+    random_state: Any = None
 
     def _fit(self, networks: Any, task: Task) -> None:
-        self._objective()
-        check_in_range("n_steps", self.n_steps, owner="FineTune", low=0, kind="int")
-        check_in_range("n_per_cell", self.n_per_cell, owner="FineTune", low=1, kind="int")
-        check_in_range("lr", self.lr, owner="FineTune", low=0, closed="neither")
         # Drawn once: transform gives the same networks each time it is called.
         self._seed = int(check_rng(self.random_state).integers(2**62))
 

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from skmeta.baselines.base import PostProcessor
 from skmeta.datasets import Cells, Task
-from skmeta.requirements import Objective
 
 
 def membership(task: Task, like: Tensor) -> Tensor:
@@ -18,14 +17,6 @@ def membership(task: Task, like: Tensor) -> Tensor:
     _, _, groups = task.tensors(like.device)
     assert groups is not None  # predict_logits has checked
     return torch.nn.functional.one_hot(groups, task.n_groups).to(like)
-
-
-def reference_objective(
-    objective: Objective, lam: float, original: Tensor, cells: Cells
-) -> Callable[[Tensor], Tensor]:
-    """Return the exact objective of edited logits, one value per network."""
-    lams = original.new_full((len(original),), lam)
-    return lambda edited: objective.exact(original, edited, cells, lams)
 
 
 def direction_search(
@@ -106,7 +97,7 @@ class GroupSearch(PostProcessor):
         rows = torch.as_tensor(self.task_.stratified_sample(n_per_cell, random_state))
         cells = Cells.of(self.task_, reference.device).take(rows)
         logits, groups = reference[:, rows], groups[rows]
-        objective = reference_objective(self._objective(), self.get_params()["lam"], logits, cells)
+        objective = self._exact_objective(logits, cells)
         shape = (self.task_.n_groups, logits.shape[2] - 1)
         directions = torch.kron(group_directions(shape[0]), torch.eye(shape[1])).to(logits)
         best = direction_search(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from skmeta._checks import check_in_range, check_option, check_rng
+from skmeta._checks import check_rng
 from skmeta.baselines.code_model import fit_codes, predicted_codes
 from skmeta.baselines.group_search import GroupSearch, membership
 from skmeta.datasets import Task
 
 
+@dataclass(eq=False, repr=False)
 class GroupShift(GroupSearch):
     """Add a constant per group to the logits of each class but the first.
 
@@ -52,30 +54,21 @@ class GroupShift(GroupSearch):
     torch.Size([2, 600, 2])
     """
 
-    def __init__(
-        self,
-        requirement: Any = "equalized_odds",
-        *,
-        lam: float = 0.1,
-        predicted: bool = False,
-        n_per_cell: int = 1000,
-        random_state: Any = None,
-    ) -> None:
-        self.requirement = requirement
-        self.lam = lam
-        self.predicted = predicted
-        self.n_per_cell = n_per_cell
-        self.random_state = random_state
+    requirement: Any = "equalized_odds"
+    _: KW_ONLY
+    lam: float = 0.1
+    predicted: bool = False
+    n_per_cell: int = 1000
+    random_state: Any = None
 
     @property
     def needs_sensitive_at_prediction(self) -> bool:
         """Whether the sensitive features of new rows must be known to predict."""
         return not self.predicted
 
+    options = {"predicted": [False, True]}
+
     def _fit(self, networks: Any, task: Task) -> None:
-        self._objective()
-        check_option("predicted", self.predicted, [False, True], owner="GroupShift")
-        check_in_range("n_per_cell", self.n_per_cell, owner="GroupShift", low=1, kind="int")
         self._seed = int(check_rng(self.random_state).integers(2**31))
         self.group_model_ = None
         if self.predicted:

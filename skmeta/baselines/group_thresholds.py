@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from torch import Tensor
 
-from skmeta._checks import check_in_range, check_rng
+from skmeta._checks import check_rng
 from skmeta.baselines.group_search import GroupSearch, membership
 from skmeta.baselines.labels import move_just_past
 from skmeta.datasets import Task
 
 
+@dataclass(eq=False, repr=False)
 class GroupThresholds(GroupSearch):
     """Choose a threshold per group; clip the scores that change label to just past .5.
 
@@ -49,22 +51,13 @@ class GroupThresholds(GroupSearch):
     games_threshold = True
     binary_only = True
 
-    def __init__(
-        self,
-        requirement: Any = "equalized_odds",
-        *,
-        lam: float = 0.1,
-        n_per_cell: int = 1000,
-        random_state: Any = None,
-    ) -> None:
-        self.requirement = requirement
-        self.lam = lam
-        self.n_per_cell = n_per_cell
-        self.random_state = random_state
+    requirement: Any = "equalized_odds"
+    _: KW_ONLY
+    lam: float = 0.1
+    n_per_cell: int = 1000
+    random_state: Any = None
 
     def _fit(self, networks: Any, task: Task) -> None:
-        self._objective()
-        check_in_range("n_per_cell", self.n_per_cell, owner="GroupThresholds", low=1, kind="int")
         self._seed = int(check_rng(self.random_state).integers(2**31))
 
     def _choose(self, reference: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skmeta._checks import check_option
 from skmeta.baselines.base import PostProcessor
 
 _CERTAIN = 20.0
@@ -54,15 +53,13 @@ class LabelPostProcessor(PostProcessor):
     """
 
     binary_only = True
+    options = {"scores": ["minimal", "hard"]}
     scores: str
 
     @property
     def games_threshold(self) -> bool:
         """Whether a score moves only if its label at .5 changes."""
         return self.scores == "minimal"
-
-    def _check_scores(self) -> None:
-        check_option("scores", self.scores, ["minimal", "hard"], owner=type(self).__name__)
 
     def _score(self, logits: Tensor, positive: Tensor) -> Tensor:
         """Turn the labels ``(n, n_samples)`` of logits into logits."""

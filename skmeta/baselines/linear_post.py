@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.optimize import linprog
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import Tensor
 
-from skmeta._checks import check_in_range, check_option, check_rng
+from skmeta._checks import check_rng
 from skmeta.baselines.code_model import fit_codes, predicted_codes
 from skmeta.baselines.group_search import membership
 from skmeta.baselines.labels import LabelPostProcessor
@@ -27,6 +28,7 @@ _NOISE = 1e-4
 """Largest change of a score that breaks ties (section 3 of the second reference)."""
 
 
+@dataclass(eq=False, repr=False)
 class LinearPost(LabelPostProcessor):
     """LinearPost [1]_ [2]_, the "FairCls" of the paper on learned editing.
 
@@ -83,22 +85,15 @@ class LinearPost(LabelPostProcessor):
     torch.Size([3, 600, 2])
     """
 
-    def __init__(
-        self,
-        requirement: Any = "equalized_odds",
-        *,
-        tolerance: float = 0.0,
-        aware: bool = False,
-        scores: str = "minimal",
-        n_per_cell: int = 1000,
-        random_state: Any = None,
-    ) -> None:
-        self.requirement = requirement
-        self.tolerance = tolerance
-        self.aware = aware
-        self.scores = scores
-        self.n_per_cell = n_per_cell
-        self.random_state = random_state
+    requirement: Any = "equalized_odds"
+    _: KW_ONLY
+    tolerance: float = 0.0
+    aware: bool = False
+    scores: str = "minimal"
+    n_per_cell: int = 1000
+    random_state: Any = None
+
+    options = {**LabelPostProcessor.options, "aware": [False, True]}
 
     @property
     def needs_sensitive_at_prediction(self) -> bool:
@@ -106,10 +101,6 @@ class LinearPost(LabelPostProcessor):
         return self.aware
 
     def _fit(self, networks: Any, task: Task) -> None:
-        self._check_scores()
-        check_option("aware", self.aware, [False, True], owner="LinearPost")
-        check_in_range("tolerance", self.tolerance, owner="LinearPost", low=0, high=1)
-        check_in_range("n_per_cell", self.n_per_cell, owner="LinearPost", low=1, kind="int")
         requirement = resolve_requirement(self.requirement, "LinearPost")
         self._kind = type(requirement)
         if self._kind not in (EqualizedOdds, EqualOpportunity, DemographicParity):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from skmeta._checks import check_in_range, check_rng
+from skmeta._checks import check_rng
 from skmeta.baselines.base import WeightEditor
 from skmeta.baselines.distillation import distill
 from skmeta.datasets import Task
@@ -43,8 +43,6 @@ class MaskEditor(WeightEditor):
                 "(int) or a share of them (float). Got None instead."
             )
         self.requirement(budget=self.budget).check(owner)
-        check_in_range("lr", self.lr, owner=owner, low=0, closed="neither")
-        check_in_range("batch_size", self.batch_size, owner=owner, low=1, kind="int")
         # Drawn once: transform gives the same networks each time it is called.
         self._seed = int(check_rng(self.random_state).integers(2**62))
 
@@ -85,7 +83,6 @@ class MaskEditor(WeightEditor):
         )
 
 
-def sample_rows(task: Task, n_rows: int, random_state: Any, owner: str) -> Task:
+def sample_rows(task: Task, n_rows: int, random_state: Any) -> Task:
     """Draw rows of a task, or take all if it has no more."""
-    check_in_range("n_rows", n_rows, owner=owner, low=1, kind="int")
     return task.subset(np.sort(check_rng(random_state).permutation(task.n_samples)[:n_rows]))

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from skmeta._checks import check_generator, check_in_range, check_rng
+from skmeta._checks import check_generator, check_rng
 from skmeta.baselines.base import WeightEditor
-from skmeta.baselines.group_search import reference_objective
 from skmeta.datasets import Cells, Task
 from skmeta.population import Parameters, Population, Stack, run_stack
 from skmeta.population.checks import check_fit_together
+from skmeta.population.mapping import n_numbers
 from skmeta.population.running import check_no_images
-
-_CANDIDATES_AT_ONCE = 256
-"""Bounds the memory: so many networks are held and run together."""
 
 Value = Callable[[Parameters], Tensor]
 """Objective of candidates: each field ``(n, n_candidates, ...)`` -> ``(n, n_candidates)``."""
@@ -38,11 +36,6 @@ class _PerturbationSearch(WeightEditor):
     random_state: Any
 
     def _fit(self, networks: Any, task: Task) -> None:
-        owner = type(self).__name__
-        self._objective()
-        check_in_range("n_candidates", self.n_candidates, owner=owner, low=1, kind="int")
-        check_in_range("sigma", self.sigma, owner=owner, low=0)
-        check_in_range("n_per_cell", self.n_per_cell, owner=owner, low=1, kind="int")
         rng = check_rng(self.random_state)
         self._rows = torch.as_tensor(task.stratified_sample(self.n_per_cell, rng))
         self._seed = int(rng.integers(2**31))
@@ -50,14 +43,14 @@ class _PerturbationSearch(WeightEditor):
     def _edit(self, population: Population) -> Population:
         check_no_images(population.architectures, type(self).__name__)
         check_fit_together(population, self.task_, type(self).__name__)
-        n_networks = max(_CANDIDATES_AT_ONCE // (self.n_candidates + 1), 1)
-        blocks = []
+        # Of every candidate the weights, and the logits on all rows.
+        n_outputs = len(self._rows) * self.task_.n_classes
+
+        def numbers(stack: Stack) -> int:
+            return (self.n_candidates + 1) * (n_numbers(stack) + n_outputs)
+
         with torch.no_grad():
-            for positions, stack in population.blocks:
-                parts = torch.arange(len(stack)).split(n_networks)
-                found = Stack.merge([self._search(stack.select(part)) for part in parts])
-                blocks.append((positions, found))
-        return population.with_blocks(blocks)
+            return population.map(self._search, numbers=numbers, exact=True)
 
     @abstractmethod
     def _search(self, stack: Stack) -> Stack:
@@ -69,7 +62,7 @@ class _PerturbationSearch(WeightEditor):
         X, n_each = X[self._rows], self.n_candidates + 1
         cells = Cells.of(self.task_, stack.device).take(self._rows)
         original = run_stack(stack, X).repeat_interleave(n_each, 0)
-        objective = reference_objective(self._objective(), self.lam, original, cells)
+        objective = self._exact_objective(original, cells)
         many = stack.select(torch.arange(len(stack)).repeat_interleave(n_each))
 
         def value(candidates: Parameters) -> Tensor:
@@ -92,6 +85,7 @@ class _PerturbationSearch(WeightEditor):
         return centre.map(around, spread)
 
 
+@dataclass(eq=False, repr=False)
 class RandomPerturbation(_PerturbationSearch):
     """Multiply the weights by noise, and keep the best of many networks [1]_.
 
@@ -133,22 +127,13 @@ class RandomPerturbation(_PerturbationSearch):
     Population of 3 networks, 10 inputs, 2 outputs...
     """
 
-    def __init__(
-        self,
-        requirement: Any = "equalized_odds",
-        *,
-        lam: float = 0.1,
-        n_candidates: int = 100,
-        sigma: float = 0.3,
-        n_per_cell: int = 1000,
-        random_state: Any = None,
-    ) -> None:
-        self.requirement = requirement
-        self.lam = lam
-        self.n_candidates = n_candidates
-        self.sigma = sigma
-        self.n_per_cell = n_per_cell
-        self.random_state = random_state
+    requirement: Any = "equalized_odds"
+    _: KW_ONLY
+    lam: float = 0.1
+    n_candidates: int = 100
+    sigma: float = 0.3
+    n_per_cell: int = 1000
+    random_state: Any = None
 
     def _search(self, stack: Stack) -> Stack:
         # Absent parameters hold neutral values, which must stay.
@@ -158,6 +143,7 @@ class RandomPerturbation(_PerturbationSearch):
         return stack.with_params(candidates.map(lambda t: t[torch.arange(len(t)), best]))
 
 
+@dataclass(eq=False, repr=False)
 class LayerwiseOptimization(_PerturbationSearch):
     """Optimise one layer at a time without gradients, and keep the best layer [1]_.
 
@@ -205,29 +191,14 @@ class LayerwiseOptimization(_PerturbationSearch):
     Population of 3 networks, 10 inputs, 2 outputs...
     """
 
-    def __init__(
-        self,
-        requirement: Any = "equalized_odds",
-        *,
-        lam: float = 0.1,
-        n_candidates: int = 24,
-        n_rounds: int = 4,
-        sigma: float = 2.0,
-        n_per_cell: int = 1000,
-        random_state: Any = None,
-    ) -> None:
-        self.requirement = requirement
-        self.lam = lam
-        self.n_candidates = n_candidates
-        self.n_rounds = n_rounds
-        self.sigma = sigma
-        self.n_per_cell = n_per_cell
-        self.random_state = random_state
-
-    def _fit(self, networks: Any, task: Task) -> None:
-        owner = "LayerwiseOptimization"
-        check_in_range("n_rounds", self.n_rounds, owner=owner, low=1, kind="int")
-        super()._fit(networks, task)
+    requirement: Any = "equalized_odds"
+    _: KW_ONLY
+    lam: float = 0.1
+    n_candidates: int = 24
+    n_rounds: int = 4
+    sigma: float = 2.0
+    n_per_cell: int = 1000
+    random_state: Any = None
 
     def _search(self, stack: Stack) -> Stack:
         value, generator = self._value(stack), check_generator(self._seed)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from skmeta._checks import check_in_range, check_option
 from skmeta.baselines.masking import MaskEditor, sample_rows
+from skmeta.baselines.weight_scores import CRITERIA, magnitude
 from skmeta.datasets import Task
 from skmeta.networks import initial_records
-from skmeta.population import Stack, Tape, forward
-from skmeta.population.mapping import rows_at_once
+from skmeta.population import Stack
 from skmeta.requirements import Pruning
 from skmeta.requirements.masks import Masks
-from skmeta.requirements.rounding import settled
-from skmeta.training import CrossEntropy
 
 
+@dataclass(eq=False, repr=False)
 class Prune(MaskEditor):
     """Keep the weights that a classic criterion finds important.
 
@@ -79,31 +74,20 @@ class Prune(MaskEditor):
     """
 
     requirement = Pruning
+    options = {"criterion": CRITERIA}
 
-    def __init__(
-        self,
-        criterion: str = "wanda",
-        *,
-        budget: int | float = 0.25,
-        n_rows: int = 1024,
-        n_steps: int = 0,
-        lr: float = 0.03,
-        batch_size: int = 256,
-        random_state: Any = None,
-    ) -> None:
-        self.criterion = criterion
-        self.budget = budget
-        self.n_rows = n_rows
-        self.n_steps = n_steps
-        self.lr = lr
-        self.batch_size = batch_size
-        self.random_state = random_state
+    criterion: str = "wanda"
+    _: KW_ONLY
+    budget: int | float = 0.25
+    n_rows: int = 1024
+    n_steps: int = 0
+    lr: float = 0.03
+    batch_size: int = 256
+    random_state: Any = None
 
     def _fit(self, networks: Any, task: Task) -> None:
-        check_option("criterion", self.criterion, CRITERIA, owner="Prune")
-        check_in_range("n_steps", self.n_steps, owner="Prune", low=0, kind="int")
         super()._fit(networks, task)
-        self._sample = sample_rows(task, self.n_rows, self._seed, "Prune")
+        self._sample = sample_rows(task, self.n_rows, self._seed)
 
     def _scores(self, stack: Stack, seeds: list[int]) -> Masks:
         return CRITERIA[self.criterion](stack, self._sample, seeds)
@@ -112,6 +96,7 @@ class Prune(MaskEditor):
         return self.n_steps
 
 
+@dataclass(eq=False, repr=False)
 class LotteryTicket(MaskEditor):
     """Prune by magnitude and train what is left from fresh weights: one round, one shot.
 
@@ -159,27 +144,15 @@ class LotteryTicket(MaskEditor):
 
     requirement = Pruning
 
-    def __init__(
-        self,
-        *,
-        budget: int | float = 0.25,
-        n_steps: int = 640,
-        lr: float = 0.01,
-        batch_size: int = 256,
-        random_state: Any = None,
-    ) -> None:
-        self.budget = budget
-        self.n_steps = n_steps
-        self.lr = lr
-        self.batch_size = batch_size
-        self.random_state = random_state
-
-    def _fit(self, networks: Any, task: Task) -> None:
-        check_in_range("n_steps", self.n_steps, owner="LotteryTicket", low=0, kind="int")
-        super()._fit(networks, task)
+    _: KW_ONLY
+    budget: int | float = 0.25
+    n_steps: int = 640
+    lr: float = 0.01
+    batch_size: int = 256
+    random_state: Any = None
 
     def _scores(self, stack: Stack, seeds: list[int]) -> Masks:
-        return _magnitude(stack, self.task_, seeds)
+        return magnitude(stack, self.task_, seeds)
 
     def _count_steps(self) -> int:
         return self.n_steps
@@ -188,88 +161,3 @@ class LotteryTicket(MaskEditor):
         fresh = initial_records(stack.architectures, seeds=seeds)
         parts = [Stack.from_records([record]) for record in fresh]
         return Stack.merge(parts).padded(stack.widths).to(stack.device, stack.dtype)
-
-
-def _random(stack: Stack, task: Task, seeds: list[int]) -> Masks:
-    """Draw a score for each true weight; each network has a stream of its own."""
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    scores = []
-    for mask in stack.trainable().weight:
-        counts = mask.flatten(1).sum(1).long().tolist()
-        draws = [torch.rand(n, generator=g) for n, g in zip(counts, generators, strict=True)]
-        scores.append(torch.zeros_like(mask).masked_scatter_(mask > 0, torch.cat(draws).to(mask)))
-    return tuple(scores)
-
-
-def _magnitude(stack: Stack, task: Task, seeds: list[int]) -> Masks:
-    return tuple(weight.abs() for weight in stack.params.weight)
-
-
-def _gradient(stack: Stack, task: Task, seeds: list[int]) -> Masks:
-    """Absolute gradients of the sum of the cross-entropies of all rows."""
-    params = stack.params.map(lambda t: t.detach().requires_grad_())
-    total = [torch.zeros_like(w) for w in stack.params.weight]
-    for X, labels in _pieces(stack, task):
-        rows = torch.arange(len(X), device=X.device).expand(len(stack), -1)
-        with torch.enable_grad():
-            loss = CrossEntropy(labels)(forward(stack, X, params), rows).sum() * len(X)
-        for slot, gradient in zip(total, torch.autograd.grad(loss, params.weight), strict=True):
-            slot += gradient
-    return tuple(gradient.abs() for gradient in total)
-
-
-def _snip(stack: Stack, task: Task, seeds: list[int]) -> Masks:
-    gradients = _gradient(stack, task, seeds)
-    return tuple(w.abs() * g for w, g in zip(stack.params.weight, gradients, strict=True))
-
-
-def _wanda(stack: Stack, task: Task, seeds: list[int]) -> Masks:
-    tape = _SquaredInputs(stack)
-    with torch.no_grad():
-        for X, _ in _pieces(stack, task):
-            forward(stack, X, tape=tape)
-    layers = zip(stack.params.weight, tape.sums, stack.trainable().weight, strict=False)
-    return tuple(_position_in_row(w.abs() * s.sqrt()[:, None], mask) for w, s, mask in layers)
-
-
-class _SquaredInputs(Tape):
-    """Sums the squares of all states over rows."""
-
-    def __init__(self, stack: Stack) -> None:
-        weight = stack.params.weight[0]
-        self.sums = [weight.new_zeros(len(stack), width) for width in stack.widths]
-
-    def state(self, index: int, h: Tensor) -> Tensor:
-        """Add the rows of a state."""
-        self.sums[index] += h.square().sum(1)
-        return h
-
-
-def _position_in_row(score: Tensor, present: Tensor) -> Tensor:
-    """Turn scores into minus the share of their row that is not smaller.
-
-    Within a row ranks decide. Weights of the same rank in different rows lie between this
-    rank and the next, in the order of their scores.
-    """
-    score = score.masked_fill(present == 0, -1.0)  # behind all that are there
-    keys = settled(score.flatten(1)).view_as(score)
-    rank = keys.argsort(dim=2, descending=True, stable=True).argsort(dim=2)
-    largest = score.amax((1, 2), keepdim=True).clamp_min(torch.finfo(score.dtype).tiny)
-    return -(rank + 1 - score / largest) / present.sum(2, keepdim=True).clamp_min(1)
-
-
-def _pieces(stack: Stack, task: Task) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield rows and labels that fit into memory."""
-    X, y, _ = task.tensors(stack.device, stack.dtype)
-    n_rows = rows_at_once(stack)
-    return zip(X.split(n_rows), y.split(n_rows), strict=True)
-
-
-CRITERIA: dict[str, Callable[[Stack, Task, list[int]], Masks]] = {
-    "random": _random,
-    "magnitude": _magnitude,
-    "gradient": _gradient,
-    "snip": _snip,
-    "wanda": _wanda,
-}
-"""Functions that score the weights of a stack."""

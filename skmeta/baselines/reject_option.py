@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,13 @@ from torch import Tensor
 
 from skmeta._checks import shown
 from skmeta.baselines.base import PostProcessor
-from skmeta.baselines.group_search import membership, reference_objective
+from skmeta.baselines.group_search import membership
 from skmeta.datasets import Cells, Task
 
 THETAS = tuple(np.linspace(0.0, 0.25, 26).round(2).tolist())
 
 
+@dataclass(eq=False, repr=False)
 class RejectOption(PostProcessor):
     """Reject option classification [1]_ with flipped scores.
 
@@ -58,19 +60,12 @@ class RejectOption(PostProcessor):
     games_threshold = True
     binary_only = True
 
-    def __init__(
-        self,
-        requirement: Any = "equalized_odds",
-        *,
-        lam: float = 0.1,
-        thetas: Sequence[float] | None = None,
-    ) -> None:
-        self.requirement = requirement
-        self.lam = lam
-        self.thetas = thetas
+    requirement: Any = "equalized_odds"
+    _: KW_ONLY
+    lam: float = 0.1
+    thetas: Sequence[float] | None = None
 
     def _fit(self, networks: Any, task: Task) -> None:
-        self._objective()
         try:
             thetas = np.asarray(THETAS if self.thetas is None else self.thetas, dtype=float)
         except (TypeError, ValueError):
@@ -89,7 +84,7 @@ class RejectOption(PostProcessor):
         rates = selected @ groups / groups.sum(0)
         disadvantaged = (rates < rates.mean(1, keepdim=True)).to(reference)
         cells = Cells.of(self.task_, reference.device)
-        value = reference_objective(self._objective(), self.get_params()["lam"], reference, cells)
+        value = self._exact_objective(reference, cells)
         values = [
             value(_flip(reference, groups, disadvantaged, reference.new_full((), theta)))
             for theta in self._thetas

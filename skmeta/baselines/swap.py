@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from skmeta._checks import check_in_range, check_rng
+from skmeta._checks import check_rng
 from skmeta.baselines.base import WeightEditor
 from skmeta.datasets import Cells, Task
 from skmeta.population import Population, run_networks
 from skmeta.population.checks import check_finite_logits
+from skmeta.population.mapping import pieces
 
 
+@dataclass(eq=False, repr=False)
 class Swap(WeightEditor):
     """Hand back one fixed good network of the training population, whatever comes in.
 
@@ -55,25 +58,16 @@ class Swap(WeightEditor):
     Population of 2 networks, 10 inputs, 2 outputs...
     """
 
-    def __init__(
-        self,
-        requirement: Any = "equalized_odds",
-        *,
-        lam: float = 0.1,
-        n_originals: int = 100,
-        n_per_cell: int = 500,
-        random_state: Any = None,
-    ) -> None:
-        self.requirement = requirement
-        self.lam = lam
-        self.n_originals = n_originals
-        self.n_per_cell = n_per_cell
-        self.random_state = random_state
+    requirement: Any = "equalized_odds"
+    _: KW_ONLY
+    lam: float = 0.1
+    n_originals: int = 100
+    n_per_cell: int = 500
+    random_state: Any = None
 
     def _fit(self, networks: Any, task: Task) -> None:
         requirement = self._objective().requirement
         assert requirement is not None  # has just been resolved
-        check_in_range("n_originals", self.n_originals, owner="Swap", low=1, kind="int")
         rng = check_rng(self.random_state)
         population = Population(networks)
         logits, cells = run_networks(population, task), Cells.of(task)
@@ -102,5 +96,8 @@ def _mean_divergence(candidates: Tensor, originals: Tensor, weights: Tensor) -> 
         return torch.special.entr(p).sum(-1) @ weights
 
     own, theirs = entropy(candidates), entropy(originals).mean()
-    mixed = [entropy((candidate + originals) / 2).mean() for candidate in candidates]
-    return torch.stack(mixed) - (own + theirs) / 2
+    mixed = [
+        entropy((candidates[part, None] + originals) / 2).mean(1)
+        for part in pieces(len(candidates), originals.numel(), originals.device)
+    ]
+    return torch.cat(mixed) - (own + theirs) / 2

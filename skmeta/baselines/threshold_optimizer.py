@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor
 
-from skmeta._checks import check_in_range, check_rng
+from skmeta._checks import check_rng
 from skmeta.baselines.labels import LabelPostProcessor
 from skmeta.datasets import Cells, Task
 
 
+@dataclass(eq=False, repr=False)
 class ThresholdOptimizer(LabelPostProcessor):
     """fairlearn's ThresholdOptimizer [1]_ for equalized odds, one per network.
 
@@ -53,16 +55,12 @@ class ThresholdOptimizer(LabelPostProcessor):
 
     needs_sensitive_at_prediction = True
 
-    def __init__(
-        self, *, scores: str = "minimal", grid_size: int = 1000, random_state: Any = None
-    ) -> None:
-        self.scores = scores
-        self.grid_size = grid_size
-        self.random_state = random_state
+    _: KW_ONLY
+    scores: str = "minimal"
+    grid_size: int = 1000
+    random_state: Any = None
 
     def _fit(self, networks: Any, task: Task) -> None:
-        self._check_scores()
-        check_in_range("grid_size", self.grid_size, owner="ThresholdOptimizer", low=1, kind="int")
         Cells.of(task).require_all("ThresholdOptimizer")
         self._seed = int(check_rng(self.random_state).integers(2**31))
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from skmeta._checks import check_in_range, check_rng
 from skmeta._columns import check_same_names, names_of
 from skmeta.datasets._coding import check_features, encode_groups, encode_target
+from skmeta.datasets.losses import CrossEntropy, Loss, SquaredError
 
 
 class Task:
@@ -165,6 +166,33 @@ class Task:
                 s = None if self.sensitive is None else torch.tensor(self.sensitive, device=device)
             self._tensors[key] = (X, y, s)
         return self._tensors[key]
+
+    def loss(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Loss:
+        """Give the loss of networks on the rows: how far their outputs are from y.
+
+        Parameters
+        ----------
+        device : str or torch.device
+            Where the outputs are.
+        dtype : torch.dtype
+            Of a regression target.
+
+        Returns
+        -------
+        Loss
+            ``loss(outputs, rows) -> (n,)``: cross-entropy of logits, or in a regression task
+            the mean squared error.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skmeta.datasets import Task
+        >>> loss = Task([[0.0], [1.0]], [0.5, 1.0]).loss()
+        >>> loss(torch.zeros(1, 2, 1), torch.tensor([[0, 1]]))
+        tensor([0.6250])
+        """
+        y = self.tensors(device, dtype)[1]
+        return CrossEntropy(y) if self.kind == "classification" else SquaredError(y)
 
     def cells(self) -> NDArray[np.int64]:
         """Number the label-by-group cell of each row: ``y * n_groups + sensitive``.

@@ -92,8 +92,7 @@ def fine_tune(
             train_mode=False,
             keep_zeros=original is not start,
         )
-        _fine_tune_stack(trainer, reference, task, objective, lams, lr, sampler)
-        return trainer.current()
+        return _fine_tune_stack(trainer, reference, task, objective, lams, lr, sampler)
 
     return start.map(tuned, original, seeds_of(original, random_state), lams)
 
@@ -106,7 +105,7 @@ def _fine_tune_stack(
     lam: Tensor,
     lr: float,
     sampler: StratifiedRows,
-) -> None:
+) -> Stack:
     X, _, _ = task.tensors(original.device, original.dtype)
     cells = Cells.of(task, original.device)
     # Many steps come back to the same rows, so one pass of the originals over all rows is
@@ -122,6 +121,7 @@ def _fine_tune_stack(
         # A stratified batch goes cell by cell: its cells are the same for every network.
         return objective.loss(target, outputs, cells.take(rows[0]), lam)
 
-    for step, rows in enumerate(sampler.epoch(trainer.generators)):
-        trainer.lr.fill_(lr * (1 - step / n_steps))
-        trainer.step(X, rows.to(X.device), loss)
+    state = trainer.start()
+    for step, rows in enumerate(sampler.epoch(state.generators)):
+        state, _ = trainer.step(state, X, rows, loss, lr * (1 - step / n_steps))
+    return trainer.networks(state)

@@ -20,8 +20,8 @@ _OWNER = "EditedClassifier"
 _KINDS: dict[str, Any] = {
     "classes_": np.ndarray,
     "n_features_in_": int,
-    "feature_names_in_": (np.ndarray, type(None)),
-    "lam_": (int, float, dict, type(None)),
+    "feature_names_in_": np.ndarray | None,
+    "lam_": float | dict[str, float] | None,
     "estimator_": MLPClassifier,
     "edited_estimator_": MLPClassifier,
 }
@@ -45,7 +45,7 @@ def contents(classifier: Any, *, include_task: bool) -> Fields:
 
 def restore(classifier: Any, fitted: Fields) -> None:
     """Take what a file claims to have kept, after checks."""
-    *values, editor = fields_of(fitted, "what was learned", **_KINDS, editor_=(dict, type(None)))
+    *values, editor = fields_of(fitted, "what was learned", **_KINDS, editor_=dict | None)
     if editor is not None:
         editor = rebuild(editor, {"ComplianceEditor": ComplianceEditor})
     for name, value in {**dict(zip(_KINDS, values, strict=True)), "editor_": editor}.items():

@@ -20,9 +20,8 @@ from skmeta.editing.cost import cost_of
 from skmeta.editing.features import FeatureBuilder
 from skmeta.editing.reference import Reference
 from skmeta.editing.training import build_metanet
-from skmeta.estimators.files import finite_tensors, load_weights
 from skmeta.files import codec
-from skmeta.files.checks import expect, fields_of
+from skmeta.files.checks import expect, fields_of, load_weights
 from skmeta.files.codec import Fields
 from skmeta.metanets import WeightGraph
 from skmeta.metanets.templates import blank_graphs, check_templates
@@ -37,6 +36,15 @@ from skmeta.requirements import (
 )
 
 _OWNER = "ComplianceEditor"
+_TENSORS = dict[str, Tensor] | None
+_FITTED: dict[str, Any] = {
+    **{"lam": float, "lam_mask": float, "lam_range": tuple[float, float]},
+    **{"n_networks": int, "cost": tuple[float | None, ...]},
+    **{"feature_names": tuple[str, ...], "named": bool, "classes": np.ndarray},
+    **{"groups": np.ndarray | None, "counts": np.ndarray, "rows": np.ndarray},
+    "templates": tuple[Architecture, ...],
+    **{"metanet": _TENSORS, "task": _TENSORS},
+}
 _COSTS = ("zoo_seconds", "fit_seconds", "edit_seconds", "fine_tune_seconds")
 # What a file may ask of the machine that reads it: the requirement is computed on every cell.
 _MOST_CELLS, _MOST_CELLS_BY_LABELS = 1000, 10**4
@@ -90,14 +98,8 @@ def restore(editor: Any, fitted: Fields) -> None:
     fitted : dict
         As from :func:`contents`, but it may hold anything.
     """
-    kinds: dict[str, Any] = {"lam": float, "lam_mask": float, "lam_range": tuple}
-    kinds |= {"n_networks": int, "cost": tuple, "feature_names": tuple, "named": bool}
-    kinds["classes"] = np.ndarray
-    kinds |= {"groups": (np.ndarray, type(None)), "counts": np.ndarray, "rows": np.ndarray}
-    kinds["templates"] = tuple
-    kinds |= {"metanet": (dict, type(None)), "task": (dict, type(None))}
     lam, lam_mask, lam_range, n_networks, cost, *outlined = fields_of(
-        fitted, "what was learned", **kinds
+        fitted, "what was learned", **_FITTED
     )
     feature_names, named, classes, groups, counts, rows, templates, state, task = outlined
     plan = split_requirements(editor.requirement, editor.lam, _OWNER)
@@ -112,7 +114,8 @@ def restore(editor: Any, fitted: Fields) -> None:
     editor.reference_ = _reference(feature_names, named, classes, groups, counts, rows)
     outline = editor.reference_.outline
     editor.n_inputs_, editor.n_classes_ = outline.n_features, outline.n_classes
-    editor.templates_ = check_templates(templates)
+    check_templates(templates)
+    editor.templates_ = templates
     ends = {(a.widths[0], a.widths[-1]) for a in templates}
     expect(ends == {(outline.n_features, outline.n_classes)}, "templates do not fit the task")
     n_thresholds = _n_thresholds(plan.requirement)
@@ -123,7 +126,7 @@ def restore(editor: Any, fitted: Fields) -> None:
     expect((metanet is None) == (state is None), "there is a metanetwork too many, or none")
     editor.net_ = None
     editor.metanet_ = None if metanet is None else load_weights(metanet, state)
-    editor.task_ = None if task is None else _task(outline, finite_tensors(task))
+    editor.task_ = None if task is None else _task(outline, task)
     editor.builder_ = None
     if editor.task_ is not None:
         found = cell_counts(editor.task_)
@@ -207,8 +210,7 @@ def _reference(
     rows: np.ndarray,
 ) -> Reference:
     """Return what an editor knows of its task."""
-    good = len(feature_names) > 0 and all(isinstance(name, str) for name in feature_names)
-    expect(good, "the names of features are no strings")
+    expect(len(feature_names) > 0, "there are no features")
     columns = np.array(["all"]) if groups is None else groups
     for what, names in (("labels", classes), ("groups", columns)):
         good = len(names) > 0 and len(set(names.tolist())) == len(names)
@@ -243,6 +245,7 @@ def _task(outline: Task, tensors: Mapping[str, Tensor]) -> Task:
     X = tensors["X"]
     good = X.dtype == torch.float32 and X.ndim == 2 and X.shape[1] == outline.n_features
     expect(good and len(X) > 0, "the rows of the task have a wrong type or shape")
+    expect(bool(X.isfinite().all()), "the rows of the task are NaN or infinite")
     for name, n_codes in codes.items():
         values = tensors[name]
         good = values.dtype == torch.int64 and values.shape == X.shape[:1]

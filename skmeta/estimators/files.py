@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor, nn
 
 from skmeta.files import codec
 from skmeta.files.checks import expect, fields_of
@@ -106,30 +105,3 @@ def rebuild(fields: Any, kinds: Mapping[str, type]) -> Any:
         expect(getattr(estimator, name) <= most, problem)
     estimator._restore(fitted)
     return estimator
-
-
-def finite_tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return tensors by name if they are such, of finite numbers."""
-    for name, value in state.items():
-        expect(isinstance(value, Tensor), f"'{name}' is no tensor")
-        expect(bool(value.isfinite().all()), f"'{name}' is NaN or infinite")
-    return dict(state)
-
-
-def load_weights(metanet: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
-    """Return a metanetwork with the weights of a file, if these are its own.
-
-    Parameters
-    ----------
-    metanet : Module
-        On the meta device: without numbers no claim of a file takes memory.
-    state : mapping of str to Tensor
-        What the file has.
-    """
-    wanted = metanet.state_dict()
-    expect(set(state) == set(wanted), "weights are missing or too many")
-    for name, value in finite_tensors(state).items():
-        alike = (value.dtype, value.shape) == (wanted[name].dtype, wanted[name].shape)
-        expect(alike, f"'{name}' has a wrong type or shape")
-    metanet.load_state_dict(state, assign=True)
-    return metanet.eval()

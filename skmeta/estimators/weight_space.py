@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, check_X_y
 from torch import nn
 
 from skmeta._checks import (
@@ -20,35 +19,37 @@ from skmeta._checks import (
     check_weights,
     params_now,
 )
+from skmeta._columns import checked_column
 from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
-from skmeta.estimators.files import finite_tensors, load_weights, write_estimator
-from skmeta.estimators.inputs import check_targets, read_networks
-from skmeta.files.checks import expect
+from skmeta.estimators.files import write_estimator
+from skmeta.estimators.networks_or_rows import NetworksOrRows
+from skmeta.files.checks import expect, fields_of
 from skmeta.learning.settings import TrainingSettings
 from skmeta.metanets import TRUNKS
-from skmeta.metanets.templates import check_templates
-from skmeta.networks import Architecture, Record
+from skmeta.networks import Architecture
 from skmeta.population import Population
 from skmeta.reading import Reader, train_reader
+from skmeta.reading.saving import contents, restored
 from skmeta.reading.training import AUGMENTATIONS
 from skmeta.zoo.checks import warn_of_few_networks
 
 # Predictions go by them; the others hold for the next fit.
 _PARAMS_OF_FIT = ("metanet", "quasi", "loss", "n_layers", "architecture")
 
+# Set by rows alone.
+_OPTIONAL = ("n_features_in_", "feature_names_in_")
 
-class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
+
+class WeightSpaceEstimator(StablePickle, NetworksOrRows, ABC):
     """Trains a metanetwork to map networks to numbers; the parameters are in the subclasses."""
 
     __metadata_request__fit = {"task": True}
-    # What a file keeps: the type of each attribute and whether it may be missing.
-    _saved: ClassVar[dict[str, tuple[Any, bool]]] = {
-        "templates_": (tuple, False),
-        "architecture_": (Architecture | None, False),
-        "n_features_in_": (int, True),
-        "feature_names_in_": (np.ndarray, True),
-        "metanet": (dict, False),
+    # What a file keeps beside the reader.
+    _saved: ClassVar[dict[str, Any]] = {
+        "architecture_": Architecture | None,
+        "n_features_in_": int | None,
+        "feature_names_in_": np.ndarray | None,
     }
 
     def __init__(
@@ -111,28 +112,20 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
 
     def _contents(self, *, include_task: bool) -> dict[str, Any]:
         """Return what a file keeps; rows are none of it."""
-        fitted = {name: getattr(self, name) for name in self._saved if hasattr(self, name)}
-        return {**fitted, "metanet": self.metanet_.state_dict()}
+        fitted = {name: getattr(self, name, None) for name in self._saved}
+        return {**fitted, "reader": contents(self.reader_)}
 
     def _restore(self, fitted: dict[str, Any]) -> None:
         """Take what a file claims to have kept."""
-        expect(set(fitted) <= set(self._saved), "what was learned has the wrong fields")
-        for name, (wanted, optional) in self._saved.items():
-            good = isinstance(fitted[name], wanted) if name in fitted else optional
-            expect(good, f"'{name}' is missing or of the wrong type")
-        specs, tensors = fitted.pop("templates_"), finite_tensors(fitted.pop("metanet"))
-        for name, value in fitted.items():
-            setattr(self, name, value)
+        *values, reader = fields_of(fitted, "what was learned", **self._saved, reader=dict)
+        for name, value in zip(self._saved, values, strict=True):
+            if value is not None or name not in _OPTIONAL:
+                setattr(self, name, value)
         self._params_of_fit = params_now(self)
-        # What a file claims must not need much more memory than the file.
-        expect(self.n_layers <= len(tensors), "the metanetwork has too many layers")
-        widest = max((max(t.shape, default=0) for t in tensors.values() if t.numel()), default=0)
-        expect(self.hidden_channels <= widest, "the metanetwork has too many channels")
-        specs = check_templates(specs)
-        with torch.device("meta"):
-            blank = Population.from_records([Record.blank(a) for a in specs])
-            self.reader_ = self._reader_for(blank)
-        load_weights(self.reader_.metanet, tensors)
+        self.reader_ = found = restored(reader)
+        claimed = (found.name, found.n_outputs, found.hidden_channels, found.n_layers, found.quasi)
+        wanted = (self.metanet, self._n_outputs, self.hidden_channels, self.n_layers, self.quasi)
+        expect(claimed == wanted, "the parameters and the metanetwork disagree")
 
     def _check_params(self) -> None:
         owner = type(self).__name__
@@ -148,11 +141,14 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
     ) -> tuple[Population, np.ndarray, np.ndarray | None]:
         """Return training networks, their targets and weights, which have the mean 1."""
         self._check_params()
-        population = read_networks(self, networks, fitting=True)
+        owner, population = type(self).__name__, self._networks(networks, fitting=True)
         if isinstance(networks, Population):
-            warn_of_few_networks(population, type(self).__name__)
-        y = check_targets(self, population, y, numeric=numeric)
-        weights = check_weights(sample_weight, len(population), type(self).__name__)
+            warn_of_few_networks(population, owner)
+        if y is not None:  # of which scikit-learn complains
+            y = checked_column("y", y, owner=f"{owner}.fit")
+        positions = np.arange(len(population))[:, None]
+        _, y = check_X_y(positions, y, y_numeric=numeric, estimator=owner)
+        weights = check_weights(sample_weight, len(population), owner)
         if weights is not None:
             there = np.flatnonzero(weights)
             population, y, weights = population[there], y[there], weights[there]
@@ -196,4 +192,4 @@ class WeightSpaceEstimator(StablePickle, BaseEstimator, ABC):
         """Return what the metanetwork says, ``(n, n_outputs)``."""
         check_is_fitted(self)
         check_unchanged(self, "predict", _PARAMS_OF_FIT)
-        return self.reader_.read(read_networks(self, networks, fitting=False))
+        return self.reader_.read(self._networks(networks, fitting=False))

@@ -84,9 +84,9 @@ class WeightSpaceClassifier(ClassifierMixin, WeightSpaceEstimator):
     True
     """
 
-    _saved: ClassVar[dict[str, tuple[Any, bool]]] = {
+    _saved: ClassVar[dict[str, Any]] = {
         **WeightSpaceEstimator._saved,
-        "classes_": (np.ndarray, False),
+        "classes_": np.ndarray,
     }
 
     @property

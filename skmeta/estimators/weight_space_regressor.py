@@ -100,10 +100,10 @@ class WeightSpaceRegressor(RegressorMixin, WeightSpaceEstimator):
     (4,)
     """
 
-    _saved: ClassVar[dict[str, tuple[Any, bool]]] = {
+    _saved: ClassVar[dict[str, Any]] = {
         **WeightSpaceEstimator._saved,
-        "offset_": (float, False),
-        "scale_": (float, False),
+        "offset_": float,
+        "scale_": float,
     }
 
     def __init__(

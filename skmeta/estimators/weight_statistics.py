@@ -5,19 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skmeta.datasets import Task
-from skmeta.estimators.inputs import read_networks
-from skmeta.metanets import statistic_names, weight_statistics
+from skmeta.estimators.networks_or_rows import NetworksOrRows
+from skmeta.metanets import statistic_names
 from skmeta.networks import Architecture
-from skmeta.population import Population
-from skmeta.reading.reader import depth_chunks
+from skmeta.reading.statistics import statistics_table
 
 
-class WeightStatistics(TransformerMixin, BaseEstimator):
+class WeightStatistics(TransformerMixin, NetworksOrRows):
     """Describe networks by statistics of the weights and biases of each layer.
 
     Mean, variance, minimum, quartiles and maximum per layer: with gradient boosting behind
@@ -89,9 +87,9 @@ class WeightStatistics(TransformerMixin, BaseEstimator):
         WeightStatistics
             Itself.
         """
-        population = read_networks(self, networks, fitting=True)
-        self.depth_ = max(stack.depth for _, stack in population.blocks)
-        there = ~np.isnan(self._table(population)).all(0)
+        population = self._networks(networks, fitting=True)
+        self.depth_ = max(a.depth for a in population.architectures)
+        there = ~np.isnan(statistics_table(population, self.depth_)).all(0)
         names = np.array(statistic_names(self.depth_), dtype=object)
         self.statistics_ = names[there].tolist()
         return self
@@ -110,7 +108,7 @@ class WeightStatistics(TransformerMixin, BaseEstimator):
             NaN for what a network does not have.
         """
         check_is_fitted(self)
-        table = self._table(read_networks(self, networks, fitting=False))
+        table = statistics_table(self._networks(networks, fitting=False), self.depth_)
         kept = [name in set(self.statistics_) for name in statistic_names(self.depth_)]
         return table[:, kept]
 
@@ -129,11 +127,3 @@ class WeightStatistics(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return np.array(self.statistics_, dtype=object)
-
-    def _table(self, population: Population) -> np.ndarray:
-        table = np.empty((len(population), len(statistic_names(self.depth_))))
-        for positions, stack in depth_chunks(population):
-            # In double precision the rounding does not depend on the other networks.
-            statistics = weight_statistics(stack.to(dtype=torch.float64), self.depth_)
-            table[positions] = statistics.cpu().numpy()
-        return table

@@ -11,7 +11,7 @@ from skmeta.datasets.checks import check_task
 from skmeta.population import Population
 
 
-def editor_of(estimator: Any) -> Any:
+def editor_of(estimator: object) -> Any:
     """Return the editor inside of pipelines and finished searches.
 
     Examples
@@ -31,7 +31,7 @@ def editor_of(estimator: Any) -> Any:
             return estimator
 
 
-def edit_networks(estimator: Any, population: Population, task: Task | None, owner: str) -> Any:
+def edit_networks(estimator: object, population: Population, task: Task | None, owner: str) -> Any:
     """Return edited networks, or the logits of a rival that changes predictions only."""
     if hasattr(estimator, "transform"):
         return estimator.transform(population)
@@ -44,7 +44,7 @@ def edit_networks(estimator: Any, population: Population, task: Task | None, own
     )
 
 
-def measuring_task(estimator: Any, task: Task | None, owner: str) -> Task:
+def measuring_task(estimator: object, task: Task | None, owner: str) -> Task:
     """Return the task to measure on: the given one, or that of the editor's ``fit``."""
     if task is None:
         task = getattr(editor_of(estimator), "task_", None)
@@ -59,7 +59,7 @@ def measuring_task(estimator: Any, task: Task | None, owner: str) -> Task:
     return check_task(task, owner)
 
 
-def check_columns_of_fit(estimator: Any, task: Any, owner: str) -> None:
+def check_columns_of_fit(estimator: object, task: Any, owner: str) -> None:
     """Refuse a task with other columns than the editor's own, where both have names."""
     editor = editor_of(estimator)
     known = getattr(editor, "task_", None)
@@ -70,7 +70,7 @@ def check_columns_of_fit(estimator: Any, task: Any, owner: str) -> None:
         check_task(task, owner).require_columns(known.column_names, owner, whose)
 
 
-def requirement_of(estimator: Any) -> Any:
+def requirement_of(estimator: object) -> Any:
     """Return the editor's requirement as it was resolved in fit or given; None if it has none."""
     editor = editor_of(estimator)
     return getattr(editor, "requirement_", getattr(editor, "requirement", None))

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import kendalltau
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, check_consistent_length
 
 
-def kendall_tau(estimator: Any, networks: Any, y: Any) -> float:
+def kendall_tau(estimator: BaseEstimator, networks: Any, y: Any) -> float:
     """Score the order of predictions: Kendall's rank correlation (tau-b), from -1 to 1.
 
     It is a scorer, the ``scoring`` of ``cross_val_score`` or ``GridSearchCV``.

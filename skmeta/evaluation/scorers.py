@@ -91,7 +91,7 @@ class EditScorer(BaseEstimator):
         self.requirement = requirement
 
     def score(
-        self, estimator: Any, networks: Any, y: Any = None, *, task: Task | None = None
+        self, estimator: object, networks: Any, y: Any = None, *, task: Task | None = None
     ) -> float | dict[str, float]:
         """Edit networks and score the edits.
 

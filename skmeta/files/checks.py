@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from types import UnionType
+from typing import Any, NoReturn, Union, get_args, get_origin
+
+from torch import Tensor, nn
 
 
 class FileError(ValueError):
@@ -45,16 +48,30 @@ def expect(condition: bool, what: str) -> None:
         fail(what)
 
 
-def fields_of(value: Any, what: str, **kinds: type | tuple[type, ...]) -> list[Any]:
-    """Return the values of a JSON object that has exactly the given keys and types."""
-    expect(isinstance(value, dict) and set(value) == set(kinds), f"{what} has the wrong fields")
-    for name, kind in kinds.items():
-        item = value[name]
-        # A bool is an int in Python, and an int is a good float.
-        allowed = (int, float) if kind is float else kind
-        good = isinstance(item, allowed) and (kind is bool or not isinstance(item, bool))
-        expect(good, f"{what}: '{name}' has the wrong type")
-    return [value[name] for name in kinds]
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of an annotated type, all that is in it included."""
+    origin, inner = get_origin(hint) or hint, get_args(hint)
+    if origin in (Union, UnionType):
+        return any(fits(value, option) for option in inner)
+    if origin is Any or origin is None:
+        return origin is Any or value is None
+    # A bool is an int in Python, and an int is a good float.
+    allowed: Any = (int, float) if origin is float else origin
+    if not isinstance(value, allowed) or (isinstance(value, bool) and origin in (int, float)):
+        return False
+    if origin is dict and inner:
+        return all(fits(key, inner[0]) and fits(item, inner[1]) for key, item in value.items())
+    if origin is tuple and inner and inner[-1] is not ...:
+        return len(value) == len(inner) and all(map(fits, value, inner))
+    return not inner or all(fits(item, inner[0]) for item in value)
+
+
+def fields_of(value: Any, what: str, **hints: Any) -> list[Any]:
+    """Return the values of an object that has exactly the given keys, of annotated types."""
+    expect(isinstance(value, dict) and set(value) == set(hints), f"{what} has the wrong fields")
+    for name, hint in hints.items():
+        expect(fits(value[name], hint), f"{what}: '{name}' has the wrong type")
+    return [value[name] for name in hints]
 
 
 def integers(value: Any, what: str, *, low: int, high: float = math.inf) -> list[int]:
@@ -100,3 +117,23 @@ def _reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "this machine has too little memory for what it holds"
     return "its parts do not fit together"
+
+
+def load_weights(metanet: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+    """Return a metanetwork with the weights of a file, if these are its own.
+
+    Parameters
+    ----------
+    metanet : Module
+        On the meta device: without numbers no claim of a file takes memory.
+    state : mapping of str to Tensor
+        What the file has.
+    """
+    wanted = metanet.state_dict()
+    expect(set(state) == set(wanted), "weights are missing or too many")
+    for name, value in state.items():
+        alike = (value.dtype, value.shape) == (wanted[name].dtype, wanted[name].shape)
+        expect(alike, f"'{name}' has a wrong type or shape")
+        expect(bool(value.isfinite().all()), f"'{name}' is NaN or infinite")
+    metanet.load_state_dict(state, assign=True)
+    return metanet.eval()

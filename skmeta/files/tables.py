@@ -67,7 +67,7 @@ def from_fields(fields: Any) -> pd.DataFrame:
     series: dict[str, pd.Series] = {}
     for column in columns:
         name, kind, values = fields_of(
-            column, "a metadata column", name=str, dtype=str, values=(list, Tensor)
+            column, "a metadata column", name=str, dtype=str, values=list | Tensor
         )
         expect(name not in series, "two metadata columns have one name")
         expect(kind in _NUMBERS + _TEXT, "a metadata column has an unknown dtype")

@@ -31,7 +31,13 @@ class OnPositions(nn.Module):
         self.place(groups)
 
     def place(self, groups: Sequence[np.ndarray]) -> None:
-        """Remember where the network of each position stands."""
+        """Remember where the network of each position stands.
+
+        Parameters
+        ----------
+        groups : sequence of ndarray of int
+            Positions of the networks of each depth.
+        """
         self.where = torch.empty(sum(map(len, groups)), 2, dtype=torch.long)
         for number, positions in enumerate(groups):
             index = torch.as_tensor(positions)
@@ -43,11 +49,28 @@ class OnPositions(nn.Module):
         self.data = None
 
     def by_depth(self) -> list[Tensor]:
-        """Positions of the networks of each depth."""
+        """Return the positions of the networks of each depth.
+
+        Returns
+        -------
+        list of Tensor of int
+            Ascending.
+        """
         return [(self.where[:, 0] == n).nonzero()[:, 0] for n in self.where[:, 0].unique()]
 
     def locate(self, positions: Tensor) -> tuple[int, Tensor]:
-        """Return the group of networks of one depth, and where they stand in it."""
+        """Return the group of networks of one depth, and where they stand in it.
+
+        Parameters
+        ----------
+        positions : Tensor of int of shape (n,)
+            All of one depth.
+
+        Returns
+        -------
+        tuple of (int, Tensor of int)
+            The number of the group, and ``(n,)`` numbers within it.
+        """
         number, members = self.where[positions.cpu()].T
         return int(number[0]), members
 

@@ -35,6 +35,13 @@ class TrainingSettings:
         1 shows a progress bar, 2 skorch's table of losses.
     device : torch.device
         Where to compute.
+
+    Examples
+    --------
+    >>> from skmeta import WeightSpaceRegressor
+    >>> from skmeta.learning import TrainingSettings
+    >>> TrainingSettings.of(WeightSpaceRegressor(max_epochs=3)).max_epochs
+    3
     """
 
     owner: str
@@ -49,6 +56,16 @@ class TrainingSettings:
     @classmethod
     def of(cls, estimator: BaseEstimator) -> TrainingSettings:
         """Return the settings of an estimator that has them as parameters.
+
+        Parameters
+        ----------
+        estimator : BaseEstimator
+            For instance a reader.
+
+        Returns
+        -------
+        TrainingSettings
+            Checked, for all that trains with them.
 
         Raises
         ------

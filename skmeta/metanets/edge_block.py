@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-# Edges handled at a time: their states and the work space stay in a core's cache.
-_CHUNK_EDGES = 8192
+from skmeta.population.mapping import pieces
 
 
 def edge_block_reference(
@@ -51,10 +51,9 @@ def edge_block(
     return _EdgeBlock.apply(edges, source, target, mix, out, mask)
 
 
-def _chunks(edges: Tensor) -> list[slice]:
-    n, n_out, n_in, _ = edges.shape
-    size = max(1, _CHUNK_EDGES // (n_out * n_in))
-    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+def _pieces(edges: Tensor) -> Iterator[slice]:
+    """Cut so that the states of edges and the work space stay in the cache."""
+    return pieces(len(edges), 8 * edges[0].numel(), edges.device)
 
 
 class _EdgeBlock(torch.autograd.Function):
@@ -71,7 +70,7 @@ class _EdgeBlock(torch.autograd.Function):
         hidden, new = torch.empty_like(edges), torch.empty_like(edges)
         to_target, to_source = torch.empty_like(target), torch.empty_like(source)
         c = edges.shape[-1]
-        for rows in _chunks(edges):
+        for rows in _pieces(edges):
             h = hidden[rows]
             torch.mm(edges[rows].reshape(-1, c), mix.T, out=h.view(-1, c))
             h.add_(source[rows, None]).add_(target[rows, :, None]).relu_()
@@ -91,7 +90,7 @@ class _EdgeBlock(torch.autograd.Function):
         d_source, d_target = torch.empty_like(g_source), torch.empty_like(g_target)
         d_mix, d_out = torch.zeros_like(mix), torch.zeros_like(out)
         c = edges.shape[-1]
-        for rows in _chunks(edges):
+        for rows in _pieces(edges):
             h, g = hidden[rows], g_new[rows].reshape(-1, c)
             t = (g @ out).view_as(h).add_(g_target[rows, :, None]).add_(g_source[rows, None])
             # Behind the mask hidden is zero, so its gradient vanishes like that of relu.

@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Numbers handled at a time: they stay in a core's cache between product, additions and sums.
-_CHUNK = 1 << 17
+from skmeta.population.mapping import pieces
 
 
 def line_sums(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -64,10 +63,9 @@ def broadcast_product_reference(
     return y if columns is None else y + columns[..., None, :]
 
 
-def _chunks(like: Tensor) -> Iterator[slice]:
-    size = max(1, _CHUNK // max(1, like.shape[1:].numel()))
-    for start in range(0, len(like), size):
-        yield slice(start, start + size)
+def _pieces(like: Tensor) -> Iterator[slice]:
+    """Cut so that what is computed stays in the cache between product, additions and sums."""
+    return pieces(len(like), 8 * like.shape[1:].numel(), like.device)
 
 
 class _LineSums(torch.autograd.Function):
@@ -77,7 +75,7 @@ class _LineSums(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, g: Tensor, g_rows: Tensor, g_columns: Tensor) -> Tensor:
-        for part in _chunks(g):
+        for part in _pieces(g):
             g[part].add_(g_rows[part, ..., None]).add_(g_columns[part, :, None])
         return g
 
@@ -88,7 +86,7 @@ class _BroadcastProduct(torch.autograd.Function):
         ctx: Any, x: Tensor, matrix: Tensor, rows: Tensor | None, columns: Tensor | None
     ) -> Tensor:
         y = x.new_empty(len(x), len(matrix), *x.shape[2:])
-        for part in _chunks(y):
+        for part in _pieces(y):
             here = y[part]
             # The product is added to what was filled in: one pass over the result less.
             if rows is not None and columns is not None:
@@ -108,7 +106,7 @@ class _BroadcastProduct(torch.autograd.Function):
         g_matrix = torch.zeros_like(matrix) if needs_matrix else None
         g_rows = g.new_empty(g.shape[:3]) if needs_rows else None
         g_columns = g.new_empty(*g.shape[:2], g.shape[3]) if needs_columns else None
-        for part in _chunks(g):
+        for part in _pieces(g):
             here = g[part]
             if g_rows is not None:
                 torch.sum(here, -1, out=g_rows[part])

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from skmeta._columns import fitted_names
 from skmeta.files import FileError
-from skmeta.files.checks import expect, fields_of, integers
+from skmeta.files.checks import expect, fields_of, fits, integers
 from skmeta.files.codec import Fields, encode, register
 from skmeta.networks.architecture import Architecture, Layer
 
@@ -118,15 +118,12 @@ def _plain_params(params: dict[str, Any]) -> Fields:
         value = value.item() if isinstance(value, np.generic) else value
         if isinstance(value, list | tuple | np.ndarray):
             value = tuple(int(width) for width in value)
-        if _is_plain(value) and (not isinstance(value, float) or math.isfinite(value)):
+        if fits(value, _PARAM) and (not isinstance(value, float) or math.isfinite(value)):
             plain[name] = value
     return plain
 
 
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return all(type(item) is int for item in value)
-    return value is None or isinstance(value, bool | int | float | str)
+_PARAM = bool | float | str | tuple[int, ...] | None
 
 
 def check_labels(classes: np.ndarray | None) -> np.ndarray | None:
@@ -148,9 +145,8 @@ def expect_labels(classes: np.ndarray) -> None:
 
 
 def _estimator(kind: type, fields: Fields) -> Any:
-    optional = (dict, type(None))
-    params, fitted = fields_of(fields, "an estimator", params=dict, fitted=optional)
-    expect(all(map(_is_plain, params.values())), "a parameter has the wrong type")
+    kinds = {"params": dict[str, _PARAM], "fitted": dict | None}
+    params, fitted = fields_of(fields, "an estimator", **kinds)
     known = set(kind().get_params(deep=False))
     expect(set(params) <= known, f"these are no parameters of {kind.__name__}")
     estimator = kind(**params)
@@ -163,7 +159,7 @@ def _estimator(kind: type, fields: Fields) -> Any:
 def _restore(estimator: Any, fitted: Fields) -> None:
     """Give an estimator what it has learned and what partial_fit continues from."""
     kinds: dict[str, Any] = {"widths": list, "weights": Tensor}
-    kinds |= {"classes": (np.ndarray, type(None)), "feature_names": (list, type(None))}
+    kinds |= {"classes": np.ndarray | None, "feature_names": list[str] | None}
     kinds |= {"out_activation": str, "n_iter": int, "t": int}
     widths, weights, labels, names, out_activation, n_iter, t = fields_of(
         fitted, "an estimator", **kinds
@@ -185,8 +181,7 @@ def _restore(estimator: Any, fitted: Fields) -> None:
     estimator.n_iter_, estimator.t_, estimator.loss_curve_ = n_iter, t, []
     estimator.best_loss_, estimator._no_improvement_count = np.inf, 0
     if names is not None:
-        good = len(names) == widths[0] and all(isinstance(name, str) for name in names)
-        expect(good, "the names of features do not fit the weights")
+        expect(len(names) == widths[0], "the names of features do not fit the weights")
         estimator.feature_names_in_ = np.array(names, dtype=object)
     if isinstance(estimator, MLPClassifier):
         expect(labels is not None, "a classifier has no classes")

@@ -97,5 +97,6 @@ def join_blocks(blocks: Sequence[Block]) -> tuple[Block, ...]:
         positions, stack = merged(members)
         keys = [(run_key(a), p) for a, p in zip(stack.architectures, positions, strict=True)]
         order = sorted(range(len(keys)), key=keys.__getitem__)
-        joined.append((positions[order], stack.select(order)))
+        in_order = order == list(range(len(order)))
+        joined.append((positions[order], stack if in_order else stack.select(order)))
     return tuple(sorted(joined, key=lambda block: block[0].min()))

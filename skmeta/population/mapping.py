@@ -40,6 +40,12 @@ def at_once(numbers: float, device: Any = "cpu") -> int:
     return max(int(limit // max(numbers, 1)), 1)
 
 
+def pieces(n: int, numbers: float, device: Any = "cpu") -> Iterator[slice]:
+    """Cut n things of so many numbers each into pieces."""
+    size = at_once(numbers, device)
+    return (slice(start, start + size) for start in range(0, n, size))
+
+
 def rows_at_once(stack: Stack) -> int:
     """Return how many rows a stack runs on at once."""
     numbers = numbers_per_row(stack.architectures[0], stack.widths)

@@ -238,9 +238,11 @@ class NetworkSequence(Sequence):
         Population
             With the same sources and metadata.
         """
-        return self._new(
-            tuple(exact_blocks(blocks)), self._sources, self._originals, self._metadata
-        )
+        joined = originals = join_blocks(list(exact_blocks(blocks)))
+        # Networks without a source are all that their stacks hold.
+        if any(isinstance(source, adapters.Source) for source in self._sources):
+            originals = self._originals
+        return self._new(joined, self._sources, originals, self._metadata)
 
     def records(self) -> list[Record]:
         """Return each network as an architecture and its unpadded tensors.

@@ -16,9 +16,11 @@ from skmeta.networks.adapters import (
     torch_modules,
 )
 from skmeta.networks.adapters._hollow import Known
+from skmeta.networks.architecture import Architecture
 from skmeta.networks.record import Record
 from skmeta.population import checking
 from skmeta.population.blocks import blocks_from_records
+from skmeta.population.mapping import pieces
 
 
 def take_apart(network: Any, position: int = 0) -> tuple[Record, Source | None]:
@@ -88,7 +90,7 @@ def take_all_apart(
         source = Source.of(skeleton, weights, record)
         records.append(record)
         sources.append(None if torch_modules.is_own(network, source) else source)
-        parts.append((network, skeleton, weights, record.architecture.n_inputs))
+        parts.append((network, skeleton, weights, record.architecture))
     said = _ask(parts, start)
     blocks = blocks_from_records(records)
     for index, where in checking.not_finite(blocks).items():
@@ -102,11 +104,9 @@ def take_all_apart(
     return records, sources
 
 
-_TOGETHER = 1000
-"""How many networks are run at once: their weights are held twice meanwhile."""
-
-
-def _ask(parts: Sequence[tuple[Any, Any, Any, int]], start: int) -> list[checking.Said | None]:
+def _ask(
+    parts: Sequence[tuple[Any, Any, Any, Architecture]], start: int
+) -> list[checking.Said | None]:
     """Return what each network says on a few rows; None where another answers for it."""
     said: list[checking.Said | None] = [None] * len(parts)
     groups: dict[Any, list[int]] = {}
@@ -116,10 +116,11 @@ def _ask(parts: Sequence[tuple[Any, Any, Any, int]], start: int) -> list[checkin
     for routine, group in groups.items():
         if routine is not None and adapter_of(parts[group[0]][0]) is sklearn_mlp:
             group = group[:1]  # the same lines of scikit-learn run for all
-        for first in range(0, len(group), _TOGETHER):
-            members = group[first : first + _TOGETHER]
-            _, skeleton, weights, n_inputs = parts[members[0]]
-            rows = checking.rows_for(n_inputs, skeleton.scaling)
+        # Their weights are held twice meanwhile.
+        for piece in pieces(len(group), 2 * parts[group[0]][3].n_parameters):
+            members = group[piece]
+            _, skeleton, _, architecture = parts[members[0]]
+            rows = checking.rows_for(architecture.n_inputs, skeleton.scaling)
             outputs = None
             if routine is not None and len(members) > 1:
                 outputs = torch_modules.say_together(skeleton, [parts[i][2] for i in members], rows)
@@ -129,9 +130,9 @@ def _ask(parts: Sequence[tuple[Any, Any, Any, int]], start: int) -> list[checkin
                     said[index] = checking.Said(answers, rows, [output])
                 continue
             for index in members:
-                network, skeleton, weights, n_inputs = parts[index]
+                network, skeleton, weights, architecture = parts[index]
                 with naming(network, index + start):
                     answers = adapter_of(network).answers(network, skeleton, weights, twins)
-                    rows = checking.rows_for(n_inputs, skeleton.scaling)
+                    rows = checking.rows_for(architecture.n_inputs, skeleton.scaling)
                     said[index] = checking.Said.asked(answers, rows)
     return said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -14,10 +13,8 @@ from skmeta.metanets import Metanet, Quasi
 from skmeta.metanets.templates import template
 from skmeta.networks import Architecture
 from skmeta.population import Population
-from skmeta.population.blocks import Block
+from skmeta.population.mapping import n_numbers
 
-# Numbers of a metanetwork's state for the networks that it reads at once, 64 MB as float32.
-_CHUNK_NUMBERS = 2**24
 _CALIBRATION_NETWORKS = 512
 
 
@@ -134,12 +131,12 @@ class Reader:
         metanet = self.metanet
         if population.dtype != like.dtype:
             metanet = deepcopy(metanet).to(population.dtype)
-        order, parts = [], []
         with torch.no_grad():
-            for positions, stack in depth_chunks(population, self.hidden_channels):
-                order.append(positions)
-                parts.append(metanet(metanet.inputs(stack)).double().cpu().numpy())
-        outputs = np.concatenate(parts)[np.argsort(np.concatenate(order))]
+            read = population.map(
+                lambda stack: metanet(metanet.inputs(stack)),
+                numbers=lambda x: self.hidden_channels * n_numbers(x),
+            )
+        outputs = read.double().cpu().numpy()
         bad = np.flatnonzero(~np.isfinite(outputs).all(1))
         if len(bad):
             raise ValueError(
@@ -148,30 +145,3 @@ class Reader:
                 "Leave it out."
             )
         return outputs
-
-
-def depth_chunks(population: Population, channels: int = 1) -> Iterator[Block]:
-    """Cut a population of any size into stacks of one depth that fit into memory.
-
-    Parameters
-    ----------
-    population : Population
-        Networks.
-    channels : int, default=1
-        How many numbers are computed for every weight.
-
-    Yields
-    ------
-    tuple of (positions, Stack)
-        Some networks and where they stand.
-    """
-    depths, sizes = np.empty((2, len(population)), dtype=np.int64)
-    for positions, stack in population.blocks:
-        depths[positions] = stack.depth
-        sizes[positions] = sum(t[0].numel() for t in stack.params.tensors())
-    order = np.lexsort((sizes, depths))
-    at_once = max(_CHUNK_NUMBERS // int(channels * sizes.max()), 1)
-    for start in range(0, len(order), at_once):
-        chunk = order[start : start + at_once]
-        for positions, stack in population[chunk].depth_blocks():
-            yield chunk[positions], stack

@@ -1,29 +1,21 @@
 """The one vectorised training loop for data networks: :func:`train_stack`.
 
-Any stack, any loss that returns one value per network, any update rule. The zoo is this
-loop with cross-entropy, fine-tuning is it with divergence + lam * violation.
+The zoo is this loop with the task's loss, fine-tuning is its step with divergence + lam *
+violation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from skmeta._checks import shown
-from skmeta.population import Buffers, Stack, forward
-from skmeta.population.forward import Tape, update_buffers
-from skmeta.training.backprop import Backprop
-from skmeta.training.losses import CrossEntropy
-from skmeta.training.rules import make_rule
-from skmeta.training.tape import TrainingTape
-from skmeta.training.threads import keep_freed_memory
-
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""Maps outputs ``(n, batch, n_outputs)`` and row numbers ``(n, batch)`` to losses ``(n,)``."""
+from skmeta.population import Stack
+from skmeta.training.trainer import AnyLoss, StackTrainer, TrainState
 
 
 class Sampler(Protocol):
@@ -32,219 +24,6 @@ class Sampler(Protocol):
     def epoch(self, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
         """Yield row numbers ``(n, batch)``."""
         ...
-
-
-Snapshot = tuple[Tensor, Buffers]
-"""Flat weights and running statistics."""
-
-
-class StackTrainer:
-    """Weights, update rule and random streams of a stack in training.
-
-    Parameters
-    ----------
-    stack : Stack
-        Initial networks; not changed.
-    lr, weight_decay : Tensor of shape (n,)
-        Per network.
-    seeds : sequence of int
-        One per network; they decide batches and dropout.
-    rule : {"adam", "adamw", "sgd", "rmsprop"}
-        Update rule.
-    train_mode : bool, default=True
-        Dropout and batch statistics, as for training from scratch. Fine-tuning keeps the
-        networks in evaluation mode: its stratified batches would distort the statistics.
-    keep_zeros : bool, default=False
-        Leave weights that are exactly zero at zero: those of masked networks.
-
-    Attributes
-    ----------
-    lr : Tensor of shape (n, 1)
-        Learning rates; change them in place for a schedule.
-    frozen : Tensor of bool of shape (n,)
-        Networks that no longer change.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skmeta.networks import Architecture
-    >>> from skmeta.population import Population
-    >>> from skmeta.training import CrossEntropy, StackTrainer
-    >>> networks = Population.initialize(Architecture.mlp((3, 8, 2)), 2, random_state=0)
-    >>> (_, stack), = networks.blocks
-    >>> trainer = StackTrainer(
-    ...     stack, lr=torch.full((2,), 0.01), weight_decay=torch.zeros(2), seeds=[0, 1]
-    ... )
-    >>> X, y = torch.eye(3), torch.tensor([0, 1, 1])
-    >>> rows = torch.arange(3).expand(2, 3)
-    >>> before, *_, after = [trainer.step(X, rows, CrossEntropy(y)) for _ in range(20)]
-    >>> (after < before).tolist()
-    [True, True]
-    """
-
-    def __init__(
-        self,
-        stack: Stack,
-        *,
-        lr: Tensor,
-        weight_decay: Tensor,
-        seeds: Sequence[int],
-        rule: str = "adam",
-        train_mode: bool = True,
-        keep_zeros: bool = False,
-    ) -> None:
-        keep_freed_memory()
-        self.stack = stack
-        self.buffers = _copy_buffers(stack.buffers)
-        self.lr = lr.to(stack.params.weight[0])[:, None].clone()
-        self._flatten(keep_zeros)
-        # Absent parameters hold neutral values, which must not decay.
-        decay = weight_decay.to(self.flat)[:, None]
-        self.rule = make_rule(rule, decay if self._present is None else decay * self._present)
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self.tape = TrainingTape(stack, self.generators) if train_mode else Tape()
-        self._backprop: Backprop | None = None
-        if isinstance(self.tape, TrainingTape):
-            backprop = Backprop(stack, self.params, self._gradients, self.tape.dropout)
-            self._backprop = backprop if backprop.supported else None
-        self.frozen = torch.zeros(len(stack), dtype=torch.bool, device=stack.device)
-        self._kept: Snapshot | None = None  # what frozen networks are put back to
-
-    def _flatten(self, keep_zeros: bool) -> None:
-        """Put all parameters in one tensor: the update rule is then a few operations."""
-        params, trainable = self.stack.params, self.stack.trainable()
-        if keep_zeros:
-            pairs = zip(trainable.weight, params.weight, strict=True)
-            trainable = trainable._replace(weight=tuple(m * (w != 0) for m, w in pairs))
-        tensors, masks = params.tensors(), trainable.tensors()
-        # Layers without normalisation have no scale and shift.
-        present = [i for i, mask in enumerate(masks) if mask.any()]
-        sizes = [tensors[i][0].numel() for i in present]
-        self.flat = torch.cat([tensors[i].flatten(1) for i in present], dim=1)
-        self._flat_gradient = torch.zeros_like(self.flat)
-        gradients = [torch.zeros_like(t) for t in tensors]
-        for i, view, slot in zip(
-            present, self.flat.split(sizes, 1), self._flat_gradient.split(sizes, 1), strict=True
-        ):
-            shape = tensors[i].shape[1:]
-            tensors[i] = view.unflatten(1, shape).requires_grad_()
-            gradients[i] = slot.unflatten(1, shape)
-        self.params = self.stack.params.replace_tensors(tensors)
-        self._gradients = self.stack.params.replace_tensors(gradients)
-        # Ones where an entry of `flat` is trained; None if all are.
-        self._present: Tensor | None = torch.cat([masks[i].flatten(1) for i in present], dim=1)
-        if self._present.all():
-            self._present = None
-
-    def current(self) -> Stack:
-        """Return the networks as they are now.
-
-        Returns
-        -------
-        Stack
-            It shares memory with the trainer: the next step changes it.
-        """
-        params = self.params.map(lambda t: t.detach())
-        return self.stack.with_params(params, self.buffers)
-
-    def step(self, X: Tensor, rows: Tensor, loss: Loss) -> Tensor:
-        """Take one step of every network on its own rows.
-
-        Parameters
-        ----------
-        X : Tensor of shape (n_samples, n_inputs)
-            Rows of the task.
-        rows : Tensor of int of shape (n, batch)
-            Which rows each network sees.
-        loss : callable
-            ``loss(outputs, rows) -> (n,)``.
-
-        Returns
-        -------
-        Tensor of shape (n,)
-            Losses before the step.
-        """
-        rows = rows.to(X.device)
-        batch = X.index_select(0, rows.flatten()).view(*rows.shape, X.shape[1])
-        losses = self._differentiate(batch, rows, loss)
-        with torch.no_grad():
-            if self._present is not None:
-                self._flat_gradient.mul_(self._present)
-            self.rule.step(self.flat, self._flat_gradient, self.lr)
-            if isinstance(self.tape, TrainingTape):
-                update_buffers(self.buffers, self.tape.seen, rows.shape[1])
-                self.tape.seen.clear()
-            if self._kept is not None:
-                self.restore(self._kept, self.frozen)
-        return losses
-
-    def _differentiate(self, batch: Tensor, rows: Tensor, loss: Loss) -> Tensor:
-        """Write the gradients of all parameters; return the losses."""
-        if self._backprop is None:
-            losses = loss(forward(self.stack, batch, self.params, tape=self.tape), rows)
-            slots = dict(zip(self.params.tensors(), self._gradients.tensors(), strict=True))
-            wanted = [t for t in slots if t.requires_grad]
-            for t, gradient in zip(wanted, torch.autograd.grad(losses.sum(), wanted), strict=True):
-                slots[t].copy_(gradient)
-            return losses.detach()
-        with torch.no_grad():
-            outputs = self._backprop.forward(batch)
-            if isinstance(loss, CrossEntropy):
-                losses, gradient = loss.with_gradient(outputs, rows)
-            else:
-                with torch.enable_grad():
-                    losses = loss(outputs.requires_grad_(), rows)
-                    (gradient,) = torch.autograd.grad(losses.sum(), [outputs])
-            self._backprop.backward(gradient)
-            for index, networks, mean, var in self._backprop.batch_statistics():
-                self.tape.batch_statistics(index, networks, mean, var)
-        return losses.detach()
-
-    def freeze(self, networks: Tensor) -> None:
-        """Keep some networks as they are now; later steps do not change them.
-
-        Parameters
-        ----------
-        networks : Tensor of bool of shape (n,)
-            Which ones, beside those that are frozen already.
-        """
-        self.frozen |= networks
-        self._kept = self.snapshot()
-
-    def snapshot(self) -> Snapshot:
-        """Copy the weights and the running statistics.
-
-        Returns
-        -------
-        tuple of Tensor and Buffers
-            What :meth:`restore` takes.
-        """
-        return self.flat.clone(), _copy_buffers(self.buffers)
-
-    def restore(self, saved: Snapshot, networks: Tensor) -> None:
-        """Put the weights and statistics of some networks back to a snapshot.
-
-        Parameters
-        ----------
-        saved : tuple of Tensor and Buffers
-            From :meth:`snapshot`.
-        networks : Tensor of bool of shape (n,)
-            Which ones.
-        """
-        _overwrite((self.flat, self.buffers), saved, networks)
-
-
-def _copy_buffers(buffers: Buffers) -> Buffers:
-    return Buffers(*(tuple(t.clone() for t in field) for field in buffers))
-
-
-def _overwrite(old: Snapshot, new: Snapshot, networks: Tensor) -> None:
-    """Copy some networks from one snapshot into another, in place."""
-    pairs = [(old[0], new[0])]
-    for old_field, new_field in zip(old[1], new[1], strict=True):
-        pairs += zip(old_field, new_field, strict=True)
-    for to, value in pairs:
-        to[networks] = value[networks]
 
 
 @dataclass
@@ -264,6 +43,8 @@ class TrainingResult:
     diverged : Tensor of bool of shape (n,)
         Networks whose weights or loss became non-finite; they are kept as they were at
         the last epoch at which they were finite.
+    state : TrainState
+        From which training can go on.
     """
 
     stack: Stack
@@ -271,12 +52,13 @@ class TrainingResult:
     train_loss: Tensor
     validation_loss: Tensor | None
     diverged: Tensor
+    state: TrainState
 
 
 def train_stack(
     trainer: StackTrainer,
     X: Tensor,
-    loss: Loss,
+    loss: AnyLoss,
     sampler: Sampler,
     *,
     n_epochs: int,
@@ -284,6 +66,7 @@ def train_stack(
     evaluate: Callable[[Stack], Tensor] | None = None,
     patience: int | None = None,
     on_epoch: Callable[[int], None] | None = None,
+    state: TrainState | None = None,
 ) -> TrainingResult:
     """Train all networks of a stack at once.
 
@@ -293,7 +76,7 @@ def train_stack(
         Initial networks, rule and seeds.
     X : Tensor of shape (n_samples, n_inputs)
         Rows of the task.
-    loss : callable
+    loss : Loss or callable
         ``loss(outputs, rows) -> (n,)``; differentiable in the outputs.
     sampler : ShuffledRows or StratifiedRows
         Which rows each network sees.
@@ -308,6 +91,8 @@ def train_stack(
         go back to its best epoch. Needs ``evaluate``.
     on_epoch : callable, optional
         Called with the number of the finished epoch.
+    state : TrainState, optional
+        Where to begin, if not at the trainer's start; its memory is used.
 
     Returns
     -------
@@ -324,41 +109,26 @@ def train_stack(
             "The 'patience' parameter of train_stack needs 'evaluate', the validation loss that "
             f"it watches. Got patience={patience} without it."
         )
-    n, device = len(trainer.stack), trainer.stack.device
+    state = trainer.start() if state is None else state
+    stop = _EarlyStop(patience, state)
+    diverged = torch.zeros_like(stop.waited, dtype=torch.bool)
     curves, validation, kept = [], [], {}
-    diverged = torch.zeros(n, dtype=torch.bool, device=device)
-    best_loss, waited = torch.full((n,), torch.inf, device=device), torch.zeros(n, device=device)
-    best = trainer.snapshot()
     for epoch in range(1, n_epochs + 1):
-        before = trainer.snapshot()
-        losses = [trainer.step(X, rows, loss) for rows in sampler.epoch(trainer.generators)]
-        curves.append(torch.stack(losses).mean(0))
-        finite = trainer.flat.isfinite().all(1) & curves[-1].isfinite()
-        broken = ~finite & ~trainer.frozen
-        if broken.any():
-            trainer.restore(before, broken)
-            trainer.freeze(broken)
-            diverged |= broken
+        state, curve, broken = _epoch(trainer, state, X, loss, sampler)
+        curves.append(curve)
+        diverged |= broken
         if evaluate is not None:
             with torch.no_grad():
-                value = evaluate(trainer.current())
-            validation.append(value)
-            better = (value < best_loss) & ~trainer.frozen
-            best_loss = torch.where(better, value, best_loss)
-            waited = torch.where(better, torch.zeros_like(waited), waited + 1)
-            if patience is not None:
-                _overwrite(best, trainer.snapshot(), better)
-                if (done := (waited >= patience) & ~trainer.frozen).any():
-                    trainer.freeze(done)
+                validation.append(evaluate(trainer.networks(state)))
+            state = stop.watch(state, validation[-1])
         if epoch in checkpoints:
-            kept[epoch] = _copy(trainer.current())
+            kept[epoch] = trainer.copied(state)
         if on_epoch is not None:
             on_epoch(epoch)
-        if trainer.frozen.all():
+        if state.frozen is not None and state.frozen.all():
             break
-    if patience is not None:
-        trainer.restore(best, best_loss.isfinite())
-    final = _copy(trainer.current())
+    state = stop.best_of(state)
+    final = trainer.copied(state)
     return TrainingResult(
         final,
         # When every network has stopped early, the remaining checkpoints are the last state.
@@ -366,11 +136,56 @@ def train_stack(
         torch.stack(curves),
         torch.stack(validation) if validation else None,
         diverged,
+        state,
     )
 
 
-def _copy(stack: Stack) -> Stack:
-    return stack.with_params(stack.params.map(torch.clone), _copy_buffers(stack.buffers))
+def _epoch(
+    trainer: StackTrainer, state: TrainState, X: Tensor, loss: AnyLoss, sampler: Sampler
+) -> tuple[TrainState, Tensor, Tensor]:
+    """Pass over the rows once; freeze networks that become non-finite as they were before.
+
+    Returns the state, the mean losses and which networks these are.
+    """
+    before, losses = state.networks.copy(), []
+    for rows in sampler.epoch(state.generators):
+        state, value = trainer.step(state, X, rows, loss)
+        losses.append(value)
+    curve = torch.stack(losses).mean(0)
+    broken = ~(state.networks.weights.isfinite().all(1) & curve.isfinite())
+    if state.frozen is not None:
+        broken &= ~state.frozen
+    if broken.any():
+        state = replace(state, networks=state.networks.where(broken, before)).freeze(broken)
+    return state, curve, broken
+
+
+class _EarlyStop:
+    """Freezes networks whose validation loss no longer improves; remembers their best epoch."""
+
+    def __init__(self, patience: int | None, state: TrainState) -> None:
+        self.patience, self.best = patience, state.networks.copy()
+        self.best_loss = torch.full_like(self.best.weights[:, 0], torch.inf)
+        self.waited = torch.zeros_like(self.best_loss)
+
+    def watch(self, state: TrainState, loss: Tensor) -> TrainState:
+        """Look at the losses after an epoch."""
+        if self.patience is None:
+            return state
+        active = torch.ones_like(loss, dtype=torch.bool) if state.frozen is None else ~state.frozen
+        better = (loss < self.best_loss) & active
+        self.best_loss = torch.where(better, loss, self.best_loss)
+        self.waited = torch.where(better, 0.0, self.waited + 1)
+        self.best = self.best.where(better, state.networks)
+        done = (self.waited >= self.patience) & active
+        return state.freeze(done) if done.any() else state
+
+    def best_of(self, state: TrainState) -> TrainState:
+        """Go back to the best epoch of each network."""
+        if self.patience is None:
+            return state
+        networks = state.networks.where(self.best_loss.isfinite(), self.best)
+        return replace(state, networks=networks)
 
 
 def per_network(value: float | Sequence[float] | Tensor, n: int) -> Tensor:

@@ -24,13 +24,7 @@ from skmeta.datasets import Task
 from skmeta.files import FileError
 from skmeta.networks.initialization import initial_records
 from skmeta.population import Population, Stack, run_stack
-from skmeta.training import (
-    CrossEntropy,
-    ShuffledRows,
-    StackTrainer,
-    single_thread,
-    train_stack,
-)
+from skmeta.training import ShuffledRows, StackTrainer, single_thread, train_stack
 from skmeta.zoo.checks import (
     VALIDATION_SHARE,
     check_trainable,
@@ -144,7 +138,8 @@ def make_zoo(
     rows = train_test_split(
         np.arange(task.n_samples), test_size=VALIDATION_SHARE, stratify=task.y, random_state=0
     )
-    warn_of_few_rows([(run.n_rows(len(rows[0])), run.batch_size) for run in runs])
+    train, validation = map(task.subset, rows)
+    warn_of_few_rows([(run.n_rows(train.n_samples), run.batch_size) for run in runs])
     kept = _kept_epochs(epochs, n_checkpoints)
     groups = plan_groups(runs)
     cache = None
@@ -152,7 +147,7 @@ def make_zoo(
         cache = _Cache(Path(cache_dir), task, runs, groups, kept, str(device))
     jobs = (
         delayed(_train_group)(
-            number, [runs[i] for i in group], group, task, rows, kept, device, cache
+            number, [runs[i] for i in group], group, train, validation, kept, device, cache
         )
         for number, group in enumerate(groups)
     )
@@ -165,7 +160,7 @@ def make_zoo(
             parts[number] = part
             bar.update(len(groups[number]))
     zoo = _assemble([parts[number] for number in range(len(groups))], task)
-    warn_of_constants(zoo[(zoo.metadata["epoch"] == epochs).to_numpy()], task.X[rows[1]])
+    warn_of_constants(zoo[(zoo.metadata["epoch"] == epochs).to_numpy()], validation.X)
     return zoo
 
 
@@ -216,8 +211,8 @@ def _train_group(
     number: int,
     runs: Sequence[Run],
     positions: Sequence[int],
-    task: Task,
-    rows: Sequence[np.ndarray],
+    train: Task,
+    validation: Task,
     kept: Sequence[int],
     device: str | torch.device,
     cache: _Cache | None,
@@ -227,10 +222,9 @@ def _train_group(
         return number, found
     # Thread time: under a threading backend other groups run in this process as well.
     start = time.thread_time()
-    X, y, _ = task.tensors(device)
-    train, validation = (torch.as_tensor(part, device=X.device) for part in rows)
+    X, _, _ = train.tensors(device)
+    X = X[: runs[0].n_rows(len(X))]
     initial, training = zip(*(run.seeds for run in runs), strict=True)
-    train = train[: runs[0].n_rows(len(train))]
     records = initial_records(
         [r.architecture for r in runs],
         seeds=initial,
@@ -248,15 +242,15 @@ def _train_group(
         )
         result = train_stack(
             trainer,
-            X[train],
-            CrossEntropy(y[train]),
-            ShuffledRows(len(train), runs[0].batch_size),
+            X,
+            train.loss(device),
+            ShuffledRows(len(X), runs[0].batch_size),
             n_epochs=max(kept),
             checkpoints=kept,
         )
         parts = []
         for epoch, checkpoint in result.checkpoints.items():
-            frame = _metadata(runs, positions, epoch, checkpoint, X[validation], y[validation])
+            frame = _metadata(runs, positions, epoch, checkpoint, validation)
             frame["diverged"] = result.diverged.cpu().numpy()
             block = (np.arange(len(runs)), checkpoint.to("cpu"))
             parts.append(Population.from_blocks([block], metadata=frame))
@@ -273,16 +267,16 @@ def _metadata(
     positions: Sequence[int],
     epoch: int,
     stack: Stack,
-    X: torch.Tensor,
-    y: torch.Tensor,
+    validation: Task,
 ) -> pd.DataFrame:
+    X, y, _ = validation.tensors(stack.device)
     frame = pd.DataFrame([run.description for run in runs])
     frame.insert(0, "run", list(positions))
     frame.insert(1, "epoch", epoch)
     logits = run_stack(stack, X)
     labels = y.expand(len(stack), -1)
     every = torch.arange(len(y), device=y.device).expand(len(stack), -1)
-    frame["validation_loss"] = CrossEntropy(y)(logits, every).cpu().double().numpy()
+    frame["validation_loss"] = validation.loss(stack.device)(logits, every).cpu().double().numpy()
     correct = (logits.argmax(-1) == labels).double().mean(1)
     frame["validation_accuracy"] = correct.cpu().numpy()
     return frame

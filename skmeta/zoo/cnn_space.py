@@ -54,8 +54,8 @@ class CNNSearchSpace:
         Rows per training step.
     learning_rate, weight_decay : tuple of (float, float)
         Bounds of a log-uniform distribution; the decay is that of L2 regularisation.
-    optimizers : tuple of {"sgd", "adam", "adamw", "rmsprop"}
-        Update rules; "sgd" has momentum .9.
+    optimizers : tuple of {"sgd", "adam", "adamw", "rmsprop", "muon"}
+        Update rules; "sgd" has momentum .9, "muon" is AdamW for convolutions.
     initializations : tuple of {"uniform", "he", "glorot", "orthogonal"}
         How the first weights are drawn.
     init_scale : tuple of (float, float)

@@ -122,7 +122,8 @@ def put(*keys, value):
     return change
 
 
-MEAN = "fitted.metanet.mean"
+READER = ("fitted", "reader")
+MEAN = "fitted.reader.metanet.mean"
 HOSTILE = {
     "format": (put("format", value="pickle"), FileError, "format is unknown"),
     "a population": (
@@ -140,29 +141,28 @@ HOSTILE = {
     "parameter": (put("params", "lr", value=-1.0), FileError, "'lr' parameter"),
     "metanet": (put("params", "metanet", value="eval"), FileError, "'metanet' parameter"),
     "net": (put("params", "net", value="code"), FileError, "asks for code"),
-    "huge": (
-        put("params", "hidden_channels", value=10**7),
-        FileError,
-        "too many channels",
-    ),
+    "huge": (put(*READER, "hidden_channels", value=10**7), FileError, "too many channels"),
+    "deep": (put(*READER, "n_layers", value=10**9), FileError, "too many layers"),
+    "another size": (put("params", "hidden_channels", value=9), FileError, "disagree"),
+    "another metanet": (put(*READER, "name", value="eval"), FileError, "metanetwork is unknown"),
     "endless": (put("params", "n_layers", value=10**9), FileError, "too many layers"),
     "attribute": (put("fitted", "metanet_", value=1), FileError, "wrong fields"),
-    "missing": (lambda h: h["fitted"].pop("scale_"), FileError, "'scale_' is missing"),
-    "type": (put("fitted", "scale_", value="1"), FileError, "'scale_' is missing or"),
+    "missing": (lambda h: h["fitted"].pop("scale_"), FileError, "wrong fields"),
+    "type": (put("fitted", "scale_", value="1"), FileError, "'scale_' has the wrong type"),
     "infinite": (put("fitted", "scale_", value=float("inf")), FileError, "NaN or"),
-    "list": (put("fitted", "scale_", value=[1]), FileError, "'scale_' is missing or"),
+    "list": (put("fitted", "scale_", value=[1]), FileError, "'scale_' has the wrong type"),
     "array": (
         put("fitted", "feature_names_in_", value={"!array": ["V9", ["a"]]}),
         FileError,
         "unknown dtype",
     ),
     "no architectures": (
-        put("fitted", "templates_", value={"!tuple": []}),
+        put(*READER, "templates", value={"!tuple": []}),
         FileError,
         "no templates",
     ),
     "strange architectures": (
-        put("fitted", "templates_", value={"!tuple": [{"!Architecture": {}}]}),
+        put(*READER, "templates", value={"!tuple": [{"!Architecture": {}}]}),
         FileError,
         "wrong fields",
     ),

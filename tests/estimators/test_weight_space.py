@@ -60,7 +60,7 @@ def test_predictions_do_not_depend_on_company_nor_on_chunks(zoo, fitted, monkeyp
     together = fitted.predict(population)
     alone = [fitted.predict(population[[i]])[0] for i in range(0, 90, 10)]
     np.testing.assert_allclose(alone, together[::10], rtol=1e-5, atol=1e-6)
-    monkeypatch.setattr("skmeta.reading.reader._CHUNK_NUMBERS", 4000)
+    monkeypatch.setattr("skmeta.population.mapping._ON_CPU", 4000)
     np.testing.assert_allclose(fitted.predict(population), together, rtol=1e-5, atol=1e-6)
     precise = population.to(dtype=torch.float64)
     alone = [fitted.predict(precise[[i]])[0] for i in range(3)]

@@ -35,7 +35,7 @@ from skmeta.requirements import (
     jensen_shannon,
     split_requirements,
 )
-from skmeta.training import RULES, CrossEntropy, ShuffledRows, StackTrainer, StratifiedRows
+from skmeta.training import RULES, ShuffledRows, StackTrainer, StratifiedRows
 from skmeta.zoo import CNNSearchSpace, MLPSearchSpace, make_zoo
 
 HERE = Path(__file__).parent
@@ -166,14 +166,16 @@ def read(metanet, networks):
 def trained(networks, rule, n_steps):
     """Networks and their losses after some steps; only those of the depth of most."""
     task = tasks()[0]
-    X, y, _ = task.tensors("cpu")
+    X = task.tensors("cpu")[0]
     positions, stack = max(networks.depth_blocks(), key=lambda block: len(block[0]))
     n = len(stack)
     settings = {"lr": torch.full((n,), 3e-3), "weight_decay": torch.full((n,), 1e-2)}
     trainer = StackTrainer(stack, **settings, seeds=list(range(n)), rule=rule)
-    batches = ShuffledRows(len(X), 64).epoch(trainer.generators)
-    losses = [trainer.step(X, rows, CrossEntropy(y)) for rows in islice(batches, n_steps)]
-    after = networks[np.sort(positions)].with_blocks([(np.arange(n), trainer.current())])
+    state, losses = trainer.start(), []
+    for rows in islice(ShuffledRows(len(X), 64).epoch(state.generators), n_steps):
+        state, loss = trainer.step(state, X, rows, task.loss())
+        losses.append(loss)
+    after = networks[np.sort(positions)].with_blocks([(np.arange(n), trainer.networks(state))])
     return after, torch.stack(losses, 1)
 
 
@@ -299,7 +301,8 @@ def zoo(_):
 
 
 def cnn_zoo(_):
-    space = CNNSearchSpace((1, 8, 8), optimizers=RULES, learning_rate=(1e-3, 1e-2))
+    rules = ("adam", "adamw", "sgd", "rmsprop")
+    space = CNNSearchSpace((1, 8, 8), optimizers=rules, learning_rate=(1e-3, 1e-2))
     settings = {"epochs": 2, "n_checkpoints": 1, "progress": False, "random_state": 1}
     return _zoo(make_zoo(image_task(), 6, search_space=space, **settings), image_task())
 

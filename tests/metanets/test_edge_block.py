@@ -3,15 +3,14 @@
 import pytest
 import torch
 
-from skmeta.metanets import edge_block as module
 from skmeta.metanets.edge_block import edge_block, edge_block_reference
 
 
-@pytest.mark.parametrize("chunk", [1, 40, 4096])
+@pytest.mark.parametrize("chunk", [1, 1200, 2**21])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("shape", [(3, 5, 7, 4), (1, 1, 9, 3), (4, 2, 1, 6)])
 def test_values_and_gradients(monkeypatch, chunk, masked, shape):
-    monkeypatch.setattr(module, "_CHUNK_EDGES", chunk)
+    monkeypatch.setattr("skmeta.population.mapping._ON_CPU", chunk)
     g = torch.Generator().manual_seed(0)
     n, n_out, n_in, c = shape
 

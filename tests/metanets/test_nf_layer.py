@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from skmeta.metanets import InvariantPool, IOEncoding, MonomialLayer, NFLayer
-from skmeta.metanets import matrix_maps as module
 from skmeta.metanets.matrix_maps import broadcast_product, broadcast_product_reference, line_sums
 from tests.metanets.features import CASES, draw_features, draw_permutations, gap, move, pad
 
@@ -220,10 +219,10 @@ def test_padding_and_neighbours_change_nothing(name, symmetry):
 
 
 @pytest.mark.parametrize("added", [0, 1, 2])
-@pytest.mark.parametrize("chunk", [1, 50, 1 << 18])
+@pytest.mark.parametrize("chunk", [1, 400, 1 << 21])
 @pytest.mark.parametrize("shape", [(3, 4, 5, 6), (5, 1, 1, 3), (2, 3, 4, 1)])
 def test_the_fast_product_and_its_gradients(monkeypatch, chunk, shape, added):
-    monkeypatch.setattr(module, "_CHUNK", chunk)
+    monkeypatch.setattr("skmeta.population.mapping._ON_CPU", chunk)
     g = torch.Generator().manual_seed(0)
     b, c, n, m = shape
 

@@ -153,6 +153,14 @@ def test_arrays():
     assert np.asarray(Population([])).shape == (0,)
 
 
+def test_a_pickle_holds_every_weight_once():
+    population = Population.initialize(Architecture.mlp((20, 64, 64, 2)), 30, random_state=0)
+    numbers = 4 * sum(spec.n_parameters for spec in population.architectures)
+    edited = population.with_blocks(population.depth_blocks())
+    for one in (population, edited):
+        assert len(pickle.dumps(one)) < 1.1 * numbers
+
+
 def test_a_pickle_holds_its_own_slice_only():
     population = Population.initialize(Architecture.mlp((5, 64, 64, 2)), 100, random_state=0)
     whole, part = (len(pickle.dumps(p)) for p in (population, population[:5]))

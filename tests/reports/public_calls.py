@@ -51,7 +51,15 @@ NO_CALLS = {
 NO_CALLS |= {"UnsupportedNetworkError", "FileError"}
 NO_CALLS |= {"Buffers", "Parameters", "Shrunk", "Stack", "Tape", "Interval", "TrainingResult"}
 NO_CALLS |= {"Baseline", "GroupFairness", "MaskRequirement", "Requirement", "WeightGraph"}
-NO_CALLS |= {"ZooWarning", "fetch_adult", "fetch_bank", "fetch_cifar10", "fetch_mnist"}
+NO_CALLS |= {
+    "Loss",
+    "Matrix",
+    "ZooWarning",
+    "fetch_adult",
+    "fetch_bank",
+    "fetch_cifar10",
+    "fetch_mnist",
+}
 
 
 def public_names() -> set[str]:
@@ -188,13 +196,22 @@ def rival(name: str, **options: Any) -> Callable[[Small], None]:
 def trained(s: Small) -> t.StackTrainer:
     ones = torch.ones(len(s.stack))
     trainer = t.StackTrainer(s.stack, lr=ones, weight_decay=ones, seeds=range(len(ones)))
-    X, y, _ = s.task.tensors()
-    t.train_stack(trainer, X, t.CrossEntropy(y), t.ShuffledRows(len(X), 32), n_epochs=1)
+    X = s.task.tensors()[0]
+    t.train_stack(trainer, X, s.task.loss(), t.ShuffledRows(len(X), 32), n_epochs=1)
     return trainer
+
+
+def stepped(rule: Any) -> torch.Tensor:
+    weights, lr = torch.zeros(2, 3), torch.ones(2, 1)
+    return rule.update(rule.init(weights), weights, torch.ones(2, 3), lr)[0]
 
 
 def stratified(s: Small) -> list[torch.Tensor]:
     return list(t.StratifiedRows(s.task.cells(), 2, 3).epoch([torch.Generator()]))
+
+
+def rows_of(s: Small) -> torch.Tensor:
+    return torch.arange(s.task.n_samples).expand(len(s.logits), -1)
 
 
 def on_one_thread(s: Small) -> None:
@@ -222,6 +239,8 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     "CNNSearchSpace": lambda s: CNNSearchSpace((1, 8, 8)).sample(64, 2, np.random.default_rng(0)),
     "Run": lambda s: s.space.sample(10, 2, np.random.default_rng(0)).seeds,
     # datasets
+    "CrossEntropy": lambda s: s.task.loss()(s.logits, rows_of(s)),
+    "SquaredError": lambda s: d.SquaredError(s.task.tensors()[1])(s.logits[..., :1], rows_of(s)),
     "Task": lambda s: s.task.stratified_sample(3),
     "make_biased_classification": lambda s: d.make_biased_classification(50),
     "split_tasks": lambda s: d.split_tasks(s.bunch, "group", random_state=None),
@@ -245,12 +264,14 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     "shrink": lambda s: [p.shrink(s.zoo), p.shrink(list(s.zoo), drop_inputs=True)],
     "to_module": lambda s: n.to_module(s.zoo.records()[0]),
     # training
-    "SGD": lambda s: t.SGD(torch.zeros(1, 1)),
-    "Adam": lambda s: t.Adam(torch.zeros(1, 1)),
-    "RMSprop": lambda s: t.RMSprop(torch.zeros(1, 1)),
-    "CrossEntropy": trained,
+    "SGD": lambda s: stepped(t.SGD()),
+    "Adam": lambda s: stepped(t.Adam()),
+    "Muon": lambda s: stepped(t.Muon()),
+    "RMSprop": lambda s: stepped(t.RMSprop()),
     "ShuffledRows": trained,
     "StackTrainer": trained,
+    "TrainState": trained,
+    "Snapshot": trained,
     "train_stack": trained,
     "StratifiedRows": stratified,
     "keep_freed_memory": lambda s: t.keep_freed_memory(),

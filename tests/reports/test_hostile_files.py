@@ -78,8 +78,8 @@ def test_a_tensor_proves_no_width_but_its_own(reader_file, tmp_path, shape):
     path.write_bytes(reader_file)
 
     def change(header, tensors):
-        header["params"]["hidden_channels"] = 10**6 if shape[0] == 0 else shape[0]
-        tensors["fitted.metanet.input_code"] = torch.zeros(shape)
+        header["fitted"]["reader"]["hidden_channels"] = 10**6 if shape[0] == 0 else shape[0]
+        tensors["fitted.reader.metanet.input_code"] = torch.zeros(shape)
 
     rewritten(path, change)
     refused(path, "too many channels" if shape[0] == 0 else "wrong type or shape")
@@ -90,9 +90,9 @@ def test_templates_of_any_width_take_no_memory(reader_file, tmp_path):
     path.write_bytes(reader_file)
 
     def change(header, tensors):
-        (template,) = header["fitted"]["templates_"]["!tuple"][:1]
+        (template,) = header["fitted"]["reader"]["templates"]["!tuple"][:1]
         template["!Architecture"]["n_inputs"] = 10**9
-        header["fitted"]["templates_"]["!tuple"] = [template]
+        header["fitted"]["reader"]["templates"]["!tuple"] = [template]
 
     rewritten(path, change)
     refused(path, "wrong type or shape|too many")

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from skmeta.datasets import CrossEntropy
 from skmeta.networks import Architecture, Layer, to_module
 from skmeta.networks.modules import tensor_names
 from skmeta.population import Stack
-from skmeta.training import CrossEntropy, StackTrainer
+from skmeta.training import RULES, StackTrainer
+from skmeta.training.tape import Dropout, TrainingTape
 from tests.population.cases import ARCHITECTURES, CASES, trained_looking
 
 N_ROWS, BATCH, N_STEPS = 60, 16, 5
@@ -72,16 +74,68 @@ def test_every_step_equals_torch(name, architecture, rule):
         OPTIMIZERS[rule](module.parameters(), lr=lr[i].item(), weight_decay=decay[i].item())
         for i, module in enumerate(modules)
     ]
+    state = trainer.start()
     for rows in batches(n):
-        losses = trainer.step(X, rows, CrossEntropy(Y))
+        state, losses = trainer.step(state, X, rows, CrossEntropy(Y))
         for i, (module, optimizer) in enumerate(zip(modules, optimizers, strict=True)):
             optimizer.zero_grad()
             loss = torch.nn.functional.cross_entropy(module(X[rows[i]]), Y[rows[i]])
             loss.backward()
             optimizer.step()
             torch.testing.assert_close(losses[i], loss.detach(), rtol=1e-9, atol=1e-12)
-        for module, record in zip(modules, trainer.current().records(), strict=True):
+        for module, record in zip(modules, trainer.networks(state).records(), strict=True):
             module_matches(module, record)
+
+
+def hidden_matrices(module, architecture):
+    """The parameters that Muon is for."""
+    names = [fields["weight"] for fields in tensor_names(architecture)[:-1]]
+    return [p for name in names if (p := module.get_parameter(name)).ndim == 2]
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch is older than its Muon")
+@pytest.mark.parametrize(
+    "widths", [[(5, 8, 6, 2)] * 3, [(5, 8, 6, 2), (5, 4, 12, 2), (5, 3, 3, 2)], [(5, 2)] * 3]
+)
+def test_every_step_of_muon_equals_torch(widths):
+    records = [trained_looking(Architecture.mlp(w), seed) for seed, w in enumerate(widths)]
+    lr = torch.tensor([1e-3, 1e-2, 3e-2], dtype=torch.float64)
+    decay = torch.tensor([0.0, 1e-2, 1e-1], dtype=torch.float64)
+    stack = stack_of(records)
+    trainer = StackTrainer(stack, lr=lr, weight_decay=decay, seeds=range(3), rule="muon")
+    modules = [to_module(record).train() for record in records]
+    optimizers = []
+    for i, (module, record) in enumerate(zip(modules, records, strict=True)):
+        module.double()
+        settings = {"lr": lr[i].item(), "weight_decay": decay[i].item()}
+        matrices = hidden_matrices(module, record.architecture)
+        rest = [p for p in module.parameters() if not any(p is m for m in matrices)]
+        optimizers.append([torch.optim.AdamW(rest, **settings)])
+        if matrices:
+            muon = torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **settings)
+            optimizers[i].append(muon)
+    state = trainer.start()
+    for rows in batches(3):
+        state, _ = trainer.step(state, X, rows, CrossEntropy(Y))
+        networks = zip(modules, trainer.networks(state).records(), strict=True)
+        for i, (module, record) in enumerate(networks):
+            module.zero_grad()
+            torch.nn.functional.cross_entropy(module(X[rows[i]]), Y[rows[i]]).backward()
+            old = {name: p.detach().clone() for name, p in module.named_parameters()}
+            for optimizer in optimizers[i]:
+                optimizer.step()
+            matrices = hidden_matrices(module, record.architecture)
+            for index, fields in enumerate(tensor_names(record.architecture)):
+                for field, name in fields.items():
+                    theirs, ours = module.get_parameter(name).data, record.tensors[field][index]
+                    tolerance = {"rtol": 1e-9, "atol": 2e-9}
+                    if any(theirs.data_ptr() == m.data_ptr() for m in matrices):
+                        # Both orthogonalise in bfloat16, and round in another order.
+                        step = (theirs - old[name]).abs().max().item()
+                        tolerance = {"rtol": 0, "atol": 0.05 * step}
+                    torch.testing.assert_close(ours, theirs, **tolerance)
+                    assert not torch.equal(theirs, old[name])
+                    theirs.copy_(ours)
 
 
 WIDER = [
@@ -132,9 +186,10 @@ def test_a_network_trains_the_same_alone_and_in_a_padded_mix(mix, rule):
             seeds=members,
             rule=rule,
         )
+        state = trainer.start()
         for step in rows:
-            trainer.step(X, step[members], CrossEntropy(Y))
-        return trainer.current().records()
+            state, _ = trainer.step(state, X, step[members], CrossEntropy(Y))
+        return trainer.networks(state).records()
 
     assert len({a.widths for a in mix}) > 1
     for i, together in enumerate(train(list(range(n)))):
@@ -148,16 +203,17 @@ def with_dropout(architecture):
     return replace(architecture, layers=(*(replace(x, dropout=0.2) for x in hidden), last))
 
 
-@pytest.mark.parametrize("rule", OPTIMIZERS)
+@pytest.mark.parametrize("rule", RULES)
 def test_padding_and_absent_parameters_do_not_change(rule):
     records, n = [trained_looking(a, 0) for a in WIDER], len(WIDER)
     start = stack_of(records)
     trainer = StackTrainer(
         start, lr=torch.full((n,), 0.1), weight_decay=torch.ones(n), seeds=range(n), rule=rule
     )
+    state = trainer.start()
     for rows in batches(n):
-        trainer.step(X, rows, CrossEntropy(Y))
-    now = trainer.current().params.tensors()
+        state, _ = trainer.step(state, X, rows, CrossEntropy(Y))
+    now = trainer.networks(state).params.tensors()
     for old, new, mask in zip(
         start.params.tensors(), now, start.trainable().tensors(), strict=True
     ):
@@ -170,9 +226,9 @@ def test_dropout_keeps_the_right_share_and_the_mean():
     rates = (0.0, 0.1, 0.5)
     archs = [Architecture(5, [Layer(40, dropout=rate), Layer(2)]) for rate in rates]
     stack = stack_of([trained_looking(a, 0) for a in archs])
-    trainer = StackTrainer(stack, lr=torch.ones(3), weight_decay=torch.zeros(3), seeds=range(3))
+    generators = [torch.Generator().manual_seed(seed) for seed in range(3)]
     h = torch.ones(3, 4000, 40)
-    out = trainer.tape.state(1, h)
+    out = TrainingTape(Dropout(stack), generators).state(1, h)
     for rate, dropped in zip(rates, out, strict=True):
         kept = 1 / (1 - rate)
         assert set(np.round(dropped.unique().tolist(), 5)) <= {0.0, round(kept, 5)}
@@ -189,8 +245,8 @@ def test_any_differentiable_loss_will_do():
         trainer = StackTrainer(
             stack, lr=torch.ones(18), weight_decay=torch.zeros(18), seeds=range(18), rule="sgd"
         )
-        trainer.step(X, batches(18)[0], loss)
-        flats.append(trainer.flat)
+        state, _ = trainer.step(trainer.start(), X, batches(18)[0], loss)
+        flats.append(state.networks.weights)
     torch.testing.assert_close(*flats)
 
 
@@ -201,11 +257,11 @@ def test_evaluation_mode_has_neither_dropout_nor_batch_statistics():
         stack, lr=torch.zeros(1), weight_decay=torch.zeros(1), seeds=[0], train_mode=False
     )
     rows = batches(1)[0]
-    loss = trainer.step(X, rows, CrossEntropy(Y))
+    state, loss = trainer.step(trainer.start(), X, rows, CrossEntropy(Y))
     (record,) = stack.records()
     expected = torch.nn.functional.cross_entropy(to_module(record)(X[rows[0]]), Y[rows[0]])
     torch.testing.assert_close(loss[0], expected.detach())
-    assert torch.equal(trainer.buffers.mean[0], stack.buffers.mean[0])
+    assert torch.equal(state.networks.statistics.mean[0], stack.buffers.mean[0])
 
 
 def test_cross_entropy_equals_torch():

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from skmeta.datasets import CrossEntropy
 from skmeta.networks import Architecture, initial_records, to_module
 from skmeta.population import Stack
-from skmeta.training import CrossEntropy, StackTrainer
+from skmeta.training import StackTrainer
 from tests.population.cnns import CASES, N_INPUTS, SHAPE
 from tests.training.test_against_torch import OPTIMIZERS, module_matches
 
@@ -50,15 +51,16 @@ def test_every_step_equals_torch(name, architecture, rule):
         OPTIMIZERS[rule](module.parameters(), lr=lr[i].item(), weight_decay=decay[i].item())
         for i, module in enumerate(modules)
     ]
+    state = trainer.start()
     for rows in batches(n, 4):
-        losses = trainer.step(X, rows, CrossEntropy(Y))
+        state, losses = trainer.step(state, X, rows, CrossEntropy(Y))
         for i, (module, optimizer) in enumerate(zip(modules, optimizers, strict=True)):
             optimizer.zero_grad()
             loss = torch.nn.functional.cross_entropy(module(X[rows[i]]), Y[rows[i]])
             loss.backward()
             optimizer.step()
             torch.testing.assert_close(losses[i], loss.detach(), rtol=1e-9, atol=1e-12)
-        for module, record in zip(modules, trainer.current().records(), strict=True):
+        for module, record in zip(modules, trainer.networks(state).records(), strict=True):
             module_matches(module, record)
 
 
@@ -79,9 +81,10 @@ def test_neither_padding_nor_other_networks_matter():
         n = len(stack)
         settings = {"lr": torch.full((n,), 0.05), "weight_decay": torch.full((n,), 0.01)}
         trainer = StackTrainer(stack, **settings, seeds=members)
+        state = trainer.start()
         for batch in rows:
-            trainer.step(X, batch[list(members)], CrossEntropy(Y))
-        return list(trainer.current().records())
+            state, _ = trainer.step(state, X, batch[list(members)], CrossEntropy(Y))
+        return list(trainer.networks(state).records())
 
     together = train(stack, range(4))
     for i, record in enumerate(stack.records()):

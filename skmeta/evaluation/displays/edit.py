@@ -94,7 +94,7 @@ class EditDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, networks: Any, *, task: Task | None = None, ax: Any = None
+        cls, estimator: object, networks: Any, *, task: Task | None = None, ax: Any = None
     ) -> EditDisplay:
         """Edit networks, and draw what changed.
 

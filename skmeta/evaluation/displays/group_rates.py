@@ -115,7 +115,7 @@ class GroupRatesDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, networks: Any, *, task: Task | None = None, ax: Any = None
+        cls, estimator: object, networks: Any, *, task: Task | None = None, ax: Any = None
     ) -> GroupRatesDisplay:
         """Edit networks, measure them beside the originals, and draw that.
 
