@@ -14,6 +14,7 @@ from skmeta._checks import shown
 from skmeta.datasets import Cells, Task
 from skmeta.population import Parameters, Population, run_stack
 from skmeta.population.tensors import are_finite
+from skmeta.requirements.resolve import Plan
 
 MIN_CELL_ROWS = 50
 """Of fewer rows a rate can have a standard error above .07."""
@@ -39,6 +40,16 @@ def check_lam_range(lam_range: Any, lam: float, owner: str) -> tuple[float, floa
             f"the default of transform. Got {lam:g} instead."
         )
     return low, high
+
+
+def refuse_lam_of_mask(plan: Plan, what: str, value: Any) -> None:
+    """Raise if a mask is all: it has its lam from fit, there is no front to move along."""
+    if plan.requirement is None:
+        raise ValueError(
+            f"The {what} is for requirements on predictions. Got {shown(value)} for "
+            f"{plan.mask!r}. Move along its front by budgets: "
+            "set_params(requirement__budget=...) holds for the next transform."
+        )
 
 
 def check_finite_edits(params: Parameters, positions: np.ndarray) -> None:

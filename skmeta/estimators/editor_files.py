@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -17,7 +17,9 @@ from skmeta._checks import check_device, check_in_range
 from skmeta.datasets import Cells, Task
 from skmeta.editing.checks import cell_counts, check_lam_range
 from skmeta.editing.cost import cost_of
+from skmeta.editing.editor import Editor
 from skmeta.editing.features import FeatureBuilder
+from skmeta.editing.guard import check_guard
 from skmeta.editing.reference import Reference
 from skmeta.editing.training import build_metanet
 from skmeta.files import codec
@@ -34,6 +36,7 @@ from skmeta.requirements import (
     Objective,
     split_requirements,
 )
+from skmeta.requirements.resolve import Plan
 
 _OWNER = "ComplianceEditor"
 _TENSORS = dict[str, Tensor] | None
@@ -62,19 +65,22 @@ def contents(editor: Any, include_task: bool) -> Fields:
         Whether it holds the rows of ``fit`` with labels and groups.
     """
     _check_unchanged(editor)
-    plan, reference, cost = editor.plan_, editor.reference_, editor.cost_
-    metanet, task = editor.metanet_, editor.task_
-    if include_task and task is None:
-        raise ValueError(
-            f"This {_OWNER} was loaded without the rows of its fit, so that it has none to save. "
-            "Save it with include_task=False."
-        )
-    rows = dict(zip(("X", "y", "sensitive"), task.tensors(), strict=True)) if include_task else None
+    learned: Editor = editor.editor_
+    plan, reference, cost = learned.plan, learned.reference, learned.cost
+    metanet, task = learned.metanet, learned.task
+    rows = None
+    if include_task:
+        if task is None:
+            raise ValueError(
+                f"This {_OWNER} was loaded without the rows of its fit, so that it has none to "
+                "save. Save it with include_task=False."
+            )
+        rows = dict(zip(("X", "y", "sensitive"), task.tensors(), strict=True))
     return {
         "lam": plan.lam,
         "lam_mask": plan.lam_mask,
-        "lam_range": editor.lam_range_,
-        "n_networks": editor.n_networks_,
+        "lam_range": learned.lam_range,
+        "n_networks": learned.n_networks,
         "cost": tuple(None if math.isnan(cost[name]) else cost[name] for name in _COSTS),
         "feature_names": tuple(reference.outline.feature_names),
         "named": reference.outline.column_names is not None,
@@ -82,7 +88,7 @@ def contents(editor: Any, include_task: bool) -> Fields:
         "groups": reference.outline.groups,
         "counts": reference.counts.to_numpy().ravel(),
         "rows": reference.rows,
-        "templates": editor.templates_,
+        "templates": learned.templates,
         "metanet": None if metanet is None else metanet.state_dict(),
         "task": rows and {name: value for name, value in rows.items() if value is not None},
     }
@@ -105,38 +111,44 @@ def restore(editor: Any, fitted: Fields) -> None:
     plan = split_requirements(editor.requirement, editor.lam, _OWNER)
     check_in_range("lam", lam, owner=_OWNER, low=0, closed="neither")
     check_in_range("lam_mask", lam_mask, owner=_OWNER, low=0)
-    editor.plan_ = plan._replace(lam=lam, lam_mask=lam_mask)
-    editor.requirement_ = plan.mask if plan.requirement is None else plan.requirement
-    editor.lam_range_ = check_lam_range(lam_range, lam, _OWNER)
-    editor.n_networks_ = check_in_range("n_networks", n_networks, owner=_OWNER, low=1, kind="int")
-    editor.cost_ = _cost(cost)
-    editor.device_ = check_device(editor.device, _OWNER)
-    editor.reference_ = _reference(feature_names, named, classes, groups, counts, rows)
-    outline = editor.reference_.outline
-    editor.n_inputs_, editor.n_classes_ = outline.n_features, outline.n_classes
+    check_in_range("n_networks", n_networks, owner=_OWNER, low=1, kind="int")
+    reference = _reference(feature_names, named, classes, groups, counts, rows)
     check_templates(templates)
-    editor.templates_ = templates
     ends = {(a.widths[0], a.widths[-1]) for a in templates}
-    expect(ends == {(outline.n_features, outline.n_classes)}, "templates do not fit the task")
+    wanted = {(reference.outline.n_features, reference.outline.n_classes)}
+    expect(ends == wanted, "templates do not fit the task")
     n_thresholds = _n_thresholds(plan.requirement)
     few = n_thresholds <= _MOST_THRESHOLDS
     few = few and n_thresholds * counts.size <= _MOST_THRESHOLDS_BY_CELLS
     expect(few, "there are too many thresholds")
-    metanet = _blank_metanet(editor)
+    lam_range = check_lam_range(lam_range, lam, _OWNER)
+    metanet = _blank_metanet(editor, plan, reference, templates)
     expect((metanet is None) == (state is None), "there is a metanetwork too many, or none")
+    metanet = None if metanet is None else load_weights(metanet, state)
+    task = None if task is None else _task(reference.outline, task)
+    if task is not None:
+        same = np.array_equal(cell_counts(task), reference.counts)
+        expect(same, "rows and their numbers disagree")
     editor.net_ = None
-    editor.metanet_ = None if metanet is None else load_weights(metanet, state)
-    editor.task_ = None if task is None else _task(outline, task)
-    editor.builder_ = None
-    if editor.task_ is not None:
-        found = cell_counts(editor.task_)
-        expect(np.array_equal(found, editor.reference_.counts), "rows and their numbers disagree")
-        editor.builder_ = editor._builder_on(editor.task_)
+    editor.editor_ = Editor(
+        plan._replace(lam=lam, lam_mask=lam_mask),
+        lam_range,
+        editor.features,
+        reference,
+        task,
+        check_device(editor.device, _OWNER),
+        n_networks,
+        check_guard(editor.guard, _OWNER),
+        editor.refine_steps,
+        metanet,
+        _cost(cost),
+        templates=templates,
+    )
 
 
 def _check_unchanged(editor: Any) -> None:
     """Refuse a requirement that says something else than that of the fit."""
-    plan, now = editor.plan_, split_requirements(editor.requirement, editor.lam, _OWNER)
+    plan, now = editor.editor_.plan, split_requirements(editor.requirement, editor.lam, _OWNER)
     if codec.encode(now[:2], _OWNER) != codec.encode(plan[:2], _OWNER):
         raise ValueError(
             f"A {_OWNER} is saved with the requirement that it was fitted with. Got another "
@@ -144,46 +156,45 @@ def _check_unchanged(editor: Any) -> None:
         )
 
 
-def _blank_metanet(editor: Any) -> nn.Module | None:
+def _blank_metanet(
+    editor: Any, plan: Plan, reference: Reference, templates: Sequence[Architecture]
+) -> nn.Module | None:
     """Return a metanetwork of the editor's sizes without numbers, or None if it needs none."""
-    mask = editor.plan_.mask
-    graph = _blank_graph(editor)
-    if mask is not None and not mask.compensate:
+    graph = _blank_graph(editor.features, plan, reference)
+    if plan.mask is not None and not plan.mask.compensate:
         return None
     # Without numbers no claim of a file takes memory.
     with torch.device("meta"):
         return build_metanet(
             editor.metanet,
-            blank_graphs(editor.templates_, graph),
+            blank_graphs(templates, graph),
             seed=0,
             hidden_channels=editor.hidden_channels,
             n_layers=editor.n_layers,
         )
 
 
-def _blank_graph(editor: Any) -> WeightGraph:
+def _blank_graph(features: str, plan: Plan, reference: Reference) -> WeightGraph:
     """Return a graph as of fit, of a tiny network on one row of zeros per cell.
 
     The requirement is computed once: parameters that it cannot work with raise.
     """
-    reference, requirement = editor.reference_, editor.plan_.requirement
     n_labels, n_groups = reference.counts.shape
     n_cells = n_labels * n_groups
     cells = Cells(torch.arange(n_cells), torch.full((n_labels, n_groups), 1 / n_cells))
-    objective, ones = Objective(requirement), torch.ones(1)
+    objective, ones = Objective(plan.requirement), torch.ones(1)
     logits = torch.zeros(1, n_cells, n_labels)
     objective.loss(logits, logits, cells, ones)
     objective.exact(logits, logits, cells, ones)
-    probes = editor.features == "probes"
+    probes = features == "probes"
     X = torch.zeros(len(reference.rows) if probes else n_cells, 2)
-    plan = editor.plan_
     if isinstance(plan.mask, DataMinimization) and isinstance(plan.mask.budget, Integral):
         good = plan.mask.budget <= reference.outline.n_features
         expect(good, "the 'budget' is larger than the number of inputs")
         plan = plan._replace(mask=clone(plan.mask).set_params(budget=1))
     network = Population.initialize(Architecture.mlp((2, 1, n_labels)), 1, random_state=0)
     ((_, stack),) = network.blocks
-    return FeatureBuilder(editor.features, plan, X, cells).build(stack).graph
+    return FeatureBuilder(features, plan, X, cells).build(stack).graph
 
 
 def _n_thresholds(requirement: Any) -> int:
