@@ -23,7 +23,7 @@ from skmeta.requirements import Custom, DataMinimization, EqualizedOdds, Joint, 
 FAST = {"max_epochs": 1, "hidden_channels": 8, "n_layers": 1, "random_state": 0}
 EDITORS = {
     "weights": {"features": "weights", "metanet": "graph"},
-    "probes": {"features": "probes"},
+    "probes": {"features": "probes", "metanet": "nfn-np"},
     "cells": {"features": "cells", "guard": {"max_divergence": 1.0}, "refine_steps": 1},
     "data minimization": {"requirement": DataMinimization(budget=5)},
     "mask alone": {"requirement": Pruning(budget=0.5, compensate=False)},
@@ -341,10 +341,14 @@ HOSTILE = {
     "row": (put("fitted", "rows", value={"!array": ["int64", [10**9]]}), "row is missing"),
     "features' names": (
         put("fitted", "feature_names", value={"!tuple": ["x"]}),
-        "'input_code' has a wrong",
+        "templates do not fit the task",
     ),
-    "weights": (tensor("fitted.metanet.gamma", lambda t: t * torch.nan), "'gamma' is NaN"),
-    "weight": (tensor("fitted.metanet.gamma", lambda t: t[None].repeat(2)), "wrong type or shape"),
+    "weights": (tensor("fitted.metanet.head.gamma", lambda t: t * torch.nan), "gamma' is NaN"),
+    "weight": (
+        tensor("fitted.metanet.head.gamma", lambda t: t[None].repeat(2)),
+        "wrong type or shape",
+    ),
+    "templates": (put("fitted", "templates", value={"!tuple": []}), "there are no templates"),
     "more weights": (tensor("fitted.metanet.more", lambda t: torch.ones(1)), "missing or too many"),
     "no rows": (tensor("fitted.task.X", lambda t: t[:0]), "rows of the task have a wrong"),
     "double": (tensor("fitted.task.X", lambda t: t.double()), "rows of the task have a wrong"),
