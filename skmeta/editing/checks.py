@@ -65,14 +65,14 @@ def check_finite_edits(params: Parameters, positions: np.ndarray) -> None:
 
 def check_finite_on(X: Tensor, edited: Population) -> None:
     """Refuse edited networks whose outputs on the reference rows are not numbers."""
-    for positions, stack in edited.depth_blocks():
-        bad = np.asarray(positions)[~are_finite([run_stack(stack, X)]).cpu().numpy()]
-        if len(bad):
-            raise ValueError(
-                f"The outputs of network {bad[0]} (and of {len(bad) - 1} more) are not finite on "
-                "the reference rows, after the edit or already before it: its weights are "
-                "extreme. Leave it out, or set a 'guard', which rolls such an edit back."
-            )
+    finite = edited.map(lambda stack: are_finite([run_stack(stack, X)]))
+    bad = (~finite).nonzero().flatten().tolist()
+    if bad:
+        raise ValueError(
+            f"The outputs of network {bad[0]} (and of {len(bad) - 1} more) are not finite on "
+            "the reference rows, after the edit or already before it: its weights are "
+            "extreme. Leave it out, or set a 'guard', which rolls such an edit back."
+        )
 
 
 def cell_counts(task: Task) -> pd.DataFrame:
