@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,13 +32,13 @@ class WithBudget:
         self.metanet = editor.metanet_ if learned else None
 
     def __call__(self, networks: Population) -> Population:
-        editor, trained = self.editor, self.editor.metanet_
+        editor, trained = self.editor, self.editor.editor_
         editor.set_params(requirement__budget=self.budget, requirement__compensate=self.compensate)
         try:
-            editor.metanet_ = self.metanet
+            editor.editor_ = replace(trained, metanet=self.metanet)
             return editor.transform(networks)
         finally:
-            editor.metanet_ = trained
+            editor.editor_ = trained
 
 
 def rival(method: Any, experiment: Experiment) -> Method:

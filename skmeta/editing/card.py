@@ -14,7 +14,9 @@ import pandas as pd
 from skmeta._text import markdown, markdown_code
 from skmeta.datasets import Task
 from skmeta.editing.checks import MIN_CELL_ROWS, cell_counts, small_cells
+from skmeta.editing.editor import Editor
 from skmeta.editing.reference import Reference
+from skmeta.population import Population
 from skmeta.requirements.joint import Joint
 from skmeta.requirements.resolve import name_of
 
@@ -41,15 +43,24 @@ _LIMITS = (
 """Docs page "Limits and ethics" in short."""
 
 
-def model_card(editor: Any, networks: Any = None, task: Task | None = None) -> str:
-    """Describe a fitted editor, its data, its results and its limits.
+def model_card(
+    editor: Editor,
+    networks: Population | None,
+    task: Task | None,
+    *,
+    title: str,
+    metanet: str,
+) -> str:
+    """Describe an editor, its data, its results and its limits.
 
     Parameters
     ----------
-    editor : ComplianceEditor
-        A fitted one.
+    editor : Editor
+        A trained one.
     networks, task
-        See ``ComplianceEditor.card``.
+        See ``ComplianceEditor.card``; the networks as the editor takes them.
+    title, metanet : str
+        Names of what edits and of the metanetwork.
 
     Returns
     -------
@@ -62,41 +73,41 @@ def model_card(editor: Any, networks: Any = None, task: Task | None = None) -> s
             "card(networks, task=task)."
         )
     sections = {
-        "What it is": _editor_lines(editor),
-        "Data of the fit": _data_lines(editor.reference_),
+        "What it is": _editor_lines(editor, metanet),
+        "Data of the fit": _data_lines(editor.reference),
         "Measured results": _result_lines(editor, networks, task),
         "Guard": _guard_lines(editor.guard),
-        "Costs": _cost_lines(editor.cost_),
+        "Costs": _cost_lines(editor.cost),
         "What this does not say": _bullets(_LIMITS),
         "Versions": _version_lines(),
     }
-    body = (f"## {title}\n\n" + "\n".join(lines) for title, lines in sections.items())
-    return "\n\n".join([f"# Model card: {markdown(type(editor).__name__)}", *body]) + "\n"
+    body = (f"## {name}\n\n" + "\n".join(lines) for name, lines in sections.items())
+    return "\n\n".join([f"# Model card: {markdown(title)}", *body]) + "\n"
 
 
-def _editor_lines(editor: Any) -> Iterator[str]:
-    plan, (low, high) = editor.plan_, editor.lam_range_
+def _editor_lines(editor: Editor, metanet: str) -> Iterator[str]:
+    plan, (low, high) = editor.plan, editor.lam_range
     yield "A metanetwork that edits trained classifiers in one forward pass, so that a measured"
     yield "gap or cost is smaller on the data below while predictions change little.\n"
     requirement, mask = plan.requirement, plan.mask
-    joint = isinstance(requirement, Joint)
-    for part in filter(None, [*(requirement.requirements if joint else [requirement]), mask]):
+    joint = requirement if isinstance(requirement, Joint) else None
+    parts = [requirement] if joint is None else joint.requirements
+    for part in filter(None, [*parts, mask]):
         yield f"- requirement: {_name(part)}, {markdown_code(repr(part))}. {_meaning(part)}"
     if requirement is not None:
         span = f", of a range from {low:g} to {high:g}" if low < high else ""
-        which = ", the largest of several" * joint
-        yield f"- lam, the weight of the violation{which}: {editor._check_lam(None):g}{span}"
-    if joint:
-        for part, weight in zip(requirement.requirements, requirement.weights, strict=True):
+        which = "" if joint is None else ", the largest of several"
+        yield f"- lam, the weight of the violation{which}: {editor.check_lam(None):g}{span}"
+    if joint is not None:
+        for part, weight in zip(joint.requirements, joint.weights, strict=True):
             yield f"- lam of {_name(part)}: {weight * plan.lam:g}"
     if mask is not None and mask.budget is None:
         yield f"- lam of {_name(mask)}, for the share that stays: {plan.lam_mask:g}"
-    metanet = editor.metanet if isinstance(editor.metanet, str) else editor.metanet.__name__
-    untrained = " (not trained: a mask alone)" * (editor.metanet_ is None)
+    untrained = " (not trained: a mask alone)" * (editor.metanet is None)
     yield f"- metanetwork: {markdown(metanet)}{untrained}"
     yield f"- features beside the weights: {editor.features}"
     yield f"- refining steps after an edit: {editor.refine_steps}"
-    yield f"- trained on {editor.n_networks_} networks"
+    yield f"- trained on {editor.n_networks} networks"
 
 
 def _name(requirement: Any) -> str:
@@ -133,7 +144,7 @@ def _small_lines(counts: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def _result_lines(editor: Any, networks: Any, task: Task | None) -> Iterator[str]:
+def _result_lines(editor: Editor, networks: Population | None, task: Task | None) -> Iterator[str]:
     if networks is None:
         yield "None: this card was made without networks to measure."
         return
@@ -142,7 +153,7 @@ def _result_lines(editor: Any, networks: Any, task: Task | None) -> Iterator[str
     where = "the rows of the fit, on which results look better than on new ones"
     if task is not None:
         where = f"{task.n_samples} rows that were passed for it"
-        if editor.task_ is None and editor._needs_rows:
+        if editor.task is None and editor.needs_rows:
             where += " and for the edits, on which results look better than on others"
     yield (
         f"Means over {n_networks} networks on {where}. The divergence is Jensen-Shannon's from "
@@ -150,18 +161,18 @@ def _result_lines(editor: Any, networks: Any, task: Task | None) -> Iterator[str
         "reduced or raised if the 95 % interval of the measure's change excludes zero.\n"
     )
     table = pd.DataFrame([_summary(report) for report in reports.values()])
-    if editor.plan_.requirement is not None:
+    if editor.plan.requirement is not None:
         table.insert(0, "lam", [f"{lam:g}" for lam in reports])
     yield from _table(table.columns, table.to_numpy())
     if task is not None:
         yield from _small_lines(cell_counts(task))
 
 
-def _points(editor: Any) -> list[float]:
+def _points(editor: Editor) -> list[float]:
     """Return a few lam of the range, from low to high, with the default among them."""
-    low, high = editor.lam_range_
+    low, high = editor.lam_range
     ends = (low, math.sqrt(low * high), high) if low < high else ()
-    return sorted({*ends, editor._check_lam(None)})
+    return sorted({*ends, editor.check_lam(None)})
 
 
 def _summary(report: pd.DataFrame) -> dict[str, str]:

@@ -14,6 +14,7 @@ from skmeta._checks import shown
 from skmeta.datasets import Cells, Task
 from skmeta.population import Population, Weights, run_stack
 from skmeta.population.weights import are_finite
+from skmeta.requirements.resolve import Plan
 
 MIN_CELL_ROWS = 50
 """Of fewer rows a rate can have a standard error above .07."""
@@ -41,6 +42,16 @@ def check_lam_range(lam_range: Any, lam: float, owner: str) -> tuple[float, floa
     return low, high
 
 
+def refuse_lam_of_mask(plan: Plan, what: str, value: Any) -> None:
+    """Raise if a mask is all: it has its lam from fit, there is no front to move along."""
+    if plan.requirement is None:
+        raise ValueError(
+            f"The {what} is for requirements on predictions. Got {shown(value)} for "
+            f"{plan.mask!r}. Move along its front by budgets: "
+            "set_params(requirement__budget=...) holds for the next transform."
+        )
+
+
 def check_finite_edits(weights: Weights, positions: np.ndarray) -> None:
     """Refuse edits that are not numbers, before anything is written."""
     finite = are_finite([weights.flat])
@@ -54,14 +65,14 @@ def check_finite_edits(weights: Weights, positions: np.ndarray) -> None:
 
 def check_finite_on(X: Tensor, edited: Population) -> None:
     """Refuse edited networks whose outputs on the reference rows are not numbers."""
-    for positions, stack in edited.depth_blocks():
-        bad = np.asarray(positions)[~are_finite([run_stack(stack, X)]).cpu().numpy()]
-        if len(bad):
-            raise ValueError(
-                f"The outputs of network {bad[0]} (and of {len(bad) - 1} more) are not finite on "
-                "the reference rows, after the edit or already before it: its weights are "
-                "extreme. Leave it out, or set a 'guard', which rolls such an edit back."
-            )
+    finite = edited.map(lambda stack: are_finite([run_stack(stack, X)]))
+    bad = (~finite).nonzero().flatten().tolist()
+    if bad:
+        raise ValueError(
+            f"The outputs of network {bad[0]} (and of {len(bad) - 1} more) are not finite on "
+            "the reference rows, after the edit or already before it: its weights are "
+            "extreme. Leave it out, or set a 'guard', which rolls such an edit back."
+        )
 
 
 def cell_counts(task: Task) -> pd.DataFrame:

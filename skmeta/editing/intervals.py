@@ -16,10 +16,9 @@ from skmeta.datasets import Cells, Task
 from skmeta.datasets.checks import check_task
 from skmeta.editing.measures import paired_logits
 from skmeta.population import Population
+from skmeta.population.mapping import pieces
 from skmeta.requirements import jensen_shannon, resolve_requirement
 from skmeta.requirements.rates import hard_predictions
-
-_CHUNK_NETWORKS = 64
 
 
 class Interval(NamedTuple):
@@ -217,10 +216,11 @@ def network_intervals(
     ]
     members = [(cells.codes == c).nonzero().flatten() for c in range(len(sizes))]
     frames = []
-    for before, after in zip(
-        original_logits.split(_CHUNK_NETWORKS), edited_logits.split(_CHUNK_NETWORKS), strict=True
-    ):
-        means = _resampled_means(before, after, members, draws)
+    # Rates before and after, and the divergence, on all rows; means of them per resample.
+    n_values = 2 * task.n_classes + 1
+    held = n_values * (task.n_samples + len(sizes) * n_bootstrap)
+    for part in pieces(len(original_logits), held, original_logits.device):
+        means = _resampled_means(original_logits[part], edited_logits[part], members, draws)
         frames.append(pd.DataFrame(dict(_columns(means, cells, requirement, level))))
     return pd.concat(frames, ignore_index=True)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -128,8 +127,5 @@ def _measure_weights(networks: Any, requirement: MaskRequirement) -> Tensor:
             f"{type(requirement).__name__} is measured on weights. Got logits. Pass networks to "
             "measure_edits, or methods with transform to compare."
         )
-    population = Population(networks)
-    shares = torch.empty(len(population), dtype=torch.float32)
-    for positions, stack in population.blocks:
-        shares[torch.as_tensor(np.asarray(positions))] = requirement.measure_weights(stack).cpu()
-    return shares
+    shares = Population(networks).map(requirement.measure_weights, empty=torch.empty(0))
+    return shares.float().cpu()

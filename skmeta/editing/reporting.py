@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import compress
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pandas as pd
 from skmeta.datasets import Task
 from skmeta.editing.intervals import network_intervals
 from skmeta.editing.measures import measure_edits
-from skmeta.population import Population, run_networks
+from skmeta.population import Population, Stack, run_networks
 from skmeta.requirements import DataMinimization, MaskRequirement
 from skmeta.requirements.resolve import Plan
 
@@ -78,14 +79,16 @@ def _mask_columns(
     edited: Population, task: Task, mask: MaskRequirement
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield what each network keeps: the share, the number and the names of inputs."""
-    share, number = np.empty(len(edited)), np.empty(len(edited), dtype=int)
-    names = np.empty(len(edited), dtype=object)
-    for positions, stack in edited.blocks:
-        share[positions] = mask.measure_weights(stack).cpu().numpy()
-        number[positions] = np.round(share[positions] * mask.totals(stack).cpu().numpy())
-        if isinstance(mask, DataMinimization):
-            for position, used in zip(positions, mask.used(stack)[0][:, 0].cpu(), strict=True):
-                names[position] = [n for n, u in zip(task.feature_names, used, strict=True) if u]
+
+    def kept(stack: Stack) -> tuple[np.ndarray, np.ndarray, list[list[str]]]:
+        share = mask.measure_weights(stack).cpu().numpy()
+        number = np.round(share * mask.totals(stack).cpu().numpy()).astype(int)
+        if not isinstance(mask, DataMinimization):
+            return share, number, [[]] * len(stack)
+        used = mask.used(stack)[0][:, 0].tolist()
+        return share, number, [list(compress(task.feature_names, row)) for row in used]
+
+    share, number, names = edited.map(kept, exact=True)
     yield "kept_share", share
     yield "n_kept", number
     if isinstance(mask, DataMinimization):

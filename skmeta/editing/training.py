@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from skmeta._checks import check_option
 from skmeta._random import local_draws
-from skmeta.datasets import Cells
+from skmeta.datasets import Cells, Task
+from skmeta.editing.editor import Editor
 from skmeta.editing.features import FeatureBuilder
 from skmeta.editing.masks import random_kept
 from skmeta.editing.problem import EditProblem
@@ -31,16 +32,32 @@ _TRAINING_ROWS_PER_CELL = 192
 
 
 def train_metanet(
-    estimator: Any, population: Population, seeds: Sequence[int]
+    editor: Editor,
+    population: Population,
+    task: Task,
+    *,
+    metanet: str | type[Trunk],
+    hidden_channels: int,
+    n_layers: int,
+    settings: TrainingSettings,
+    seeds: Sequence[int],
 ) -> tuple[NeuralNet, nn.Module]:
-    """Train the metanetwork of an editor whose builders are ready.
+    """Train the metanetwork of an editor.
 
     Parameters
     ----------
-    estimator : ComplianceEditor
-        With ``builder_``, ``plan_``, ``task_``, ``lam_range_`` and ``device_``.
+    editor : Editor
+        Without a metanetwork yet.
     population : Population
-        Training networks as float32 on the device.
+        Training networks as float32 on the editor's device.
+    task : Task
+        Rows to train on.
+    metanet : str or Trunk class
+        What is trained.
+    hidden_channels, n_layers : int
+        Its sizes.
+    settings : TrainingSettings
+        How.
     seeds : sequence of int
         Three seeds: of the metanetwork, of rows and lam (and budgets), of the batches.
 
@@ -49,37 +66,36 @@ def train_metanet(
     tuple of (NeuralNet, Module)
         The skorch net and its metanetwork.
     """
-    task, builder = estimator.task_, estimator.builder_
-    generator = torch.Generator().manual_seed(seeds[1])
+    builder, generator = editor.builder_for(task), torch.Generator().manual_seed(seeds[1])
     problems = [
         (positions, _problems(stack, builder, generator))
         for positions, stack in population.depth_blocks()
     ]
-    metanet = build_metanet(
-        estimator.metanet,
+    built = build_metanet(
+        metanet,
         [problem.graph for _, problem in problems],
         seed=seeds[0],
-        hidden_channels=estimator.hidden_channels,
-        n_layers=estimator.n_layers,
+        hidden_channels=hidden_channels,
+        n_layers=n_layers,
     )
     cells, requirement = task.cells(), builder.plan.requirement
     n_rows = _TRAINING_ROWS_PER_CELL * len(np.unique(cells))
-    X, _, _ = task.tensors(estimator.device_)
+    X, _, _ = task.tensors(editor.device)
     module = EditingLoss(
-        metanet.to(estimator.device_),
+        built.to(editor.device),
         problems,
         builder.plan,
         X,
-        Cells.of(task, estimator.device_),
+        Cells.of(task, editor.device),
         StratifiedRows(cells, rows_per_cell(task, requirement, n_rows), 1),
-        estimator.lam_range_,
+        editor.lam_range,
         generator,
     )
     # A metanetwork of the user's may have dropout; those of skmeta draw nothing in training.
-    foreign = isinstance(estimator.metanet, type)
+    foreign = isinstance(metanet, type)
     with local_draws(seeds[0]) if foreign else nullcontext():
-        net = train(TrainingSettings.of(estimator), module, seed=seeds[2])
-    return net, metanet
+        net = train(settings, module, seed=seeds[2])
+    return net, built
 
 
 def _scale(plan: Plan) -> tuple[float, float]:

@@ -57,7 +57,8 @@ def restore(classifier: Any, fitted: Fields) -> None:
         good = good and np.array_equal(network.classes_, classes)
         expect(good, "the classifier and its networks disagree")
     if editor is not None:
-        same = (editor.n_inputs_, editor.n_classes_) == (n_features, len(classes))
+        outline = editor.reference_.outline
+        same = (outline.n_features, outline.n_classes) == (n_features, len(classes))
         expect(same, "the classifier and its editor disagree")
     expect((lam is None) == (editor is None), "there is a lam without an editor, or none")
     expect(names is None or len(names) == n_features, "the names of features do not fit")

@@ -4,53 +4,40 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.metadata_routing import UNUSED
-from sklearn.utils.validation import check_is_fitted
 
 from skmeta._checks import (
-    check_device,
     check_in_range,
     check_option,
     check_rng,
-    check_unchanged,
     params_now,
 )
 from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
-from skmeta.baselines.base import KeepsNetworks
 from skmeta.datasets import Cells, Task
 from skmeta.datasets.checks import check_task
-from skmeta.editing.checks import check_finite_on, check_lam_range, warn_of_small_cells
-from skmeta.editing.cost import measure_cost
-from skmeta.editing.features import FEATURES, FeatureBuilder, make_builder
-from skmeta.editing.fine_tuning import fine_tune
-from skmeta.editing.guard import check_guard, roll_back
-from skmeta.editing.passes import edit_population
+from skmeta.editing.checks import check_lam_range, refuse_lam_of_mask, warn_of_small_cells
+from skmeta.editing.editor import Editor
+from skmeta.editing.features import FEATURES
+from skmeta.editing.guard import check_guard
 from skmeta.editing.reference import Reference, reference_rows
 from skmeta.editing.training import train_metanet
-from skmeta.estimators.editor_files import contents, restore
-from skmeta.estimators.files import write_estimator
-from skmeta.estimators.measuring import PARAMS_OF_FIT, MeasuredEdits
+from skmeta.estimators.fitted_editor import FittedEditor
 from skmeta.learning.settings import TrainingSettings
 from skmeta.metanets.templates import template
-from skmeta.population import Population
 from skmeta.population.checks import check_classifiers, check_population
 from skmeta.population.running import check_no_images
 from skmeta.requirements import split_requirements
+from skmeta.requirements.resolve import Plan
 from skmeta.training import keep_freed_memory
 from skmeta.zoo.checks import warn_of_few_networks
 
-# A continuation wants smaller steps than fine-tuning from the original.
-_REFINE_LR = 3e-3
 
-
-class ComplianceEditor(StablePickle, KeepsNetworks, MeasuredEdits, TransformerMixin, BaseEstimator):
+class ComplianceEditor(StablePickle, FittedEditor, TransformerMixin, BaseEstimator):
     """Learn to edit classifiers so that a measured gap shrinks, in one forward pass.
 
     A metanetwork is trained on a population of networks to minimise ``divergence(original,
@@ -219,170 +206,61 @@ class ComplianceEditor(StablePickle, KeepsNetworks, MeasuredEdits, TransformerMi
             Itself.
         """
         started, owner = time.process_time(), "ComplianceEditor"
-        self._check_params()
+        settings = self._check_params()
         self._params_of_fit = params_now(self)
         population, task = check_population(networks, owner), check_task(task, owner)
-        self.plan_ = split_requirements(self.requirement, self.lam, owner)
-        requirement, mask = self.plan_.requirement, self.plan_.mask
-        self.requirement_ = mask if requirement is None else requirement
-        self.lam_range_ = self._range_of_lam()
+        plan = split_requirements(self.requirement, self.lam, owner)
+        lam_range = self._range_of_lam(plan)
         check_no_images(population.architectures, owner)
         check_classifiers(population, task, owner)
+        requirement, mask = plan.requirement, plan.mask
         if requirement is not None and requirement.needs_sensitive:
             task.require_sensitive(owner)
             requirement.check_cells(Cells.of(task))
-        self.device_ = check_device(self.device, owner)
-        population = population.to(self.device_, torch.float32)
+        if mask is not None:
+            check_option("features", self.features, ["gradients"], owner=f"{owner} with a mask")
+        if plan.needs_sensitive:
+            warn_of_small_cells(task, owner)
+        population = population.to(settings.device, torch.float32)
         seeds = check_rng(self.random_state).integers(2**62, size=4).tolist()
-        self.task_ = task
-        self.n_inputs_, self.n_classes_ = task.n_features, task.n_classes
-        self.n_networks_ = len(population)
         rows = reference_rows(
             self.features, requirement, task, population=population, seed=seeds[0]
         )
-        self.reference_ = Reference.of(task, rows)
-        self.builder_ = self._builder_on(task)
-        if self.plan_.needs_sensitive:
-            warn_of_small_cells(task, owner)
-        if mask is not None:
-            check_option("features", self.features, ["gradients"], owner=f"{owner} with a mask")
+        editor = Editor(
+            *(plan, lam_range, self.features, Reference.of(task, rows), task),
+            *(settings.device, len(population), check_guard(self.guard, owner), self.refine_steps),
+            templates=tuple(dict.fromkeys(map(template, population.architectures))),
+        )
         keep_freed_memory()
-        self.net_ = self.metanet_ = None
-        self.templates_ = tuple(dict.fromkeys(map(template, population.architectures)))
+        self.net_ = None
         if mask is None or mask.compensate:
             warn_of_few_networks(population, owner)
-            self.net_, self.metanet_ = train_metanet(self, population, seeds[1:])
-        self.cost_ = measure_cost(
-            population,
-            fit_seconds=time.process_time() - started,
-            edit=lambda few: self._edit(few, self.lam_range_[1], self.builder_),
-            tune=lambda few, n: fine_tune(
-                few,
+            self.net_, metanet = train_metanet(
+                editor,
+                population,
                 task,
-                self.builder_.objective,
-                lam=self.lam_range_[1],
-                n_steps=n,
-                random_state=0,
-            ),
-        )
+                metanet=self.metanet,
+                hidden_channels=self.hidden_channels,
+                n_layers=self.n_layers,
+                settings=settings,
+                seeds=seeds[1:],
+            )
+            editor = replace(editor, metanet=metanet)
+        self.editor_ = editor.with_cost(population, task, started)
         return self
 
-    def _check_params(self) -> None:
+    def _check_params(self) -> TrainingSettings:
         owner = "ComplianceEditor"
         check_option("features", self.features, FEATURES, owner=owner)
         for name in ("hidden_channels", "n_layers"):
             check_in_range(name, getattr(self, name), owner=owner, low=1, kind="int")
-        TrainingSettings.of(self)
         check_in_range("refine_steps", self.refine_steps, owner=owner, low=0, kind="int")
         check_guard(self.guard, owner)
+        return TrainingSettings.of(self)
 
-    def _range_of_lam(self) -> tuple[float, float]:
+    def _range_of_lam(self, plan: Plan) -> tuple[float, float]:
+        owner = "ComplianceEditor"
         if self.lam_range is None:
-            return self.plan_.lam, self.plan_.lam
-        self._refuse_lam_of_mask("'lam_range' parameter of ComplianceEditor", self.lam_range)
-        return check_lam_range(self.lam_range, self.plan_.lam, "ComplianceEditor")
-
-    @in_own_modes
-    def transform(
-        self, networks: Any, *, lam: float | None = None, task: Task | None = None
-    ) -> Any:
-        """Edit networks.
-
-        Parameters
-        ----------
-        networks : Population or sequence of networks
-            Classifiers of the task that the editor was fitted on.
-        lam : float, optional
-            Point on the front; the default is the parameter ``lam``. An editor that was
-            fitted without ``lam_range`` knows only one.
-        task : Task, optional
-            Rows to look at in this call, with the labels and groups of ``fit``; the default
-            are the rows of ``fit``. An editor from a file without rows needs it, unless
-            ``features="weights"`` and there is neither a ``guard`` nor a ``refine_steps``.
-            The task of ``fit`` gives the same edits as no task.
-
-        Returns
-        -------
-        Population or list of networks
-            Edited copies, of the kind that came in.
-        """
-        edited, _ = self._transform(self._ready(networks), lam, task)
-        edited = edited.to("cpu")
-        return edited if isinstance(networks, Population) else edited.to_networks()
-
-    def _transform(
-        self, original: Population, lam: float | None, task: Task | None
-    ) -> tuple[Population, np.ndarray]:
-        """Return edited networks, and which edits the guard has rolled back."""
-        lam, task = self._check_lam(lam), self._rows_to_look_at(task)
-        builder = self.builder_ if task is self.task_ else self._builder_on(task)
-        edited = self._edit(original, lam, builder)
-        if self.refine_steps:
-            edited = fine_tune(
-                edited,
-                task,
-                builder.objective,
-                lam=lam,
-                n_steps=self.refine_steps,
-                lr=_REFINE_LR,
-                original=original,
-                random_state=0,
-            )
-        rolled_back = np.zeros(len(original), dtype=bool)
-        if guard := check_guard(self.guard, "ComplianceEditor"):
-            edited, rolled_back = roll_back(original, edited, task, guard)
-        check_finite_on(builder.X, edited)
-        return edited, rolled_back
-
-    def _edit(self, population: Population, lam: float, builder: FeatureBuilder) -> Population:
-        builder = replace(builder, plan=self.plan_)
-        return edit_population(population, builder, self.metanet_, lam)
-
-    def _builder_on(self, task: Task) -> FeatureBuilder:
-        rows = self.reference_.rows_in(task, self.features, self.plan_.requirement)
-        return make_builder(self.features, self.plan_, task, rows, self.device_)
-
-    def save(self, path: str | Path, *, include_task: bool = False) -> None:
-        """Write what was learned to a file for :func:`skmeta.load`.
-
-        The file has the metanetwork, the parameters, the names of features, labels and
-        groups, the number of rows of each label and group, and the numbers of the
-        reference rows, but not the rows: the editor that is loaded takes them in
-        ``transform(networks, task=task)``. With the task of ``fit`` its edits are the same
-        to the bit; of another one it chooses rows itself.
-
-        Parameters
-        ----------
-        path : str or Path
-            An existing file is replaced; the file appears complete or not at all.
-        include_task : bool, default=False
-            Write the rows with labels and groups, too. **The file then holds personal
-            data** if the task does: keep it like the table.
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> import skmeta
-        >>> from skmeta.datasets import make_biased_classification, split_tasks
-        >>> bunch = make_biased_classification(3000, random_state=0)
-        >>> train, reference, test = split_tasks(bunch, "group")
-        >>> zoo = skmeta.make_zoo(train, 6, epochs=3, progress=False, random_state=0)
-        >>> editor = skmeta.ComplianceEditor(max_epochs=2, random_state=0)
-        >>> editor = editor.fit(zoo, task=reference)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     editor.save(Path(folder) / "editor.safetensors")
-        ...     loaded = skmeta.load(Path(folder) / "editor.safetensors")
-        >>> loaded.transform(zoo[:2], task=reference)
-        Population of 2 networks, 10 inputs, 2 outputs...
-        """
-        check_is_fitted(self)
-        check_unchanged(self, "save", PARAMS_OF_FIT, obeyed=["budget"])
-        write_estimator(self, path, include_task=include_task)
-
-    def _contents(self, *, include_task: bool) -> dict[str, Any]:
-        return contents(self, include_task)
-
-    def _restore(self, fitted: dict[str, Any]) -> None:
-        restore(self, fitted)
-        self._params_of_fit = params_now(self)
+            return plan.lam, plan.lam
+        refuse_lam_of_mask(plan, f"'lam_range' parameter of {owner}", self.lam_range)
+        return check_lam_range(self.lam_range, plan.lam, owner)

@@ -164,7 +164,15 @@ class WeightSpaceEstimator(StablePickle, NetworksOrRows, ABC):
     ) -> None:
         first, *seeds = check_rng(self.random_state).integers(2**62, size=3).tolist()
         self._params_of_fit = params_now(self)
-        self.reader_ = self._reader_for(population, first)
+        self.reader_ = Reader.build(
+            population,
+            self.metanet,
+            n_outputs=self._n_outputs,
+            hidden_channels=self.hidden_channels,
+            n_layers=self.n_layers,
+            quasi=self.quasi,
+            seed=first,
+        )
         self.net_ = train_reader(
             self.reader_,
             population,
@@ -174,17 +182,6 @@ class WeightSpaceEstimator(StablePickle, NetworksOrRows, ABC):
             augment=self.augment,
             seeds=seeds,
             weights=weights,
-        )
-
-    def _reader_for(self, population: Population, seed: int = 0) -> Reader:
-        return Reader.build(
-            population,
-            self.metanet,
-            n_outputs=self._n_outputs,
-            hidden_channels=self.hidden_channels,
-            n_layers=self.n_layers,
-            quasi=self.quasi,
-            seed=seed,
         )
 
     @in_own_modes

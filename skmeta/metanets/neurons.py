@@ -42,9 +42,9 @@ class Neurons:
         if key not in stack._cache:
             states = range(stack.depth + 1)
             present = torch.cat([stack.true_neurons(i) for i in states], 1)
-            sizes = torch.tensor(stack.widths, device=stack.device)
-            state = torch.arange(len(sizes), device=stack.device).repeat_interleave(sizes)
-            members = state == torch.arange(len(sizes), device=stack.device)[:, None]
+            numbers = [i for i in states for _ in range(stack.widths[i])]
+            state = torch.tensor(numbers, device=stack.device)
+            members = state == torch.arange(len(stack.widths), device=stack.device)[:, None]
             shares = members * present[:, None]
             counts = shares.sum(2)
             padded = any(stack.state_mask(i) is not None for i in states)

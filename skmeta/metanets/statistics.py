@@ -180,7 +180,7 @@ class StatNN(Trunk):
     @staticmethod
     def inputs(stack: Stack) -> Statistics:
         """Return the statistics of networks, computed for a few at a time."""
-        few = torch.arange(len(stack)).split(_NETWORKS_AT_ONCE)
+        few = torch.arange(len(stack), device="cpu").split(_NETWORKS_AT_ONCE)
         table = torch.cat([weight_statistics(stack.select(rows)) for rows in few])
         return Statistics(table, activation_shares(stack))
 

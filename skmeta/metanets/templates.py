@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from skmeta.files.checks import expect
 from skmeta.metanets.inputs import WeightGraph
@@ -21,14 +20,12 @@ def template(architecture: Architecture) -> Architecture:
     return replace(architecture, stages=(*(stage.with_width(1) for stage in hidden), last))
 
 
-def check_templates(claimed: Any) -> tuple[Architecture, ...]:
-    """Return what a file claims to be templates, or refuse it."""
-    good = isinstance(claimed, tuple) and len(claimed) > 0
-    good = good and all(isinstance(a, Architecture) for a in claimed)
-    expect(good and all(template(a) == a for a in claimed), "there are no templates")
+def check_templates(claimed: Sequence[Architecture]) -> None:
+    """Refuse architectures of a file that are none, or too many."""
+    good = len(claimed) > 0 and all(template(a) == a for a in claimed)
+    expect(good, "there are no templates")
     n_layers = sum(a.depth for a in claimed)
     expect(n_layers <= _MOST_LAYERS, f"the templates have more than {_MOST_LAYERS} layers")
-    return claimed
 
 
 def blank_graphs(architectures: Iterable[Architecture], like: WeightGraph) -> list[WeightGraph]:

@@ -134,7 +134,7 @@ class Reader:
         with torch.no_grad():
             read = population.map(
                 lambda stack: metanet(metanet.inputs(stack)),
-                numbers=lambda stack: self.hidden_channels * n_numbers(stack),
+                numbers=lambda x: self.hidden_channels * n_numbers(x),
             )
         outputs = read.double().cpu().numpy()
         bad = np.flatnonzero(~np.isfinite(outputs).all(1))

@@ -14,6 +14,10 @@ from skmeta.networks import Record
 from skmeta.population import Population
 from skmeta.reading.reader import Reader
 
+# Numbers that a metanetwork is built with; of more there are only shapes, which takes four times
+# as long.
+_FEW = 10**6
+
 
 def contents(reader: Reader) -> dict[str, Any]:
     """Return the fields of a reader, the metanetwork as its weights."""
@@ -31,8 +35,10 @@ def restored(fields: Any) -> Reader:
     expect(0 < n_layers <= len(state), "the metanetwork has too many layers")
     widest = max((max(t.shape, default=0) for t in state.values() if t.numel()), default=0)
     expect(0 < hidden_channels <= widest, "the metanetwork has too many channels")
-    specs = check_templates(specs)
-    with torch.device("meta"):
+    check_templates(specs)
+    depths = sum(spec.depth for spec in specs)
+    claimed = (depths**2 + sum(spec.n_parameters for spec in specs) + n_outputs) * n_layers
+    with torch.device("cpu" if claimed * hidden_channels**2 <= _FEW else "meta"):
         blank = Population.from_records([Record.blank(spec) for spec in specs])
         options = {"hidden_channels": hidden_channels, "n_layers": n_layers, "quasi": quasi}
         reader = Reader.build(blank, name, n_outputs=n_outputs, **options)

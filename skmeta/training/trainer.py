@@ -19,7 +19,7 @@ from skmeta.datasets import Loss
 from skmeta.gradients import Program
 from skmeta.networks.ops.norm import BATCH_NORM_MOMENTUM
 from skmeta.population import Stack, Weights
-from skmeta.training.dropout import draw_kept
+from skmeta.training.dropout import Dropout
 from skmeta.training.rules import RULES, Matrix, Rule, copy_state
 from skmeta.training.threads import keep_freed_memory
 
@@ -181,6 +181,7 @@ class StackTrainer:
         # Ones where an entry is trained; None if all are.
         self._trained = None if trained.flat.all() else trained.flat
         self._program, self._gradient = Program(stack), stack.weights.map(torch.zeros_like)
+        self._dropout = Dropout(stack)
 
     @property
     def matrices(self) -> list[Matrix]:
@@ -277,7 +278,7 @@ class StackTrainer:
             lr = self.lr if lr is None else torch.full_like(self.lr, lr)
         weights, statistics = state.networks
         outputs, trace = self._program.forward(
-            batch, weights, train=self._train, dropout=partial(self._kept, state.generators)
+            batch, weights, train=self._train, dropout=partial(self._dropout.draw, state.generators)
         )
         losses, gradient = losses_and_gradient(loss, outputs, rows)
         with torch.no_grad():
@@ -295,12 +296,6 @@ class StackTrainer:
             if state.frozen is not None and kept is not None:
                 networks = networks.where(state.frozen, kept)
         return replace(state, networks=networks, rule=memory), losses
-
-    def _kept(
-        self, generators: Sequence[torch.Generator], stage: int, h: Tensor, rates: Tensor
-    ) -> Tensor:
-        widths = [a.widths[stage + 1] for a in self.stack.architectures]
-        return draw_kept(generators, widths, h, rates)
 
 
 def losses_and_gradient(loss: AnyLoss, outputs: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

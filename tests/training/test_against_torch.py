@@ -11,7 +11,7 @@ from skmeta.networks import Architecture, Dropout, Stage, to_module
 from skmeta.networks.modules import tensor_names
 from skmeta.population import Stack
 from skmeta.training import RULES, StackTrainer
-from skmeta.training.dropout import draw_kept
+from skmeta.training.dropout import Dropout as TrainingDropout
 from tests.population.cases import ARCHITECTURES, CASES, trained_looking
 from tests.stages import layer
 
@@ -223,7 +223,8 @@ def test_dropout_keeps_the_right_share_and_the_mean():
     rates = (0.0, 0.1, 0.5)
     generators = [torch.Generator().manual_seed(seed) for seed in range(3)]
     h = torch.ones(3, 4000, 40)
-    out = h * draw_kept(generators, [40] * 3, h, torch.tensor(rates))
+    stack = stack_of([trained_looking(Architecture.mlp((5, 40, 2)), 0)] * 3)
+    out = h * TrainingDropout(stack).draw(generators, 0, h, torch.tensor(rates))
     for rate, dropped in zip(rates, out, strict=True):
         kept = 1 / (1 - rate)
         assert set(np.round(dropped.unique().tolist(), 5)) <= {0.0, round(kept, 5)}
