@@ -43,8 +43,9 @@ class Neurons:
             states = range(stack.depth + 1)
             present = torch.cat([stack.true_neurons(i) for i in states], 1)
             sizes = torch.tensor(stack.widths, device=stack.device)
-            state = torch.arange(len(sizes), device=stack.device).repeat_interleave(sizes)
-            members = state == torch.arange(len(sizes), device=stack.device)[:, None]
+            numbers = torch.arange(len(sizes), device=stack.device)
+            state = numbers.repeat_interleave(sizes, output_size=sum(stack.widths))
+            members = state == numbers[:, None]
             shares = members * present[:, None]
             counts = shares.sum(2)
             padded = any(stack.state_mask(i) is not None for i in states)
