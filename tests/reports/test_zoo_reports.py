@@ -234,8 +234,8 @@ def test_the_hash_seed_of_python_does_not_change_a_zoo():
         "import numpy as np, zlib; from skmeta import make_zoo; from skmeta.datasets import Task;"
         "X = np.arange(200.).reshape(50, 4) % 7; t = Task(X, [str(i % 3) for i in range(50)]);"
         "z = make_zoo(t, 3, epochs=1, progress=False, random_state=0);"
-        "print(zlib.crc32(b''.join(w.numpy().tobytes() for r in z.records()"
-        " for w in t for n, t in r.tensors.items() if n.endswith('weight'))))"
+        "print(zlib.crc32(b''.join(t.numpy().tobytes() for r in z.records()"
+        " for name, t in r.tensors.items() if name.endswith('weight'))))"
     )
     out = {
         subprocess.run(
