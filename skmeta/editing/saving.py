@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
@@ -21,6 +22,7 @@ from skmeta.editing.reference import Reference
 from skmeta.editing.training import build_metanet
 from skmeta.files.checks import expect, fields_of, load_weights
 from skmeta.files.codec import Fields
+from skmeta.metanets.templates import blank_graphs, check_templates
 from skmeta.networks import Architecture
 from skmeta.population import Population
 from skmeta.requirements import DataMinimization, GroupFairness, Joint, Objective
@@ -32,6 +34,7 @@ _FIELDS: dict[str, Any] = {
     # Of the zoo (None if unknown), the training, an edit, and fine-tuning in its place.
     "cost": tuple[float | None, float, float, float],
     **{"task": Task, "counts": np.ndarray, "rows": np.ndarray},
+    "templates": tuple[Architecture, ...],
     "metanet": dict[str, Tensor] | None,
 }
 # What a file may ask of the machine that reads it: the requirement is computed on every cell.
@@ -60,7 +63,7 @@ def contents(editor: Editor, *, include_task: bool) -> Fields:
     values = (
         *(plan.lam, plan.lam_mask, editor.lam_range, editor.n_networks, cost),
         editor.task if include_task else reference.outline,
-        *(reference.counts.to_numpy().ravel(), reference.rows),
+        *(reference.counts.to_numpy().ravel(), reference.rows, editor.templates),
         None if metanet is None else dict(metanet.state_dict()),
     )
     return dict(zip(_FIELDS, values, strict=True))
@@ -89,19 +92,23 @@ def restored(
     **built
         See :func:`~skmeta.editing.training.build_metanet`.
     """
-    lam, lam_mask, lam_range, n_networks, cost, task, counts, rows, state = fields_of(
+    lam, lam_mask, lam_range, n_networks, cost, task, *sized, state = fields_of(
         fields, "what was learned", **_FIELDS
     )
+    counts, rows, templates = sized
     check_in_range("lam", lam, owner=_OWNER, low=0, closed="neither")
     check_in_range("lam_mask", lam_mask, owner=_OWNER, low=0)
     check_in_range("n_networks", n_networks, owner=_OWNER, low=1, kind="int")
     lam_range = check_lam_range(lam_range, lam, _OWNER)
     reference = _reference(task, counts, rows)
+    check_templates(templates)
+    ends = {(a.widths[0], a.widths[-1]) for a in templates}
+    expect(ends == {(task.n_features, task.n_classes)}, "templates do not fit the task")
     n_thresholds = _n_thresholds(plan.requirement)
     few = n_thresholds <= _MOST_THRESHOLDS
     few = few and n_thresholds * counts.size <= _MOST_THRESHOLDS_BY_CELLS
     expect(few, "there are too many thresholds")
-    metanet = _blank_metanet(features, plan, reference, built)
+    metanet = _blank_metanet(features, plan, reference, templates, built)
     expect((metanet is None) == (state is None), "there is a metanetwork too many, or none")
     return Editor(
         plan._replace(lam=lam, lam_mask=lam_mask),
@@ -110,11 +117,16 @@ def restored(
         refine_steps,
         None if metanet is None else load_weights(metanet, state),
         _cost(*cost),
+        templates,
     )
 
 
 def _blank_metanet(
-    features: str, plan: Plan, reference: Reference, built: dict[str, Any]
+    features: str,
+    plan: Plan,
+    reference: Reference,
+    templates: Sequence[Architecture],
+    built: dict[str, Any],
 ) -> nn.Module | None:
     """Return a metanetwork of the right sizes without numbers, or None if it needs none.
 
@@ -140,7 +152,7 @@ def _blank_metanet(
         return None
     # Without numbers no claim of a file takes memory.
     with torch.device("meta"):
-        return build_metanet(graph=graph, seed=0, n_inputs=n_inputs, n_outputs=n_labels, **built)
+        return build_metanet(graphs=blank_graphs(templates, graph), seed=0, **built)
 
 
 def _n_thresholds(requirement: Any) -> int:

@@ -48,6 +48,7 @@ class FittedEditor(KeepsNetworks):
     requirement_ = property(attrgetter("editor_.requirement"))
     task_ = property(attrgetter("editor_.task"))
     n_networks_ = property(attrgetter("editor_.n_networks"))
+    templates_ = property(attrgetter("editor_.templates"))
     cost_ = property(attrgetter("editor_.cost"))
     lam_range_ = property(attrgetter("editor_.lam_range"))
     reference_ = property(attrgetter("editor_.reference"))

@@ -16,14 +16,14 @@ from skmeta.editing.reference import reference_rows, rows_per_cell
 from skmeta.evaluation import ParetoFrontDisplay
 from skmeta.files import FileError
 from skmeta.files.container import seal
-from skmeta.metanets import NeuronMetanet
+from skmeta.metanets import NeuronTrunk
 from skmeta.population import to_rows
 from skmeta.requirements import Custom, DataMinimization, EqualizedOdds, Joint, Pruning
 
 FAST = {"max_epochs": 1, "hidden_channels": 8, "n_layers": 1, "random_state": 0}
 EDITORS = {
     "weights": {"features": "weights", "metanet": "graph"},
-    "probes": {"features": "probes"},
+    "probes": {"features": "probes", "metanet": "nfn-np"},
     "cells": {"features": "cells", "guard": {"max_divergence": 1.0}, "refine_steps": 1},
     "data minimization": {"requirement": DataMinimization(budget=5)},
     "mask alone": {"requirement": Pruning(budget=0.5, compensate=False)},
@@ -207,7 +207,7 @@ def test_an_editor_of_weights_needs_rows_only_for_what_looks_at_them(zoo, tasks,
 
 
 def test_what_cannot_be_saved(editor, zoo, tasks, tmp_path):
-    class Own(NeuronMetanet):
+    class Own(NeuronTrunk):
         pass
 
     class Odds(EqualizedOdds):
@@ -337,10 +337,14 @@ HOSTILE = {
             put(*TASK, "feature_names", value=["x"])(header, tensors),
             tensor(f"{ROWS}X", lambda t: t[:, :1].clone())(header, tensors),
         ),
-        "'input_code' has a wrong",
+        "templates do not fit the task",
     ),
-    "weights": (tensor("fitted.metanet.gamma", lambda t: t * torch.nan), "'gamma' is NaN"),
-    "weight": (tensor("fitted.metanet.gamma", lambda t: t[None].repeat(2)), "wrong type or shape"),
+    "weights": (tensor("fitted.metanet.head.gamma", lambda t: t * torch.nan), "gamma' is NaN"),
+    "weight": (
+        tensor("fitted.metanet.head.gamma", lambda t: t[None].repeat(2)),
+        "wrong type or shape",
+    ),
+    "templates": (put("fitted", "templates", value={"!tuple": []}), "there are no templates"),
     "more weights": (tensor("fitted.metanet.more", lambda t: torch.ones(1)), "missing or too many"),
     "no rows": (tensor(f"{ROWS}X", lambda t: t[:0]), "rows of the task have a wrong"),
     "double": (tensor(f"{ROWS}X", lambda t: t.double()), "rows of the task have a wrong"),
