@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
@@ -85,6 +85,11 @@ class Stage:
         Stage
             Without operations that change nothing.
         """
+        if not isinstance(skips, Iterable):
+            raise TypeError(
+                "The 'skips' of a Stage must be a tuple of the states that are added to its "
+                f"output. Got {shown(skips)}. For one state pass (state,)."
+            )
         norms = [] if norm == "none" else [Norm(norm)]
         tail = (*norms, Activate(activation), *map(Skip, skips), Dropout(dropout))
         return cls(Linear(width), *tail)

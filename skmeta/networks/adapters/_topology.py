@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from torch import fx, nn
 
+from skmeta.networks.activations import ACTIVATIONS
 from skmeta.networks.adapters import _operations as operations
 from skmeta.networks.adapters._common import InputScaling, UnsupportedNetworkError
 from skmeta.networks.adapters._states import Op, Topology, Value
@@ -320,7 +321,8 @@ class _Reader:
         rate, factor = 0.0, None
         try:
             for i, op in enumerate(ops):
-                if factor is not None and op != Op("activation", "sin"):
+                takes = op.kind == "activation" and ACTIVATIONS[op.what].parameter is not None
+                if factor is not None and not takes:
                     break
                 if op.kind == "times":
                     factor = op.what
