@@ -144,7 +144,7 @@ def test_files_stay_short():
         ("population/a.py", "from .. import zoo", True),
         ("population/deep/a.py", "from ...zoo.build import x", True),
         ("population/a.py", "def f():\n    from ..zoo import x", True),
-        ("_validation.py", "from skmeta.datasets import Task", True),
+        ("_checks.py", "from skmeta.datasets import Task", True),
         ("plotting/a.py", "import numpy", True),
         ("loose.py", "import numpy", True),
         ("population/a.py", "from ..datasets import Task", False),

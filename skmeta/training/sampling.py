@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from skmeta._checks import check_in_range
-
-_STEPS_AT_ONCE = 16
+from skmeta.population.mapping import pieces
 
 
 class ShuffledRows:
@@ -46,7 +45,8 @@ class ShuffledRows:
         Tensor of int of shape (n, batch_size)
             Numbers of the rows that each network sees.
         """
-        order = torch.stack([torch.randperm(self.n_rows, generator=g) for g in generators])
+        draws = [torch.randperm(self.n_rows, generator=g, device=g.device) for g in generators]
+        order = torch.stack(draws)
         n_steps = self.n_rows // self.batch_size
         batches = order[:, : n_steps * self.batch_size].unflatten(1, (n_steps, self.batch_size))
         yield from batches.transpose(0, 1).contiguous()
@@ -88,10 +88,12 @@ class StratifiedRows:
         Tensor of int of shape (n, batch_size)
             Numbers of the rows that each network sees, cell by cell.
         """
-        for start in range(0, self.n_steps, _STEPS_AT_ONCE):
-            n_steps = min(_STEPS_AT_ONCE, self.n_steps - start)
-            draws = torch.empty(len(generators), n_steps, len(self._counts), dtype=torch.float64)
+        device = generators[0].device  # what is drawn is where it is drawn
+        rows, counts, starts = (t.to(device) for t in (self._rows, self._counts, self._starts))
+        for steps in pieces(self.n_steps, len(generators) * self.batch_size, device):
+            shape = len(generators), steps.stop - steps.start, self.batch_size
+            draws = torch.empty(shape, dtype=torch.float64, device=device)
             for draw, generator in zip(draws, generators, strict=True):
                 draw.uniform_(generator=generator)
-            picks = draws.mul_(self._counts).long().add_(self._starts)
-            yield from self._rows[picks].transpose(0, 1).contiguous()
+            picks = draws.mul_(counts).long().add_(starts)
+            yield from rows[picks].transpose(0, 1).contiguous()
