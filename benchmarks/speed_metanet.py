@@ -21,7 +21,7 @@ from _common import interleaved, matmul, print_table
 from skmeta import ComplianceEditor, Population, make_zoo
 from skmeta.datasets import make_biased_classification, split_tasks
 from skmeta.editing.features import FEATURES
-from skmeta.metanets import METANETS, WeightGraph
+from skmeta.metanets import Metanet, WeightGraph
 from skmeta.networks import Architecture
 from skmeta.training import keep_freed_memory
 
@@ -48,9 +48,9 @@ def graph_speed(rounds: int, n: int = 32) -> None:
     lam = torch.full((n,), 0.1)
     rows = []
     multiply, flops = matmul()
-    for name, kind in METANETS.items():
+    for name in ("graph", "neuron"):
         torch.manual_seed(0)
-        net = kind(14, 2, 1, 0, 0, hidden_channels=HIDDEN, n_layers=ROUNDS)
+        net = Metanet.editor(name, [graph], hidden_channels=HIDDEN, n_layers=ROUNDS)
         before = peak_megabytes()
 
         def step(net=net) -> None:

@@ -6,7 +6,7 @@ import torch
 from sklearn.neural_network import MLPClassifier
 
 from skmeta import Population
-from skmeta.metanets import READERS
+from skmeta.metanets import Metanet
 
 # A network of one input, so that what it computes is a curve.
 x = np.linspace(-1, 1, 400)[:, None]
@@ -32,14 +32,14 @@ torch.manual_seed(0)
 zoo = Population.initialize(original.architectures[0], 64, random_state=0).to(dtype=torch.float64)
 stacks = [stack for _, stack in zoo.depth_blocks()]
 names = ["statistics", "nfn-hnp", "monomial"]
-readers = [READERS[name](stacks, 16).double() for name in names]
+readers = [Metanet.reader(name, stacks, 16).double() for name in names]
 
 
 def features(population):
     """Return what each untrained reader says of a network."""
     [(_, stack)] = population.depth_blocks()
     with torch.no_grad():
-        return [reader(stack)[0] for reader in readers]
+        return [reader(reader.inputs(stack))[0] for reader in readers]
 
 
 figure = plt.figure(figsize=(10, 6.2), layout="constrained")

@@ -22,6 +22,7 @@ from skmeta.editing.measures import measure_edits
 from skmeta.editing.passes import edit_population
 from skmeta.editing.reference import Reference
 from skmeta.editing.reporting import edit_report
+from skmeta.networks import Architecture
 from skmeta.population import Population, run_networks
 from skmeta.requirements import Joint, Objective, Requirement
 from skmeta.requirements.masks import MaskRequirement
@@ -60,6 +61,8 @@ class Editor:
         The metanetwork; None if a mask is all.
     cost : dict
         See :func:`~skmeta.editing.cost.cost_of`.
+    templates : tuple of Architecture
+        What the metanetwork was built for.
     builder : FeatureBuilder or None
         Poses edits on the reference rows of ``task``, made from these by default.
     """
@@ -75,6 +78,7 @@ class Editor:
     refine_steps: int = 0
     metanet: nn.Module | None = None
     cost: dict[str, float] = field(default_factory=dict)
+    templates: tuple[Architecture, ...] = ()
     builder: FeatureBuilder | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

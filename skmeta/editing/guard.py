@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from skmeta._checks import check_in_range, shown
 from skmeta.datasets import Task
 from skmeta.editing.measures import measure_edits
-from skmeta.population import Population, Stack, run_networks
+from skmeta.population import Population, run_networks
 from skmeta.population.tensors import are_finite
 
 _BOUNDS = {"max_divergence": "divergence", "max_accuracy_drop": "accuracy_change"}
@@ -64,12 +62,8 @@ def roll_back(
         within &= (-frame["accuracy_change"] <= guard["max_accuracy_drop"]).to_numpy()
     if within.all():
         return edited, ~within
-
-    def kept(stack: Stack, before: Stack, within: Tensor) -> Stack:
-        def chosen(new: Tensor, old: Tensor) -> Tensor:
-            return torch.where(within.view(-1, *[1] * (new.ndim - 1)), new, old)
-
-        return stack.with_params(stack.params.map(chosen, before.params))
-
-    known = torch.as_tensor(within, device=edited.device)
-    return edited.map(kept, original, known, exact=True), ~within
+    blocks = []
+    for source, keep in ((edited, within), (original, ~within)):
+        positions = np.flatnonzero(keep)
+        blocks += [(positions[here], stack) for here, stack in source[positions].blocks]
+    return edited.with_blocks(blocks), ~within

@@ -22,7 +22,7 @@ from skmeta.editing.reference import rows_per_cell
 from skmeta.learning.nets import train
 from skmeta.learning.on_positions import OnPositions
 from skmeta.learning.settings import TrainingSettings
-from skmeta.metanets import METANETS, EditingMetanet, WeightGraph
+from skmeta.metanets import EDITING_TRUNKS, Metanet, Trunk, WeightGraph
 from skmeta.population import Population, Stack, forward
 from skmeta.population.mapping import at_once
 from skmeta.requirements.resolve import Plan
@@ -36,7 +36,7 @@ def train_metanet(
     population: Population,
     task: Task,
     *,
-    metanet: str | type[EditingMetanet],
+    metanet: str | type[Trunk],
     hidden_channels: int,
     n_layers: int,
     settings: TrainingSettings,
@@ -52,7 +52,7 @@ def train_metanet(
         Training networks as float32 on the editor's device.
     task : Task
         Rows to train on.
-    metanet : str or EditingMetanet class
+    metanet : str or Trunk class
         What is trained.
     hidden_channels, n_layers : int
         Its sizes.
@@ -73,10 +73,8 @@ def train_metanet(
     ]
     built = build_metanet(
         metanet,
-        problems[0][1].graph,
+        [problem.graph for _, problem in problems],
         seed=seeds[0],
-        n_inputs=task.n_features,
-        n_outputs=task.n_classes,
         hidden_channels=hidden_channels,
         n_layers=n_layers,
     )
@@ -121,36 +119,22 @@ def _problems(stack: Stack, builder: FeatureBuilder, generator: torch.Generator)
 
 def build_metanet(
     metanet: Any,
-    graph: WeightGraph,
+    graphs: Sequence[WeightGraph],
     *,
     seed: int,
-    n_inputs: int,
-    n_outputs: int,
     hidden_channels: int,
     n_layers: int,
-) -> nn.Module:
-    """Build a metanetwork for graphs like the given one."""
-    kind: Any
-    if isinstance(metanet, type) and issubclass(metanet, EditingMetanet):
-        kind = metanet
-    else:
-        if isinstance(metanet, type):
-            raise TypeError(
-                "The 'metanet' parameter of ComplianceEditor must be a name or a subclass of "
-                f"skmeta.metanets.EditingMetanet. Got {metanet!r} instead."
-            )
-        check_option("metanet", metanet, list(METANETS), owner="ComplianceEditor")
-        kind = METANETS[metanet]
-    with local_draws(seed):
-        return kind(
-            n_inputs,
-            n_outputs,
-            graph.nodes[0].shape[-1],
-            graph.context.shape[-1],
-            len(graph.steps),
-            hidden_channels=hidden_channels,
-            n_layers=n_layers,
+) -> Metanet:
+    """Build a metanetwork for graphs like the given ones, one per depth."""
+    if not isinstance(metanet, type):
+        check_option("metanet", metanet, EDITING_TRUNKS, owner="ComplianceEditor")
+    elif not issubclass(metanet, Trunk):
+        raise TypeError(
+            "The 'metanet' parameter of ComplianceEditor must be a name or a subclass of "
+            f"skmeta.metanets.Trunk. Got {metanet!r} instead."
         )
+    with local_draws(seed):
+        return Metanet.editor(metanet, graphs, hidden_channels=hidden_channels, n_layers=n_layers)
 
 
 class EditingLoss(OnPositions):
@@ -158,7 +142,7 @@ class EditingLoss(OnPositions):
 
     Parameters
     ----------
-    metanet : Module
+    metanet : Metanet
         Called with a weight graph and lam, returns an edit.
     problems : sequence of (positions, EditProblem)
         All training networks, by depth.

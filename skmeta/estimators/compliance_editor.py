@@ -28,6 +28,7 @@ from skmeta.editing.reference import Reference, reference_rows
 from skmeta.editing.training import train_metanet
 from skmeta.estimators.fitted_editor import FittedEditor
 from skmeta.learning.settings import TrainingSettings
+from skmeta.metanets.templates import template
 from skmeta.population.checks import check_classifiers, check_population
 from skmeta.population.running import check_no_images
 from skmeta.requirements import split_requirements
@@ -63,8 +64,10 @@ class ComplianceEditor(StablePickle, FittedEditor, TransformerMixin, BaseEstimat
     lam_range : (float, float), optional
         Train one editor for all lam in this range; ``lam`` then selects the point in
         :meth:`transform`, without refitting.
-    metanet : {"neuron", "graph"} or EditingMetanet class, default="neuron"
-        States on neurons only, or on every weight as in the paper.
+    metanet : str or Trunk class, default="neuron"
+        What looks at the networks: "neuron" (states on neurons only), "graph" (on every weight,
+        as in the paper), "nfn-hnp", "nfn-np", "nfn-pointwise" or "monomial" (NF-layers, which
+        edit networks of the depths in ``fit``); see ``skmeta.metanets.TRUNKS``.
     features : {"gradients", "cells", "probes", "weights"}, default="gradients"
         What the metanetwork sees beside the weights: mean states of each (label, group)
         cell and gradients of the requirement; mean states; the states on 64 unlabelled
@@ -114,6 +117,9 @@ class ComplianceEditor(StablePickle, FittedEditor, TransformerMixin, BaseEstimat
         from a file without rows, see :meth:`save`.
     n_networks_ : int
         Number of networks that the metanetwork was trained on.
+    templates_ : tuple of Architecture
+        What the metanetwork was built for: the architectures of the training networks, with one
+        neuron per hidden layer.
     cost_ : dict
         CPU seconds: ``zoo_seconds`` (nan if the population does not say), ``fit_seconds``,
         ``edit_seconds`` per network, ``fine_tune_seconds`` per network for 40 batched
@@ -223,6 +229,7 @@ class ComplianceEditor(StablePickle, FittedEditor, TransformerMixin, BaseEstimat
         editor = Editor(
             *(plan, lam_range, self.features, Reference.of(task, rows), task),
             *(settings.device, len(population), check_guard(self.guard, owner), self.refine_steps),
+            templates=tuple(dict.fromkeys(map(template, population.architectures))),
         )
         keep_freed_memory()
         self.net_ = None

@@ -11,6 +11,7 @@ from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
+from skmeta.datasets.saving import Task
 from skmeta.files import codec
 from skmeta.files.checks import expect, fields_of
 from skmeta.files.codec import Fields
@@ -19,7 +20,7 @@ from skmeta.networks.saving import ESTIMATORS
 from skmeta.requirements.saving import REQUIREMENTS
 
 FORMAT = "skmeta estimator"
-KINDS = (Architecture, *ESTIMATORS, *REQUIREMENTS)
+KINDS = (Architecture, Task, *ESTIMATORS, *REQUIREMENTS)
 
 # What belongs to training and to a machine, not to what was learned.
 _LEFT_OUT = {"net": None, "callbacks": None, "device": "cpu"}

@@ -10,15 +10,16 @@ import pandas as pd
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from skmeta._checks import check_in_range, check_unchanged, params_now
+from skmeta._checks import check_device, check_in_range, check_unchanged, params_now
 from skmeta._modes import in_own_modes
 from skmeta.baselines.base import KeepsNetworks
 from skmeta.datasets import Task
 from skmeta.editing.card import model_card
 from skmeta.editing.editor import Editor
 from skmeta.editing.guard import check_guard
-from skmeta.estimators.editor_files import contents, restore
+from skmeta.editing.saving import contents, restored
 from skmeta.estimators.files import write_estimator
+from skmeta.files.codec import encode
 from skmeta.population import Population
 from skmeta.population.checks import check_classifiers, check_population
 from skmeta.population.running import check_no_images
@@ -34,6 +35,10 @@ class FittedEditor(KeepsNetworks):
     requirement: Any
     lam: Any
     metanet: Any
+    features: str
+    hidden_channels: int
+    n_layers: int
+    device: str
     guard: dict | None
     refine_steps: int
     editor_: Editor
@@ -43,6 +48,7 @@ class FittedEditor(KeepsNetworks):
     requirement_ = property(attrgetter("editor_.requirement"))
     task_ = property(attrgetter("editor_.task"))
     n_networks_ = property(attrgetter("editor_.n_networks"))
+    templates_ = property(attrgetter("editor_.templates"))
     cost_ = property(attrgetter("editor_.cost"))
     lam_range_ = property(attrgetter("editor_.lam_range"))
     reference_ = property(attrgetter("editor_.reference"))
@@ -221,8 +227,27 @@ class FittedEditor(KeepsNetworks):
         write_estimator(self, path, include_task=include_task)
 
     def _contents(self, *, include_task: bool) -> dict[str, Any]:
-        return contents(self, include_task)
+        owner, plan = "ComplianceEditor", self.editor_.plan
+        now = split_requirements(self.requirement, self.lam, owner)
+        if encode(now[:2], owner) != encode(plan[:2], owner):
+            raise ValueError(
+                f"A {owner} is saved with the requirement that it was fitted with. Got another "
+                "'requirement' (or other ratios in 'lam') than in fit. Set them back, or fit again."
+            )
+        return contents(self.editor_, include_task=include_task)
 
     def _restore(self, fitted: dict[str, Any]) -> None:
-        restore(self, fitted)
+        owner = "ComplianceEditor"
+        self.net_ = None
+        self.editor_ = restored(
+            fitted,
+            split_requirements(self.requirement, self.lam, owner),
+            features=self.features,
+            guard=check_guard(self.guard, owner),
+            refine_steps=self.refine_steps,
+            device=check_device(self.device, owner),
+            metanet=self.metanet,
+            hidden_channels=self.hidden_channels,
+            n_layers=self.n_layers,
+        )
         self._params_of_fit = params_now(self)

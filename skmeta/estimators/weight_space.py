@@ -26,7 +26,7 @@ from skmeta.estimators.files import write_estimator
 from skmeta.estimators.networks_or_rows import NetworksOrRows
 from skmeta.files.checks import expect, fields_of
 from skmeta.learning.settings import TrainingSettings
-from skmeta.metanets import READERS
+from skmeta.metanets import TRUNKS
 from skmeta.networks import Architecture
 from skmeta.population import Population
 from skmeta.reading import Reader, train_reader
@@ -132,7 +132,7 @@ class WeightSpaceEstimator(StablePickle, NetworksOrRows, ABC):
         for name in ("hidden_channels", "n_layers"):
             check_in_range(name, getattr(self, name), owner=owner, low=1, kind="int")
         TrainingSettings.of(self)
-        check_option("metanet", self.metanet, list(READERS), owner=owner)
+        check_option("metanet", self.metanet, TRUNKS, owner=owner)
         check_option("quasi", self.quasi, [False, True], owner=owner)
         check_option("augment", self.augment, AUGMENTATIONS, owner=owner)
 

@@ -125,7 +125,7 @@ def load_weights(metanet: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
     Parameters
     ----------
     metanet : Module
-        On the meta device: without numbers no claim of a file takes memory.
+        Where it claims much on the meta device: without numbers that takes no memory.
     state : mapping of str to Tensor
         What the file has.
     """

@@ -36,23 +36,21 @@ def to_fields(table: pd.DataFrame) -> dict[str, Any]:
                 f"The metadata column {name!r} has dtype {kind}, which cannot be saved. Convert "
                 "it to numbers, booleans or strings."
             )
-        values: Any = [_plain(value, name) for value in column] if kind in _TEXT else None
+        values: Any = [_cell(value, name) for value in column] if kind in _TEXT else None
         if values is None:
             values = torch.from_numpy(column.to_numpy(copy=True))
         columns.append({"name": name, "dtype": kind, "values": values})
     return {"n": len(table), "columns": columns}
 
 
-def _plain(value: Any, name: str) -> Any:
+def _cell(value: Any, name: str) -> Any:
+    """Return what is in a column as a scalar or a tuple; lists come back as tuples."""
     if isinstance(value, tuple | list):
-        return [_plain(item, name) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or value is pd.NA or value is pd.NaT:
+        return tuple(_cell(item, name) for item in value)
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is pd.NA or value is pd.NaT or (isinstance(value, float) and np.isnan(value)):
         return None
-    if isinstance(value, float) and np.isnan(value):
-        return None
-    if isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | int | float | str):
         return value
     raise ValueError(
         f"The metadata column {name!r} holds a {type(value).__name__}, which cannot be saved. "
@@ -61,7 +59,7 @@ def _plain(value: Any, name: str) -> Any:
 
 
 def from_fields(fields: Any) -> pd.DataFrame:
-    """Return the table; lists in it come back as tuples."""
+    """Return the table of what anybody claims :func:`to_fields` returned."""
     n, columns = fields_of(fields, "metadata", n=int, columns=list)
     expect(n >= 0 and len(columns) <= _MAX_COLUMNS, "there are too many metadata columns")
     series: dict[str, pd.Series] = {}
@@ -80,15 +78,8 @@ def from_fields(fields: Any) -> pd.DataFrame:
             continue
         items = np.empty(n, dtype=object)
         for i, value in enumerate(values):
-            items[i] = _cell(value)
+            items[i] = _cell(value, name)
         good = kind == "object" or all(v is None or isinstance(v, str) for v in items)
         expect(good, "a metadata column of strings holds something else")
         series[name] = pd.Series(items, dtype=kind)
     return pd.DataFrame(series, index=range(n))
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(_cell(item) for item in value)
-    expect(value is None or isinstance(value, bool | int | float | str), "metadata holds an object")
-    return value

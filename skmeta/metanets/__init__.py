@@ -1,56 +1,37 @@
 """Equivariant networks over weights (pure torch)."""
 
-from collections.abc import Callable
-from functools import partial
-
-from skmeta.metanets.editing import EditingMetanet
-from skmeta.metanets.graph import GraphMetanet
+from skmeta.metanets.edit import Edit
+from skmeta.metanets.graph import GraphTrunk
 from skmeta.metanets.inputs import WeightGraph
 from skmeta.metanets.invariant import InvariantPool, IOEncoding
-from skmeta.metanets.message_readers import GraphReader, NeuronReader
+from skmeta.metanets.metanet import EDITING_TRUNKS, TRUNKS, Metanet
 from skmeta.metanets.monomial import MonomialLayer
-from skmeta.metanets.neuron import NeuronMetanet
+from skmeta.metanets.neuron import NeuronTrunk
 from skmeta.metanets.nf_layer import NFLayer
 from skmeta.metanets.nfn import NFN
 from skmeta.metanets.quasi import Quasi, QuasiScaling
-from skmeta.metanets.reading import ReadingMetanet
+from skmeta.metanets.read import Read
 from skmeta.metanets.statistics import StatNN, statistic_names, weight_statistics
-
-METANETS = {"graph": GraphMetanet, "neuron": NeuronMetanet}
-"""Metanetworks that edit networks, by name."""
-
-READERS: dict[str, Callable[..., ReadingMetanet]] = {
-    "nfn-hnp": partial(NFN, symmetry="hnp"),
-    "nfn-np": partial(NFN, symmetry="np"),
-    "nfn-pointwise": partial(NFN, symmetry="pointwise"),
-    "monomial": partial(NFN, symmetry="monomial"),
-    "graph": GraphReader,
-    "neuron": NeuronReader,
-    "statistics": StatNN,
-}
-"""Builders of metanetworks that read networks, by name.
-
-``build(stacks, n_outputs=1, *, hidden_channels=16, n_layers=3, head_channels=128)`` returns a
-:class:`ReadingMetanet`.
-"""
+from skmeta.metanets.trunk import Encoded, Trunk
 
 __all__ = [
-    "METANETS",
+    "EDITING_TRUNKS",
     "NFN",
-    "READERS",
-    "EditingMetanet",
-    "GraphMetanet",
-    "GraphReader",
+    "TRUNKS",
+    "Edit",
+    "Encoded",
+    "GraphTrunk",
     "IOEncoding",
     "InvariantPool",
+    "Metanet",
     "MonomialLayer",
     "NFLayer",
-    "NeuronMetanet",
-    "NeuronReader",
+    "NeuronTrunk",
     "Quasi",
     "QuasiScaling",
-    "ReadingMetanet",
+    "Read",
     "StatNN",
+    "Trunk",
     "WeightGraph",
     "statistic_names",
     "weight_statistics",

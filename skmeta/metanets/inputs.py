@@ -9,11 +9,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from skmeta.networks import ACTIVATIONS, NORMS
+from skmeta.metanets.codes import activation_shares
+from skmeta.metanets.neurons import Neurons
 from skmeta.population import Stack
 from skmeta.population.direction import Direction
-
-MAX_DEPTH_CODE = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +49,26 @@ class WeightGraph:
     free: tuple[Tensor, ...]
 
     @classmethod
+    def bare(cls, stack: Stack) -> WeightGraph:
+        """Return the graph of networks without anything beside their weights.
+
+        Parameters
+        ----------
+        stack : Stack
+            The networks.
+
+        Returns
+        -------
+        WeightGraph
+            Without steps, context and extra features of neurons.
+        """
+        weights = stack.params.weight
+        nothing, ones = weights[0].new_zeros(len(stack), 0), weights[0].new_ones(len(stack))
+        nodes = tuple(nothing.new_zeros(len(stack), width, 0) for width in stack.widths)
+        free = tuple(w.new_ones(len(stack), *[1] * (w.ndim - 1)) for w in weights)
+        return cls(stack, nodes, (), nothing, nothing, ones, free)
+
+    @classmethod
     def of(cls, stack: Stack) -> WeightGraph:
         """Return the graph of networks with one extra feature per neuron: its layer's scale.
 
@@ -66,15 +85,13 @@ class WeightGraph:
         WeightGraph
             Without steps and context.
         """
-        weights = stack.params.weight
-        nothing, ones = weights[0].new_zeros(len(stack), 0), weights[0].new_ones(len(stack))
-        free = tuple(w.new_ones(len(stack), *[1] * (w.ndim - 1)) for w in weights)
-        bare = cls(stack, (), (), nothing, nothing, ones, free)
-        nodes = [nothing.new_zeros(len(stack), stack.widths[0], 1)]
-        for i, scale in enumerate(bare.weight_scales):
-            fan_in = stack._ones_mask(i).sum(1)[:, None, None] * bare.filters(i).shape[3]
-            nodes.append((scale * fan_in.sqrt()).log().expand(-1, stack.widths[i + 1], -1))
-        return replace(bare, nodes=tuple(nodes))
+        graph, counts = cls.bare(stack), Neurons.of(stack).counts
+        n_positions = [graph.filters(i).shape[3] for i in range(stack.depth)]
+        fan_in = counts[:, :-1] * counts.new_tensor(n_positions)
+        logs = (graph.weight_scales * fan_in.sqrt()).log()
+        states = torch.nn.functional.pad(logs, (1, 0))[..., None, None].unbind(1)
+        scales = (x.expand(-1, w, -1) for x, w in zip(states, stack.widths, strict=True))
+        return replace(graph, nodes=tuple(scales))
 
     def __len__(self) -> int:
         return len(self.stack)
@@ -132,23 +149,19 @@ class WeightGraph:
             tuple(map(torch.cat, free)),
         )
 
-    def neuron_masks(self) -> list[Tensor]:
-        """Ones at true neurons.
-
-        Returns
-        -------
-        list of Tensor
-            ``(n, width, 1)`` per state.
-        """
-        return [self.stack._ones_mask(i)[..., None] for i in range(self.stack.depth + 1)]
+    @property
+    def activation_shares(self) -> Tensor:
+        """Share of each network's hidden layers with each activation, ``(n, n_activations)``."""
+        return activation_shares(self.stack)
 
     @cached_property
-    def weight_scales(self) -> list[Tensor]:
-        """Root mean square of the weights of each layer, ``(n, 1, 1)``."""
-        return [
-            rms(self.filters(i), self.edge_mask(i)[..., None])[..., 0]
-            for i in range(self.stack.depth)
-        ]
+    def weight_scales(self) -> Tensor:
+        """Root mean square of the weights of each layer, ``(n, n_layers)``."""
+        counts = Neurons.of(self.stack).counts
+        filters = [self.filters(i) for i in range(self.stack.depth)]
+        totals = torch.stack([f.square().sum((1, 2, 3)) for f in filters], 1)
+        n_positions = counts.new_tensor([f.shape[3] for f in filters])
+        return root_mean(totals, counts[:, :-1] * counts[:, 1:] * n_positions)
 
     def filters(self, index: int) -> Tensor:
         """Weights of a layer, filter positions at the end.
@@ -166,116 +179,15 @@ class WeightGraph:
         weight = self.stack.params.weight[index]
         return weight.flatten(3) if weight.ndim > 3 else weight[..., None]
 
-    def edge_mask(self, index: int) -> Tensor:
-        """Ones at true weights.
-
-        Parameters
-        ----------
-        index : int
-            Number of the layer, from 0.
-
-        Returns
-        -------
-        Tensor of shape (n, out, in)
-            Zeros at padding.
-        """
-        return self.stack._ones_mask(index + 1)[:, :, None] * self.stack._ones_mask(index)[:, None]
-
-    @cached_property
-    def edges(self) -> list[list[Tensor]]:
-        """Weights and steps of each layer with unit root mean square, ``(n, out, in)`` each.
-
-        Each filter position of a convolution is a channel.
-        """
-        layers = []
-        for index, scale in enumerate(self.weight_scales):
-            channels = list((self.filters(index) / scale[..., None]).unbind(3))
-            for step in self.steps:
-                value = step.weight[index]
-                channels.append(value / rms(value, self.edge_mask(index)))
-            layers.append(channels)
-        return layers
-
-    def node_inputs(self) -> list[Tensor]:
-        """All features of the neurons.
-
-        Own features (bias, normalisation and their steps), structural codes (activation,
-        normalisation, position counted from both ends; appendix A.3.1 of the paper on
-        learned editing) and the extra features.
-
-        Returns
-        -------
-        list of Tensor
-            ``(n, width, n_features)`` per state.
-        """
-        masks = self.neuron_masks()
-        inputs = []
-        for state in range(self.stack.depth + 1):
-            own = self._own_features(state)
-            parts = [own, self._codes(state), self.nodes[state]]
-            inputs.append(torch.cat(parts, -1) * masks[state])
-        return inputs
-
-    def _own_features(self, state: int) -> Tensor:
-        stack, mask = self.stack, self.neuron_masks()[state]
-        if state == 0:
-            return mask.new_zeros(*mask.shape[:2], N_OWN_FEATURES + len(self.steps))
-        i = state - 1
-        scale = self.weight_scales[i][:, 0]  # (n, 1)
-        weight = self.filters(i) / self.weight_scales[i][..., None]
-        fan_in = (self.edge_mask(i).sum(2) * weight.shape[3]).clamp_min(1)
-        columns = [
-            stack.params.bias[i] / scale,
-            stack.params.scale[i] - 1,
-            stack.params.shift[i],
-            stack.buffers.mean[i] / scale,
-            stack.buffers.var[i].clamp_min(1e-6).log(),
-            weight.sum((2, 3)) / fan_in.sqrt(),
-            (weight.square().sum((2, 3)) / fan_in).clamp_min(1e-6).log(),
-        ]
-        for step in self.steps:
-            columns.append(step.bias[i] / rms(step.bias[i], mask[..., 0]))
-        return torch.stack(columns, -1)
-
-    def _codes(self, state: int) -> Tensor:
-        key = ("codes", state)
-        if key not in self.stack._cache:
-            rows = [structure_code(a, state) for a in self.stack.architectures]
-            self.stack._cache[key] = torch.tensor(rows)
-        codes = self.stack._cache[key].to(self.context)
-        return codes[:, None].expand(-1, self.stack.widths[state], -1)
-
-
-N_OWN_FEATURES = 7
-N_CODES = len(ACTIVATIONS) + len(NORMS) + 2 * MAX_DEPTH_CODE + 3
-
-
-def n_node_inputs(n_extra: int, n_steps: int) -> int:
-    """Return the number of columns of :meth:`WeightGraph.node_inputs`."""
-    return N_OWN_FEATURES + n_steps + N_CODES + n_extra
-
-
-def structure_code(architecture, state: int) -> list[float]:
-    """One-hot codes of a state: activation, normalisation, distance to input and output."""
-    depth = architecture.depth
-    layer = architecture.layers[state - 1] if state else None
-    activation = [float(layer is not None and layer.activation == a) for a in ACTIVATIONS]
-    norm = [float(layer is not None and layer.norm == n) for n in NORMS]
-    from_input, from_output = ([0.0] * MAX_DEPTH_CODE for _ in range(2))
-    from_input[min(state, MAX_DEPTH_CODE - 1)] = 1.0
-    from_output[min(depth - state, MAX_DEPTH_CODE - 1)] = 1.0
-    flags = [
-        float(layer is not None and layer.norm_after),
-        float(layer is not None and layer.skip_before),
-        float(bool(layer and layer.skips)),
-    ]
-    return [*activation, *norm, *from_input, *from_output, *flags]
-
 
 def rms(values: Tensor, mask: Tensor) -> Tensor:
     """Root mean square over the true entries of each network, broadcastable, at least 1e-8."""
     axes = tuple(range(1, values.ndim))
     count = mask.expand_as(values).sum(axes, keepdim=True).clamp_min(1)
-    total = (values.square() * mask).sum(axes, keepdim=True)
+    return root_mean((values.square() * mask).sum(axes, keepdim=True), count)
+
+
+def root_mean(totals: Tensor, counts: Tensor) -> Tensor:
+    """Root of a mean of squares, at least 1e-8."""
     # The slope of the root at zero is infinite.
-    return (total / count).clamp_min(1e-16).sqrt()
+    return (totals / counts).clamp_min(1e-16).sqrt()

@@ -102,16 +102,20 @@ def pool(
     """Mean of folded features over their free axes, ``(B, sum of channels)``."""
     counts, means = true_counts(layout, features, masks), []
     for x, states in zip(features, layout.states, strict=True):
-        if states and group == "scale":
-            x = nn.functional.normalize(x, dim=1, eps=torch.finfo(x.dtype).tiny ** 0.5)
-        elif states and group == "sign":
-            x = x.abs()
+        x = invariants(x, states, group)
         for state in reversed(states):
             x = x.sum(-1)
             count = counts[state]
             x = x / (count if isinstance(count, int) else count.view(-1, *[1] * (x.ndim - 1)))
         means.append(x)
     return torch.cat(means, 1)
+
+
+def invariants(x: Tensor, states: Sequence[int], group: str) -> Tensor:
+    """Return what factors of the neurons leave of a folded tensor."""
+    if states and group == "scale":
+        return nn.functional.normalize(x, dim=1, eps=torch.finfo(x.dtype).tiny ** 0.5)
+    return x.abs() if states and group == "sign" else x
 
 
 class IOEncoding(nn.Module):

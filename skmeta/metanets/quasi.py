@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from skmeta._checks import check_in_range
-from skmeta.metanets.reading import Standardize, check_stacks
-from skmeta.metanets.stack_channels import by_key, part_for
+from skmeta.metanets.metanet import Metanet, check_stacks
+from skmeta.metanets.stack_channels import Standardize, by_key, key_among
 from skmeta.metanets.statistics import weight_statistics
 from skmeta.population import Stack
 from skmeta.population.symmetries import HOMOGENEOUS
@@ -94,7 +94,9 @@ class QuasiScaling(nn.Module):
         check_in_range("hidden_channels", hidden_channels, owner="QuasiScaling", low=1, kind="int")
         self.alpha = nn.Parameter(torch.tensor(0.01))
         self.angles = nn.ModuleDict()
-        for key, stack in by_key(stacks).items():
+        for key, numbers in by_key(stacks).items():
+            # To be looked at and not to be run: images and strides differ.
+            stack = Stack.merge([stacks[number] for number in numbers])
             stack = stack.to(torch.get_default_device(), torch.float32)
             self.angles[key] = _Angles(stack, hidden_channels)
 
@@ -111,7 +113,7 @@ class QuasiScaling(nn.Module):
         list of Tensor
             ``(B, width)`` per state; ones at both ends.
         """
-        angles = part_for(self.angles, stack, "QuasiScaling")(stack)
+        angles = self.angles[key_among(self.angles, stack, "QuasiScaling")](stack)
         alpha, free = self.alpha.clamp(-_MAX_ALPHA, _MAX_ALPHA), _scalable(stack)
         first, last = (
             stack.params.weight[0].new_ones(len(stack), stack.widths[i]) for i in (0, -1)
@@ -146,8 +148,8 @@ class Quasi(nn.Module):
 
     Parameters
     ----------
-    metanet : Module
-        Maps a stack to ``(B, n_outputs)``, for instance one of ``READERS``, "graph" included.
+    metanet : Metanet
+        With the head :class:`Read`.
     stacks : sequence of Stack
         Training networks, one stack per depth.
     hidden_channels : int, optional
@@ -157,17 +159,18 @@ class Quasi(nn.Module):
     Examples
     --------
     >>> from skmeta import Population
-    >>> from skmeta.metanets import GraphReader, Quasi
+    >>> from skmeta.metanets import Metanet, Quasi
     >>> from skmeta.networks import Architecture
     >>> population = Population.initialize(Architecture.mlp((5, 8, 2)), 4, random_state=0)
     >>> stacks = [stack for _, stack in population.depth_blocks()]
-    >>> Quasi(GraphReader(stacks), stacks)(stacks[0]).shape
+    >>> reader = Quasi(Metanet.reader("graph", stacks), stacks)
+    >>> reader(reader.inputs(stacks[0])).shape
     torch.Size([4, 1])
     """
 
     def __init__(
         self,
-        metanet: nn.Module,
+        metanet: Metanet,
         stacks: Sequence[Stack],
         *,
         hidden_channels: int | None = None,
@@ -181,8 +184,9 @@ class Quasi(nn.Module):
             hidden_channels = min(_WIDEST, max(1, int(most)))
         self.scaling = QuasiScaling(stacks, hidden_channels=hidden_channels)
 
-    def forward(self, stack: Stack) -> Tensor:
-        """Read the networks of a stack.
+    @staticmethod
+    def inputs(stack: Stack) -> Stack:
+        """Return the networks themselves: what is read of them depends on what was learned.
 
         Parameters
         ----------
@@ -191,10 +195,25 @@ class Quasi(nn.Module):
 
         Returns
         -------
-        Tensor of shape (B, n_outputs)
+        Stack
+            This very stack.
+        """
+        return stack
+
+    def forward(self, inputs: Stack) -> Tensor:
+        """Read networks.
+
+        Parameters
+        ----------
+        inputs : Stack
+            Networks of one depth.
+
+        Returns
+        -------
+        Tensor of shape (n, n_outputs)
             The numbers of each network.
         """
-        return self.metanet(self.scaling(stack))
+        return self.metanet(self.metanet.inputs(self.scaling(inputs)))
 
 
 def _n_parameters(module: nn.Module) -> int:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from skmeta.metanets.inputs import WeightGraph, root_mean
 from skmeta.metanets.layout import Masks
+from skmeta.metanets.neurons import Neurons
 from skmeta.population import Stack
 
 
@@ -27,20 +29,19 @@ def key_of(stack: Stack) -> str:
     return "-".join("x".join(map(str, kernel)) or "dense" for kernel in kernels_of(stack))
 
 
-def by_key(stacks: Sequence[Stack]) -> dict[str, Stack]:
-    """Join stacks whose weights have the same layout, by :func:`key_of`.
+def by_key(stacks: Sequence[Stack]) -> dict[str, list[int]]:
+    """Return the positions of stacks whose weights have the same layout, by :func:`key_of`.
 
-    They differ in images or strides, which weights do not show; what comes back is to be
-    looked at and not to be run.
+    They differ in images or strides, which weights do not show.
     """
-    groups: dict[str, list[Stack]] = {}
-    for stack in stacks:
-        groups.setdefault(key_of(stack), []).append(stack)
-    return {key: Stack.merge(group) for key, group in groups.items()}
+    groups: dict[str, list[int]] = {}
+    for number, stack in enumerate(stacks):
+        groups.setdefault(key_of(stack), []).append(number)
+    return groups
 
 
-def part_for(parts: nn.ModuleDict, stack: Stack, owner: str) -> nn.Module:
-    """Return the part of a metanetwork for the depth and filter shapes of a stack."""
+def key_among(parts: nn.ModuleDict, stack: Stack, owner: str) -> str:
+    """Return the name of the part of a metanetwork for the depth and filter shapes of a stack."""
     key = key_of(stack)
     if key not in parts:
         raise ValueError(
@@ -48,13 +49,40 @@ def part_for(parts: nn.ModuleDict, stack: Stack, owner: str) -> nn.Module:
             "layer). Build or fit it with networks of every kind, or use 'graph' or 'neuron' "
             "without quasi, which read any depth."
         )
-    return parts[key]
+    return key
 
 
 def is_normalised(stacks: Sequence[Stack]) -> bool:
     """Whether any network of some stacks has a normalisation."""
     layers = (x for stack in stacks for a in stack.architectures for x in a.layers)
     return any(layer.norm != "none" for layer in layers)
+
+
+class Standardize(nn.Module):
+    """Subtract the mean and divide by the standard deviation that features start with.
+
+    Pooled features of fresh layers hardly differ between networks beside what they have in
+    common; a head would learn slowly from them.
+
+    Parameters
+    ----------
+    features : Tensor of shape (B, c)
+        Features of training networks.
+    """
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, features: Tensor) -> None:
+        super().__init__()
+        spread = features.std(0, correction=0)
+        self.register_buffer("mean", features.mean(0))
+        # What does not vary stays as small as it is.
+        self.register_buffer("spread", torch.where(spread > 1e-6, spread, 1.0))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return standardised features."""
+        return (features - self.mean) / self.spread
 
 
 class StackChannels(nn.Module):
@@ -117,6 +145,36 @@ class StackChannels(nn.Module):
             weights.append(weight[:, None])
             biases.append(torch.stack(rows, 1))
         return weights, biases
+
+
+def with_graph_channels(
+    graph: WeightGraph, weights: Sequence[Tensor], biases: Sequence[Tensor]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Append the steps of a graph, with unit root mean square, and its features of neurons.
+
+    Those of the inputs, which have no biases, go to the first weights.
+
+    Parameters
+    ----------
+    graph : WeightGraph
+        The networks.
+    weights, biases : sequence of Tensor
+        ``(B, c, n_out, n_in, *kernel)`` and ``(B, c, n_out)`` per layer.
+    """
+    neurons, nodes = Neurons.of(graph.stack), [x.transpose(1, 2) for x in graph.nodes]
+    weights, biases = list(weights), list(biases)
+    for i in range(graph.stack.depth):
+        n_in, n_out = neurons.counts[:, i], neurons.counts[:, i + 1]
+        for step in graph.steps:
+            for values, t, count in ((weights, step.weight[i], n_in), (biases, step.bias[i], 1)):
+                size = root_mean(t.flatten(1).square().sum(1), n_out * count)
+                unit = (t / size.view(-1, *[1] * (t.ndim - 1)))[:, None]
+                values[i] = torch.cat([values[i], unit], 1)
+        biases[i] = torch.cat([biases[i], nodes[i + 1]], 1)
+    first = nodes[0][:, :, None]
+    first = first.view(*first.shape, *[1] * (weights[0].ndim - 4))
+    weights[0] = torch.cat([weights[0], first.expand(-1, -1, *weights[0].shape[2:])], 1)
+    return weights, biases
 
 
 def _layer_scale(stack: Stack, index: int) -> Tensor:

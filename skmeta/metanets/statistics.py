@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from skmeta._checks import check_in_range
-from skmeta.metanets.reading import ReadingMetanet, activation_shares
+from skmeta.metanets.codes import activation_shares
+from skmeta.metanets.inputs import WeightGraph
+from skmeta.metanets.trunk import Encoded, Trunk
 from skmeta.population import Stack
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -17,6 +20,8 @@ STATISTICS = ("mean", "variance", *(f"q{round(100 * q)}" for q in QUANTILES))
 
 # A standardised statistic beyond says no more than "far from all training networks".
 _MAX_DEVIATION = 10.0
+_N_COLUMNS = 2 * len(STATISTICS)  # per layer
+_NETWORKS_AT_ONCE = 64
 
 
 def weight_statistics(stack: Stack, depth: int | None = None) -> Tensor:
@@ -51,7 +56,6 @@ def weight_statistics(stack: Stack, depth: int | None = None) -> Tensor:
     >>> weight_statistics(population.blocks[0][1]).shape
     torch.Size([5, 28])
     """
-    depth = stack.depth if depth is None else depth
     masks, parts = stack.trainable(), []
     for index in range(stack.depth):
         for values, mask in (
@@ -60,10 +64,7 @@ def weight_statistics(stack: Stack, depth: int | None = None) -> Tensor:
         ):
             mask = mask.reshape(*mask.shape, *[1] * (values.ndim - mask.ndim))
             parts.append(_statistics(values.flatten(1), mask.expand_as(values).flatten(1) > 0))
-    *hidden, weight, bias = parts
-    room = 2 * (depth - 1)
-    gap = [torch.full_like(bias, torch.nan)] * (room - len(hidden))
-    return torch.cat([*hidden[:room], *gap, weight, bias], 1)
+    return _at_depth(torch.cat(parts, 1), stack.depth if depth is None else depth)
 
 
 def statistic_names(depth: int) -> list[str]:
@@ -102,7 +103,31 @@ def _statistics(values: Tensor, there: Tensor) -> Tensor:
     return torch.cat([mean, variance, quantiles], 1)
 
 
-class StatNN(ReadingMetanet):
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Statistics of ``n`` networks of one depth.
+
+    Attributes
+    ----------
+    table : Tensor of shape (n, depth * 14)
+        As from :func:`weight_statistics`.
+    activation_shares : Tensor of shape (n, n_activations)
+        Share of the hidden layers with each activation.
+    """
+
+    table: Tensor
+    activation_shares: Tensor
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def select(self, rows: Tensor) -> Statistics:
+        """Return the statistics of some networks."""
+        rows = rows.to(self.table.device)
+        return Statistics(self.table[rows], self.activation_shares[rows])
+
+
+class StatNN(Trunk):
     """A multilayer perceptron on standardised weight statistics.
 
     The simple reader that any other must beat: it is invariant to permutations of neurons
@@ -111,16 +136,12 @@ class StatNN(ReadingMetanet):
 
     Parameters
     ----------
-    stacks : sequence of Stack
-        Training networks, one stack per depth; their statistics are kept in buffers.
-    n_outputs : int, default=1
-        Numbers per network.
+    inputs : sequence of Statistics
+        Of training networks, one per depth; their moments are kept in buffers.
     hidden_channels : int, default=16
-        Width of the layers in front of the features.
+        Width of the layers.
     n_layers : int, default=3
-        Number of these layers, the features included.
-    head_channels : int, default=128
-        Width of the features and the head.
+        Number of layers up to the features; the last belongs to the head.
 
     References
     ----------
@@ -133,75 +154,59 @@ class StatNN(ReadingMetanet):
     >>> from skmeta.metanets import StatNN
     >>> from skmeta.networks import Architecture
     >>> population = Population.initialize(Architecture.mlp((3, 4, 2)), 5, random_state=0)
-    >>> stacks = [stack for _, stack in population.depth_blocks()]
-    >>> StatNN(stacks)(stacks[0]).shape
-    torch.Size([5, 1])
+    >>> inputs = [StatNN.inputs(stack) for _, stack in population.depth_blocks()]
+    >>> StatNN(inputs).pool(inputs[0]).shape
+    torch.Size([5, 16])
     """
 
+    has_neurons: ClassVar[bool] = False
     mean: Tensor
     spread: Tensor
 
     def __init__(
-        self,
-        stacks: Sequence[Stack],
-        n_outputs: int = 1,
-        *,
-        hidden_channels: int = 16,
-        n_layers: int = 3,
-        head_channels: int = 128,
+        self, inputs: Sequence[Statistics], *, hidden_channels: int = 16, n_layers: int = 3
     ) -> None:
-        super().__init__(stacks, n_outputs, head_channels=head_channels)
-        for name, value in (("hidden_channels", hidden_channels), ("n_layers", n_layers)):
-            check_in_range(name, value, owner="StatNN", low=1, kind="int")
-        self.depth = max(stack.depth for stack in stacks)
-        mean, spread = _moments(torch.cat([weight_statistics(s, self.depth) for s in stacks]))
+        super().__init__(hidden_channels, n_layers)
+        self.depth = max(x.table.shape[1] // _N_COLUMNS for x in inputs)
+        mean, spread = _moments(torch.cat([_at_depth(x.table, self.depth) for x in inputs]))
         self.register_buffer("mean", mean)
         self.register_buffer("spread", spread)
-        widths = [len(mean), *[hidden_channels] * (n_layers - 1), head_channels]
+        widths = [len(mean), *[hidden_channels] * (n_layers - 1)]
         layers: list[nn.Module] = []
         for width, following in zip(widths, widths[1:], strict=False):
             layers += [nn.Linear(width, following), nn.ReLU()]
-        self.body = nn.Sequential(*layers)
+        self.layers = nn.Sequential(*layers)
+        self.pooled = {"statistics": widths[-1]}
 
-    def prepare(self, stack: Stack) -> Tensor:
-        """Return what :meth:`forward` also takes in place of a stack, to compute it only once.
+    @staticmethod
+    def inputs(stack: Stack) -> Statistics:
+        """Return the statistics of networks, computed for a few at a time."""
+        few = torch.arange(len(stack), device="cpu").split(_NETWORKS_AT_ONCE)
+        table = torch.cat([weight_statistics(stack.select(rows)) for rows in few])
+        return Statistics(table, activation_shares(stack))
 
-        Parameters
-        ----------
-        stack : Stack
-            Networks of one depth.
+    def kind(self, inputs: Statistics) -> str:
+        """Return the one kind there is."""
+        return "statistics"
 
-        Returns
-        -------
-        Tensor of shape (B, n_statistics + n_activations)
-            Weight statistics and the shares of the activations.
-        """
-        return torch.cat([weight_statistics(stack, self.depth), activation_shares(stack)], 1)
+    def pool(self, inputs: Statistics) -> Tensor:
+        """Return features of the statistics."""
+        standard = (_at_depth(inputs.table, self.depth) - self.mean) / self.spread
+        return self.layers(standard.nan_to_num(0.0).clamp(-_MAX_DEVIATION, _MAX_DEVIATION))
 
-    def features(self, stack: Stack) -> Tensor:
-        """Return ``(B, head_channels)`` features of the networks."""
-        return self._features(weight_statistics(stack, self.depth))
+    def encode(self, graph: WeightGraph, given: Tensor) -> Encoded:
+        """Raise: there are no states of neurons."""
+        raise NotImplementedError("Statistics of layers say nothing about single neurons.")
 
-    def forward(self, stack: Stack | Tensor) -> Tensor:
-        """Read the networks of a stack.
 
-        Parameters
-        ----------
-        stack : Stack or Tensor
-            Networks of one depth, or what :meth:`prepare` returned for them.
-
-        Returns
-        -------
-        Tensor of shape (B, n_outputs)
-            The numbers of each network.
-        """
-        prepared = stack if isinstance(stack, Tensor) else self.prepare(stack)
-        statistics, shares = prepared.tensor_split([len(self.mean)], 1)
-        return self.head(torch.cat([self._features(statistics), shares], 1))
-
-    def _features(self, statistics: Tensor) -> Tensor:
-        standard = ((statistics - self.mean) / self.spread).nan_to_num(0.0)
-        return self.body(standard.clamp(-_MAX_DEVIATION, _MAX_DEVIATION))
+def _at_depth(table: Tensor, depth: int) -> Tensor:
+    """Make room for so many layers, or leave hidden ones out; see :func:`weight_statistics`."""
+    hidden, output = table[:, :-_N_COLUMNS], table[:, -_N_COLUMNS:]
+    room = _N_COLUMNS * (depth - 1)
+    hidden = hidden[:, :room]
+    return torch.cat(
+        [nn.functional.pad(hidden, (0, room - hidden.shape[1]), value=torch.nan), output], 1
+    )
 
 
 def _moments(table: Tensor) -> tuple[Tensor, Tensor]:

@@ -43,7 +43,7 @@ def at_once(numbers: float, device: Any = "cpu") -> int:
 def pieces(n: int, numbers: float, device: Any = "cpu") -> Iterator[slice]:
     """Cut n things of so many numbers each into pieces."""
     size = at_once(numbers, device)
-    return (slice(start, start + size) for start in range(0, n, size))
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
 def rows_at_once(stack: Stack) -> int:
@@ -137,7 +137,8 @@ def _joined(
     if isinstance(first, Stack):
         return population.with_blocks(list(zip(positions, parts, strict=True)))
     if isinstance(first, Tensor):
-        return torch.cat(list(parts))[torch.as_tensor(order, device=first.device)]
+        joined = first if len(parts) == 1 else torch.cat(list(parts))
+        return joined[torch.as_tensor(order, device=first.device)]
     if isinstance(first, np.ndarray):
         return np.concatenate(parts)[order]
     if isinstance(first, dict):

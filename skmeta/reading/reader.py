@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
 
 from skmeta._random import local_draws
-from skmeta.metanets import READERS, Quasi
+from skmeta.metanets import Metanet, Quasi
+from skmeta.metanets.templates import template
 from skmeta.networks import Architecture
 from skmeta.population import Population
 from skmeta.population.mapping import n_numbers
@@ -24,10 +24,10 @@ class Reader:
 
     Parameters
     ----------
-    metanet : Module
-        Maps a stack to ``(n, n_outputs)``.
+    metanet : Metanet or Quasi
+        Maps what its ``inputs`` returns for a stack to ``(n, n_outputs)``.
     name : str
-        Its kind, of ``skmeta.metanets.READERS``.
+        Its trunk, one of ``skmeta.metanets.TRUNKS``.
     n_outputs : int
         Numbers per network.
     hidden_channels : int
@@ -49,7 +49,7 @@ class Reader:
     (5, 2)
     """
 
-    metanet: nn.Module
+    metanet: Metanet | Quasi
     name: str
     n_outputs: int
     hidden_channels: int
@@ -77,7 +77,7 @@ class Reader:
             The networks to read. The metanetwork sees all kinds of them, but not more of each
             depth than it needs to standardise.
         name : str
-            One of ``skmeta.metanets.READERS``.
+            One of ``skmeta.metanets.TRUNKS``.
         n_outputs : int, default=1
             Numbers per network.
         hidden_channels : int, default=16
@@ -101,13 +101,13 @@ class Reader:
             some = np.linspace(0, len(stack) - 1, _CALIBRATION_NETWORKS).astype(int)
             stacks.append(stack.select(sorted({*kinds.values(), *some.tolist()})))
         with local_draws(seed):
-            metanet: nn.Module = READERS[name](
-                stacks, n_outputs, hidden_channels=hidden_channels, n_layers=n_layers
+            metanet = Metanet.reader(
+                name, stacks, n_outputs, hidden_channels=hidden_channels, n_layers=n_layers
             )
-            metanet = Quasi(metanet, stacks) if quasi else metanet
+            built = Quasi(metanet, stacks) if quasi else metanet
         specs = dict.fromkeys(population.architectures)
         templates = tuple(dict.fromkeys(map(template, specs)))
-        return cls(metanet, name, n_outputs, hidden_channels, n_layers, quasi, templates)
+        return cls(built, name, n_outputs, hidden_channels, n_layers, quasi, templates)
 
     def read(self, population: Population) -> np.ndarray:
         """Return the numbers of each network.
@@ -134,7 +134,10 @@ class Reader:
         if population.dtype != like.dtype:
             metanet = deepcopy(metanet).to(population.dtype)
         with torch.no_grad():
-            read = population.map(metanet, numbers=lambda x: self.hidden_channels * n_numbers(x))
+            read = population.map(
+                lambda stack: metanet(metanet.inputs(stack)),
+                numbers=lambda x: self.hidden_channels * n_numbers(x),
+            )
         outputs = read.double().cpu().numpy()
         bad = np.flatnonzero(~np.isfinite(outputs).all(1))
         if len(bad):
@@ -144,10 +147,3 @@ class Reader:
                 "Leave it out."
             )
         return outputs
-
-
-def template(architecture: Architecture) -> Architecture:
-    """Return what decides how a metanetwork is built: all but hidden widths, skips and dropout."""
-    *hidden, last = (replace(x, skips=(), dropout=0.0) for x in architecture.layers)
-    layers = [*(replace(layer, width=1) for layer in hidden), last]
-    return replace(architecture, layers=tuple(layers))

@@ -8,13 +8,15 @@ import torch
 from torch import Tensor
 
 from skmeta.files.checks import expect, fields_of, load_weights
-from skmeta.metanets import READERS
+from skmeta.metanets import TRUNKS
+from skmeta.metanets.templates import check_templates
 from skmeta.networks import Record
 from skmeta.population import Population
-from skmeta.reading.reader import Reader, template
+from skmeta.reading.reader import Reader
 
-# Of the templates in a file: to build a metanetwork for them takes time.
-_MOST_LAYERS = 2000
+# Numbers that a metanetwork is built with; of more there are only shapes, which takes four times
+# as long.
+_FEW = 10**6
 
 
 def contents(reader: Reader) -> dict[str, Any]:
@@ -28,16 +30,15 @@ def restored(fields: Any) -> Reader:
     state, name, n_outputs, hidden_channels, n_layers, quasi, specs = fields_of(
         fields, "a reader", **hints
     )
-    expect(name in READERS and n_outputs > 0, "the metanetwork is unknown")
+    expect(name in TRUNKS and n_outputs > 0, "the metanetwork is unknown")
     # What a file claims must not need much more memory than the file.
     expect(0 < n_layers <= len(state), "the metanetwork has too many layers")
     widest = max((max(t.shape, default=0) for t in state.values() if t.numel()), default=0)
     expect(0 < hidden_channels <= widest, "the metanetwork has too many channels")
-    good = len(specs) > 0 and all(template(spec) == spec for spec in specs)
-    expect(good, "there are no templates")
+    check_templates(specs)
     depths = sum(spec.depth for spec in specs)
-    expect(depths <= _MOST_LAYERS, f"the templates have more than {_MOST_LAYERS} layers")
-    with torch.device("meta"):
+    claimed = (depths**2 + sum(spec.n_parameters for spec in specs) + n_outputs) * n_layers
+    with torch.device("cpu" if claimed * hidden_channels**2 <= _FEW else "meta"):
         blank = Population.from_records([Record.blank(spec) for spec in specs])
         options = {"hidden_channels": hidden_channels, "n_layers": n_layers, "quasi": quasi}
         reader = Reader.build(blank, name, n_outputs=n_outputs, **options)

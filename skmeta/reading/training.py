@@ -7,13 +7,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
 from skmeta.learning import OnPositions, TrainingSettings, train
-from skmeta.population import Population, Stack
+from skmeta.metanets import Metanet, Quasi
+from skmeta.population import Population
 from skmeta.reading.losses import Weighted
 from skmeta.reading.reader import Reader
 
@@ -25,9 +25,8 @@ class Reading(OnPositions):
 
     Parameters
     ----------
-    metanet : Module
-        Maps a stack to ``(n, n_outputs)``. If it has ``prepare``, that is called once per
-        network, and its result in place of the stack.
+    metanet : Metanet or Quasi
+        Maps what its ``inputs`` returns for a stack to ``(n, n_outputs)``.
     population : Population
         Training networks.
     augment : {"none", "permute", "rescale"}
@@ -36,7 +35,9 @@ class Reading(OnPositions):
         Draws the changes.
     """
 
-    def __init__(self, metanet: Any, population: Population, augment: str, seed: int) -> None:
+    def __init__(
+        self, metanet: Metanet | Quasi, population: Population, augment: str, seed: int
+    ) -> None:
         super().__init__(metanet, [])
         self.augment = augment
         self.data = (population, np.random.default_rng(seed))
@@ -46,7 +47,8 @@ class Reading(OnPositions):
     def _take(self, population: Population) -> None:
         blocks = population.depth_blocks()
         self.place([positions for positions, _ in blocks])
-        self.inputs = [_prepared(self.metanet, stack) for _, stack in blocks]
+        assert isinstance(self.metanet, Metanet | Quasi)
+        self.inputs = [self.metanet.inputs(stack) for _, stack in blocks]
 
     def refresh(self) -> None:
         """Replace the training networks by functionally equal ones."""
@@ -63,18 +65,7 @@ class Reading(OnPositions):
     def forward(self, positions: Tensor) -> Tensor:
         """Return the outputs for networks of one depth, ``(n, n_outputs)``."""
         number, members = self.locate(positions)
-        inputs = self.inputs[number]
-        if isinstance(inputs, Stack):
-            return self.metanet(inputs.select(members))
-        return self.metanet(inputs[members.to(inputs.device)])
-
-
-def _prepared(metanet: Any, stack: Stack) -> Stack | Tensor:
-    """Return what the metanetwork is called with, computed for a few networks at a time."""
-    if not hasattr(metanet, "prepare"):
-        return stack
-    few = torch.arange(len(stack)).split(64)
-    return torch.cat([metanet.prepare(stack.select(rows)) for rows in few])
+        return self.metanet(self.inputs[number].select(members))
 
 
 class Refresh(Callback):

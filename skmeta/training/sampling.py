@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from skmeta._checks import check_in_range
-
-_STEPS_AT_ONCE = 16
+from skmeta.population.mapping import pieces
 
 
 class ShuffledRows:
@@ -88,9 +87,9 @@ class StratifiedRows:
         Tensor of int of shape (n, batch_size)
             Numbers of the rows that each network sees, cell by cell.
         """
-        for start in range(0, self.n_steps, _STEPS_AT_ONCE):
-            n_steps = min(_STEPS_AT_ONCE, self.n_steps - start)
-            draws = torch.empty(len(generators), n_steps, len(self._counts), dtype=torch.float64)
+        for steps in pieces(self.n_steps, len(generators) * self.batch_size):
+            shape = len(generators), steps.stop - steps.start, self.batch_size
+            draws = torch.empty(shape, dtype=torch.float64)
             for draw, generator in zip(draws, generators, strict=True):
                 draw.uniform_(generator=generator)
             picks = draws.mul_(self._counts).long().add_(self._starts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from skmeta.population.blocks import run_key
-from skmeta.population.mapping import numbers_per_row
+from skmeta.population.mapping import at_once, numbers_per_row
 from skmeta.zoo.search_space import Run
 
 # Measured seconds on one core: per layer and step of a group, per padded weight and row, per
@@ -15,8 +15,6 @@ _SECONDS_PER_LAYER = 1e-3
 _SECONDS_PER_WEIGHT = 3e-11
 _SECONDS_PER_NEURON = 4e-9
 _MAX_NETWORKS = 64
-# Of the largest patches of a step: larger groups of convolutional networks leave the cache.
-_MAX_NUMBERS = 2**22
 
 
 def plan_groups(runs: Sequence[Run]) -> list[list[int]]:
@@ -54,8 +52,9 @@ def group_size(run: Run) -> int:
     architecture = run.architecture
     if architecture.input_shape is None:
         return _MAX_NETWORKS
+    # Of the largest patches of a step: larger groups of convolutional networks leave the cache.
     numbers = run.batch_size * numbers_per_row(architecture, architecture.widths)
-    return min(max(_MAX_NUMBERS // numbers, 1), _MAX_NETWORKS)
+    return min(at_once(numbers / 2), _MAX_NETWORKS)
 
 
 def _merge(parts: list[tuple[tuple[int, ...], list[int]]], batch_size: int) -> list[list[int]]:

@@ -240,19 +240,26 @@ def test_skorch_template(zoo, tasks):
     assert not hasattr(template, "module_")
 
 
-def test_own_metanet_class(zoo, tasks):
-    from skmeta.metanets import NeuronMetanet
+def test_own_trunk_class(zoo, tasks):
+    from skmeta.metanets import Encoded, NeuronTrunk
 
-    class Frozen(NeuronMetanet):
-        """Never edits."""
+    class Blind(NeuronTrunk):
+        """Sees nothing."""
 
-        def forward(self, graph, lam):
-            return super().forward(graph, lam).map(lambda t: t * 0)
+        def encode(self, graph, given):
+            encoded = super().encode(graph, given)
+            units = [(0 * w, 0 * b) for w, b in zip(*graph.stack.params[:2], strict=True)]
+            return Encoded(0 * encoded.neurons, 0 * encoded.context, units=units)
 
-    fitted = ComplianceEditor(metanet=Frozen, **FAST).fit(zoo, task=tasks[1])
+    fitted = ComplianceEditor(metanet=Blind, features="weights", **FAST).fit(zoo, task=tasks[1])
     edited = fitted.transform(zoo)
+    # What is left of the edit's form is a multiple of the weights, and no edit of the biases.
     for old, new in zip(zoo.records(), edited.records(), strict=True):
-        assert all(map(torch.equal, old.tensors["weight"], new.tensors["weight"]))
+        assert all(map(torch.equal, old.tensors["bias"], new.tensors["bias"]))
+        for before, after in zip(old.tensors["weight"], new.tensors["weight"], strict=True):
+            factor = (before * after).sum() / before.square().sum()
+            torch.testing.assert_close(after, factor * before)
+            assert factor != 1
 
 
 @pytest.mark.filterwarnings("ignore:.*has fewer than 50 rows of label:UserWarning")

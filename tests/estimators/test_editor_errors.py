@@ -68,7 +68,7 @@ def bad_fits(tasks, zoo):
             {"task": reference},
             {"metanet": nn.Linear},
             TypeError,
-            "EditingMetanet",
+            "skmeta.metanets.Trunk",
         ),
         "float labels": (
             zoo,

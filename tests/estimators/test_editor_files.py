@@ -16,14 +16,14 @@ from skmeta.editing.reference import reference_rows, rows_per_cell
 from skmeta.evaluation import ParetoFrontDisplay
 from skmeta.files import FileError
 from skmeta.files.container import seal
-from skmeta.metanets import NeuronMetanet
+from skmeta.metanets import NeuronTrunk
 from skmeta.population import to_rows
 from skmeta.requirements import Custom, DataMinimization, EqualizedOdds, Joint, Pruning
 
 FAST = {"max_epochs": 1, "hidden_channels": 8, "n_layers": 1, "random_state": 0}
 EDITORS = {
     "weights": {"features": "weights", "metanet": "graph"},
-    "probes": {"features": "probes"},
+    "probes": {"features": "probes", "metanet": "nfn-np"},
     "cells": {"features": "cells", "guard": {"max_divergence": 1.0}, "refine_steps": 1},
     "data minimization": {"requirement": DataMinimization(budget=5)},
     "mask alone": {"requirement": Pruning(budget=0.5, compensate=False)},
@@ -207,7 +207,7 @@ def test_an_editor_of_weights_needs_rows_only_for_what_looks_at_them(zoo, tasks,
 
 
 def test_what_cannot_be_saved(editor, zoo, tasks, tmp_path):
-    class Own(NeuronMetanet):
+    class Own(NeuronTrunk):
         pass
 
     class Odds(EqualizedOdds):
@@ -271,19 +271,12 @@ def tensor(name, change):
     return lambda header, tensors: tensors.update({name: change(tensors.get(name))})
 
 
-def without(*keys):
-    def change(header, tensors):
-        for key in keys[:-1]:
-            header = header[key]
-        del header[keys[-1]], tensors[".".join(keys)]
-
-    return change
-
-
 def requirement(kind, **params):
     return put("params", "requirement", value={f"!{kind}": params})
 
 
+TASK = ("fitted", "task", "!Task")
+ROWS = "fitted.task."
 EO = {"thresholds": {"!tuple": [0.5]}, "temperature": 0.3}
 HOSTILE = {
     "code": (requirement("Custom", function="os.system"), "of no known kind"),
@@ -314,22 +307,22 @@ HOSTILE = {
     "lam": (put("fitted", "lam", value=-1.0), "'lam' parameter"),
     "range": (put("fitted", "lam_range", value={"!tuple": [2.0, 1.0]}), "'lam_range' parameter"),
     "infinite": (put("fitted", "lam", value=float("inf")), "NaN or infinite"),
-    "costs": (put("fitted", "cost", value={"!tuple": [1.0]}), "costs are not four"),
+    "costs": (put("fitted", "cost", value={"!tuple": [1.0]}), "'cost' has the wrong type"),
     "field": (put("fitted", "metanet_", value=1), "wrong fields"),
-    "type": (put("fitted", "classes", value="ab"), "wrong type"),
-    "twins": (put("fitted", "classes", value={"!array": ["int64", [1, 1]]}), "one name"),
+    "type": (put(*TASK, "classes", value="ab"), "wrong type"),
+    "twins": (put(*TASK, "classes", value={"!array": ["int64", [1, 1]]}), "one name"),
     "nan labels": (
-        put("fitted", "classes", value={"!array": ["float64", [float("nan"), 1.0]]}),
+        put(*TASK, "classes", value={"!array": ["float64", [float("nan"), 1.0]]}),
         "NaN or infinite",
     ),
     "many labels": (
-        put("fitted", "classes", value={"!array": ["int64", list(range(5000))]}),
+        put(*TASK, "classes", value={"!array": ["int64", list(range(5000))]}),
         "not one per cell",
     ),
     "many cells": (
-        lambda header, tensors: header["fitted"].update(
-            classes={"!array": ["int64", list(range(5000))]},
-            counts={"!array": ["int64", [1] * 10000]},
+        lambda header, tensors: (
+            put(*TASK, "classes", value={"!array": ["int64", list(range(5000))]})(header, tensors),
+            put("fitted", "counts", value={"!array": ["int64", [1] * 10000]})(header, tensors),
         ),
         "too many labels",
     ),
@@ -340,19 +333,32 @@ HOSTILE = {
     "rows": (put("fitted", "rows", value={"!array": ["int64", [5, 5]]}), "not in order"),
     "row": (put("fitted", "rows", value={"!array": ["int64", [10**9]]}), "row is missing"),
     "features' names": (
-        put("fitted", "feature_names", value={"!tuple": ["x"]}),
-        "'input_code' has a wrong",
+        lambda header, tensors: (
+            put(*TASK, "feature_names", value=["x"])(header, tensors),
+            tensor(f"{ROWS}X", lambda t: t[:, :1].clone())(header, tensors),
+        ),
+        "templates do not fit the task",
     ),
-    "weights": (tensor("fitted.metanet.gamma", lambda t: t * torch.nan), "'gamma' is NaN"),
-    "weight": (tensor("fitted.metanet.gamma", lambda t: t[None].repeat(2)), "wrong type or shape"),
+    "weights": (tensor("fitted.metanet.head.gamma", lambda t: t * torch.nan), "gamma' is NaN"),
+    "weight": (
+        tensor("fitted.metanet.head.gamma", lambda t: t[None].repeat(2)),
+        "wrong type or shape",
+    ),
+    "templates": (put("fitted", "templates", value={"!tuple": []}), "there are no templates"),
     "more weights": (tensor("fitted.metanet.more", lambda t: torch.ones(1)), "missing or too many"),
-    "no rows": (tensor("fitted.task.X", lambda t: t[:0]), "rows of the task have a wrong"),
-    "double": (tensor("fitted.task.X", lambda t: t.double()), "rows of the task have a wrong"),
-    "labels": (tensor("fitted.task.y", lambda t: t + 1), "'y' of the task has a wrong"),
-    "groups": (tensor("fitted.task.sensitive", lambda t: t[:5].clone()), "'sensitive' of the task"),
-    "other labels": (tensor("fitted.task.y", lambda t: t * 0), "rows and their numbers disagree"),
-    "column": (without("fitted", "task", "y"), "columns of the task are missing"),
-    "lost column": (lambda header, tensors: tensors.pop("fitted.task.y"), "missing or too many"),
+    "no rows": (tensor(f"{ROWS}X", lambda t: t[:0]), "rows of the task have a wrong"),
+    "double": (tensor(f"{ROWS}X", lambda t: t.double()), "rows of the task have a wrong"),
+    "labels": (tensor(f"{ROWS}y", lambda t: t + 1), "'y' of the task has a wrong"),
+    "groups": (tensor(f"{ROWS}sensitive", lambda t: t[:5].clone()), "'sensitive' of the task"),
+    "other labels": (tensor(f"{ROWS}y", lambda t: t * 0), "rows and their numbers disagree"),
+    "column": (
+        lambda header, tensors: (
+            put(*TASK, "sensitive", value=None)(header, tensors),
+            tensors.pop(f"{ROWS}sensitive"),
+        ),
+        "columns of the task are missing",
+    ),
+    "lost column": (lambda header, tensors: tensors.pop(f"{ROWS}y"), "missing or too many"),
 }
 
 
@@ -376,7 +382,7 @@ def test_hidden_and_endless_masks(zoo, tasks, tmp_path):
     with safetensors.safe_open(path, framework="pt") as file:
         header = json.loads(file.metadata()["skmeta"])
     header["fitted"]["metanet"] = {"gamma": {"!tensor": None}}
-    tensors = {"fitted.metanet.gamma": torch.ones(1), "blake2b": torch.zeros(32, dtype=torch.uint8)}
+    tensors = {**safetensors.torch.load_file(path), "fitted.metanet.gamma": torch.ones(1)}
     path.write_bytes(seal(safetensors.torch.save(tensors, {"skmeta": json.dumps(header)})))
     with pytest.raises(FileError, match="a metanetwork too many"):
         skmeta.load(path)

@@ -6,7 +6,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skmeta
 from skmeta import WeightSpaceClassifier, WeightSpaceRegressor
-from skmeta.metanets import READERS
+from skmeta.metanets import TRUNKS
 from skmeta.networks import Architecture
 
 from .reading_zoo import reading_zoo
@@ -29,7 +29,7 @@ def test_scikit_learn_checks(estimator, check):
 
 
 @pytest.mark.parametrize("quasi", [False, True])
-@pytest.mark.parametrize("metanet", READERS)
+@pytest.mark.parametrize("metanet", TRUNKS)
 def test_every_metanet(metanet, quasi, tmp_path):
     population, y, labels = reading_zoo(24, DEPTHS)
     model = WeightSpaceRegressor(metanet=metanet, quasi=quasi, **TINY)
@@ -58,7 +58,7 @@ def test_a_monomial_reader_ignores_scales_and_a_permutation_reader_does_not():
 
 
 @pytest.mark.parametrize("quasi", [False, True])
-@pytest.mark.parametrize("metanet", READERS)
+@pytest.mark.parametrize("metanet", TRUNKS)
 def test_unknown_depths_are_refused_or_read(metanet, quasi):
     population, y, _ = reading_zoo(16, DEPTHS)
     shallow, deep = population[::2], population[1::2]

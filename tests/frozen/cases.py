@@ -24,8 +24,8 @@ from skmeta.datasets import Cells, Task, make_biased_classification, split_tasks
 from skmeta.editing.features import make_builder
 from skmeta.editing.passes import edit_population
 from skmeta.editing.training import EditingLoss, build_metanet
-from skmeta.metanets import READERS, Quasi
-from skmeta.metanets.reading import Standardize
+from skmeta.metanets import TRUNKS, Metanet, Quasi
+from skmeta.metanets.stack_channels import Standardize
 from skmeta.networks import Architecture
 from skmeta.population import Population, from_rows, shrink, to_rows
 from skmeta.requirements import (
@@ -39,7 +39,20 @@ from skmeta.training import RULES, ShuffledRows, StackTrainer, StratifiedRows
 from skmeta.zoo import CNNSearchSpace, MLPSearchSpace, make_zoo
 
 HERE = Path(__file__).parent
-RENAMED: dict[str, str] = {}
+RENAMED = {
+    r"\btrunk\.parts\.([^.]+)\.encode_ends\.": r"trunks.\1.encode.",
+    r"\btrunk\.parts\.": "trunks.",
+    r"\bhead\.project\.any\.": "project.",
+    r"\bhead\.project\.statistics\.": "body.2.",
+    r"\bhead\.project\.([^.]+)\.": r"trunks.\1.project.",
+    r"\bhead\.layers\.": "head.",
+    r"\bhead\.forms\.decode\.": "decode_edge.",
+    r"\bhead\.forms\.": "",
+    r"\bhead\.(per_neuron|per_layer|gamma|lead)": r"\1",
+    r"\btrunk\.encode_nodes\.": "encode.",
+    r"\btrunk\.layers\.": "body.",
+    r"\btrunk\.": "",
+}
 """Patterns of parameters' names that have changed, and what they were when this was recorded."""
 
 # A gate or a scale that is far from where learning starts would spoil every edit.
@@ -64,10 +77,10 @@ def problems_of(networks, builder):
     return [(positions, builder.build(stack)) for positions, stack in networks.depth_blocks()]
 
 
-def editor_for(name, graph):
-    task = tasks()[1]
-    sizes = {"n_inputs": task.n_features, "n_outputs": task.n_classes}
-    return filled(build_metanet(name, graph, seed=0, **sizes, hidden_channels=24, n_layers=2))
+def editor_for(name, problems):
+    graphs = [problem.graph for _, problem in problems]
+    metanet = build_metanet(name, graphs, seed=0, hidden_channels=24, n_layers=2)
+    return filled(metanet, len(graphs[0].steps))
 
 
 def edited_by(networks, builder, metanet, lam=0.1):
@@ -91,8 +104,8 @@ def changed_before(networks, problems):
 
 def graph_features(graph):
     """A few sums and norms of what a metanetwork sees, ``(n, ...)`` each."""
-    pairs = zip(graph.neuron_masks(), graph.nodes, strict=True)
-    nodes = [torch.where(mask > 0, node, 0.0) for mask, node in pairs]
+    masks = [graph.stack._ones_mask(i)[..., None] for i in range(graph.stack.depth + 1)]
+    nodes = [torch.where(m > 0, node, 0.0) for m, node in zip(masks, graph.nodes, strict=True)]
     steps = [t.flatten(1) for step in graph.steps for t in (*step.weight, *step.bias)]
     return {
         "nodes": torch.cat([x.sum(1) for x in nodes], 1),
@@ -125,7 +138,7 @@ def editing_loss(metanet, problems, builder, n_networks):
 def reader_for(name, networks, quasi=False):
     """A filled reader, whose standardisation is that of its own features of the networks."""
     stacks = [stack for _, stack in networks.depth_blocks()]
-    metanet = READERS[name](stacks, 3, hidden_channels=8, n_layers=2, head_channels=32)
+    metanet = Metanet.reader(name, stacks, 3, hidden_channels=8, n_layers=2, head_channels=32)
     metanet = filled(Quasi(metanet, stacks) if quasi else metanet)
 
     def standardise(module, inputs):
@@ -146,7 +159,7 @@ def read(metanet, networks):
     outputs = np.empty((len(networks), 3), dtype=np.float32)
     with torch.no_grad():
         for positions, stack in networks.depth_blocks():
-            outputs[positions] = metanet(stack).numpy()
+            outputs[positions] = metanet(metanet.inputs(stack)).numpy()
     return outputs
 
 
@@ -204,14 +217,28 @@ def rows_of(population):
     return [to_rows(population[[i]])[0] for i in range(len(population))]
 
 
-def filled(module):
+def filled(module, n_steps=0):
     """Fill parameters by a formula of their names, not of the order in which they are drawn."""
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             for pattern, old in RENAMED.items():
                 name = re.sub(pattern, old, name)
-            parameter.copy_(torch.from_numpy(_values(name, tuple(parameter.shape))))
+            if name.endswith(("encode.0.weight", "head.0.weight")) and parameter.ndim == 2:
+                columns = _old_columns(name, parameter.shape[1], n_steps)
+                values = _values(name, (len(parameter), len(columns)))
+                parameter.zero_()[:, columns] = torch.from_numpy(values)
+            else:
+                parameter.copy_(torch.from_numpy(_values(name, tuple(parameter.shape))))
     return module
+
+
+def _old_columns(name, n_columns, n_steps):
+    """Columns that there were before codes had room for 16 activations and 8 normalisations."""
+    room = range(n_columns)
+    if name.endswith("head.0.weight"):
+        return [*room[:-7]]
+    start = 7 + n_steps
+    return [*room[: start + 9], *room[start + 16 : start + 19], *room[start + 24 :]]
 
 
 def _values(name, shape):
@@ -342,7 +369,7 @@ def edits(requirement, networks):
         for name, values in graph_features(problem.graph).items():
             outcome[f"{name} of block {number}"] = values.numpy()
     for name in ("neuron", "graph"):
-        metanet = editor_for(name, problems[0][1].graph)
+        metanet = editor_for(name, problems)
         edited = edited_by(networks, builder, metanet)
         X = torch.from_numpy(tasks()[2].X)
         divergence = jensen_shannon(networks.forward(X), edited.forward(X)).mean(1)
@@ -375,7 +402,7 @@ def readings(networks):
     homogeneous = [Architecture.mlp((10, 12, 2)), Architecture.mlp((10, 8, 9, 2))] * 4
     relu, cnns = (Population.initialize(x, random_state=0) for x in (homogeneous, images))
     outcome = {}
-    for name in READERS:
+    for name in TRUNKS:
         population = relu if name == "monomial" else networks
         outcome[name] = read(reader_for(name, population), population)
         outcome[f"{name} of images"] = read(reader_for(name, cnns), cnns)

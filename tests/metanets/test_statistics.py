@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skmeta.metanets import StatNN, statistic_names, weight_statistics
+from skmeta.metanets import Metanet, StatNN, statistic_names, weight_statistics
 from skmeta.networks import Architecture, Layer
 from skmeta.population import Population, Stack
 
@@ -70,7 +70,11 @@ def test_layers_are_aligned_to_both_ends():
 
 def test_the_network_is_invariant_to_permutations_and_sees_what_is_no_symmetry(population):
     ((_, stack),) = population.depth_blocks()
-    metanet = StatNN([stack], 2).double()
+    reader = Metanet.reader("statistics", [stack], 2).double()
+
+    def metanet(stack):
+        return reader(reader.inputs(stack))
+
     ((_, permuted),) = population.permuted(0).depth_blocks()
     ((_, rescaled),) = population.rescaled(0).depth_blocks()
     out = metanet(stack)
@@ -79,15 +83,16 @@ def test_the_network_is_invariant_to_permutations_and_sees_what_is_no_symmetry(p
     assert (metanet(rescaled) - out).abs().max() > 1e-3
 
 
-def test_statistics_are_standardised_and_prepared_ones_as_good(population):
+def test_statistics_are_standardised_and_those_of_some_networks_selected(population):
     stack = population.depth_blocks()[0][1]
-    metanet = StatNN([stack]).double()
-    prepared = metanet.prepare(stack)
-    standard = (prepared[:, :28] - metanet.mean) / metanet.spread
+    inputs = StatNN.inputs(stack)
+    trunk = StatNN([inputs]).double()
+    standard = (inputs.table - trunk.mean) / trunk.spread
     complete = standard[:, 14:].numpy()  # the output layer, which all networks have in full
     varied = np.ptp(complete, axis=0) > 0
     assert varied.sum() == 14
     np.testing.assert_allclose(complete.mean(0), 0, atol=1e-5)
     np.testing.assert_allclose(complete.std(0), 1, rtol=1e-5)
-    assert torch.equal(metanet(prepared), metanet(stack))
-    assert metanet.features(stack).shape == (3, 128)
+    few = torch.tensor([2, 0])
+    assert torch.equal(trunk.pool(inputs.select(few)), trunk.pool(inputs)[few])
+    assert trunk.pool(inputs).shape == (3, 16)

@@ -34,12 +34,20 @@ FLOORS = ("", "datasets", "networks", "population", "gradients", "training", "me
 FLOORS += ("requirements", "zoo", "editing", "baselines", "evaluation", "estimators")
 
 # Names of torch.nn modules: as torch's own they begin with what torch.manual_seed decides.
-MODULES = {"CNN", "MLP", "EditingMetanet", "GraphMetanet", "GraphReader", "IOEncoding"}
-MODULES |= {"InvariantPool", "MonomialLayer", "NFLayer", "NFN", "NeuronMetanet", "NeuronReader"}
-MODULES |= {"Quasi", "QuasiScaling", "ReadingMetanet", "StatNN"}
+MODULES = {"CNN", "MLP", "Edit", "GraphTrunk", "IOEncoding", "InvariantPool", "Metanet"}
+MODULES |= {"MonomialLayer", "NFLayer", "NFN", "NeuronTrunk", "Quasi", "QuasiScaling", "Read"}
+MODULES |= {"StatNN", "Trunk"}
 
 # Constants, errors, and classes that are nothing but their fields or that others derive from.
-NO_CALLS = {"ACTIVATIONS", "INITIALIZATIONS", "NORMS", "RULES", "METANETS", "READERS"}
+NO_CALLS = {
+    "ACTIVATIONS",
+    "INITIALIZATIONS",
+    "NORMS",
+    "RULES",
+    "TRUNKS",
+    "EDITING_TRUNKS",
+    "Encoded",
+}
 NO_CALLS |= {"UnsupportedNetworkError", "FileError"}
 NO_CALLS |= {"Buffers", "Parameters", "Shrunk", "Stack", "Tape", "Interval", "TrainingResult"}
 NO_CALLS |= {"Baseline", "GroupFairness", "MaskRequirement", "Requirement", "WeightGraph"}

@@ -103,7 +103,7 @@ def test_groups_are_not_squared(editor_file, tmp_path):
     path.write_bytes(editor_file)
 
     def change(header, tensors):
-        header["fitted"]["groups"] = {"!array": ["int64", list(range(8000))]}
+        header["fitted"]["task"]["!Task"]["groups"] = {"!array": ["int64", list(range(8000))]}
         header["fitted"]["counts"] = {"!array": ["int64", [100] * 16_000]}
 
     rewritten(path, change)
@@ -134,7 +134,7 @@ def test_one_long_text_among_many_short_ones(editor_file, tmp_path):
     path = tmp_path / "editor"
     path.write_bytes(editor_file)
     names = {"!array": ["U", [*map(str, range(50_000)), "x" * 100_000]]}
-    rewritten(path, lambda header, tensors: header["fitted"].update(groups=names))
+    rewritten(path, lambda header, tensors: header["fitted"]["task"]["!Task"].update(groups=names))
     refused(path, "far longer than the others")
 
 

@@ -11,7 +11,7 @@ import torch
 
 import skmeta
 from skmeta import ComplianceEditor, WeightSpaceRegressor
-from skmeta.metanets import NeuronMetanet
+from skmeta.metanets import Encoded, NeuronTrunk
 from skmeta.networks import Architecture
 from skmeta.population import Population
 from tests.reports.public_calls import CALLS, MODULES, NO_CALLS, Small, public_names
@@ -57,17 +57,17 @@ def test_no_public_call_depends_on_the_global_stream(small):
         assert torch.equal(fit(0), fit(1))
 
 
-class Dropping(NeuronMetanet):
-    """A metanetwork of a user, with dropout and weights of its own."""
+class Dropping(NeuronTrunk):
+    """A trunk of a user, with dropout and weights of its own."""
 
-    def __init__(self, *sizes, **options):
-        super().__init__(*sizes, **options)
+    def __init__(self, graphs, **options):
+        super().__init__(graphs, **options)
         self.gate = torch.nn.Parameter(torch.rand(()))
 
-    def process(self, graph, states, context, masks):
-        states, context, forms = super().process(graph, states, context, masks)
-        dropped = torch.nn.functional.dropout(context, 0.5, self.training)
-        return [h * self.gate for h in states], dropped, forms
+    def encode(self, graph, given):
+        encoded = super().encode(graph, given)
+        dropped = torch.nn.functional.dropout(encoded.context, 0.5, self.training)
+        return Encoded(encoded.neurons * self.gate, dropped)
 
 
 def test_a_metanetwork_of_the_user_draws_from_the_editors_stream_too(small):

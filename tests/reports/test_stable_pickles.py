@@ -13,7 +13,7 @@ from sklearn.preprocessing import FunctionTransformer
 from skmeta import ComplianceEditor, EditedClassifier, WeightSpaceRegressor, make_zoo
 from skmeta.baselines import Swap
 from skmeta.datasets import make_biased_classification, split_tasks
-from skmeta.metanets import METANETS
+from skmeta.metanets import NeuronTrunk
 
 
 def pass_on(networks, calls):
@@ -80,10 +80,10 @@ def test_pipeline_with_memory_fits_once(zoo, tmp_path):
 
 
 def test_metanetworks_of_a_notebook_reach_the_workers_of_joblib(tasks, zoo):
-    class MyMetanet(METANETS["neuron"]):
+    class MyTrunk(NeuronTrunk):
         pass
 
-    editor = ComplianceEditor(metanet=MyMetanet, max_epochs=1, random_state=0)
+    editor = ComplianceEditor(metanet=MyTrunk, max_epochs=1, random_state=0)
     editor.fit(zoo, task=tasks[1])
     # joblib pickles classes of a script by value, with cloudpickle.
     again = cloudpickle.loads(cloudpickle.dumps(editor))

@@ -10,7 +10,7 @@ import torch
 
 from skmeta import ComplianceEditor, WeightSpaceRegressor, make_zoo
 from skmeta.datasets import Task, make_biased_classification, split_tasks
-from skmeta.metanets import InvariantPool, IOEncoding, MonomialLayer, NFLayer, StatNN
+from skmeta.metanets import InvariantPool, IOEncoding, Metanet, MonomialLayer, NFLayer
 from skmeta.networks import Architecture, Layer, initial_records
 from skmeta.population import Population
 from skmeta.training import ShuffledRows, StackTrainer
@@ -185,7 +185,7 @@ def test_widths_from_numpy_are_widths():
         lambda: InvariantPool((3, 4, 2))([1, 2], [3, 4]),
         lambda: IOEncoding(3, 2)(3, 4),
         lambda: NFLayer((3, 4, 2), 1, 4, kernels=3),
-        lambda: StatNN(3),
+        lambda: Metanet.reader("statistics", 3),
     ],
 )
 def test_layers_that_are_given_ints_say_what_they_take(make):
