@@ -92,7 +92,9 @@ def test_padding_and_other_networks_change_nothing(kind):
             alone = stack_of([record])
             _, single = factors_of(alone, X, targets[i : i + 1, :, : alone.widths[-1]])
             padded = stack_of([record]).padded(wide.widths)
-            for theirs, ours in zip((single.gradient(), single.fisher_diagonal()), mine, strict=True):
+            for theirs, ours in zip(
+                (single.gradient(), single.fisher_diagonal()), mine, strict=True
+            ):
                 expected = theirs.moved(padded.weights.layout, absent=False)
                 for slot, value in expected.items():
                     torch.testing.assert_close(ours[slot][i], value[0], **EXACT)
