@@ -13,6 +13,7 @@ from skmeta.metanets.codes import activation_shares
 from skmeta.metanets.inputs import WeightGraph
 from skmeta.metanets.trunk import Encoded, Trunk
 from skmeta.population import Stack
+from skmeta.population.mapping import at_once, n_numbers
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 STATISTICS = ("mean", "variance", *(f"q{round(100 * q)}" for q in QUANTILES))
@@ -21,7 +22,6 @@ STATISTICS = ("mean", "variance", *(f"q{round(100 * q)}" for q in QUANTILES))
 # A standardised statistic beyond says no more than "far from all training networks".
 _MAX_DEVIATION = 10.0
 _N_COLUMNS = 2 * len(STATISTICS)  # per layer
-_NETWORKS_AT_ONCE = 64
 
 
 def weight_statistics(stack: Stack, depth: int | None = None) -> Tensor:
@@ -181,8 +181,8 @@ class StatNN(Trunk):
     @staticmethod
     def inputs(stack: Stack) -> Statistics:
         """Return the statistics of networks, computed for a few at a time."""
-        few = torch.arange(len(stack), device="cpu").split(_NETWORKS_AT_ONCE)
-        table = torch.cat([weight_statistics(stack.select(rows)) for rows in few])
+        rows = torch.arange(len(stack), device="cpu").split(at_once(n_numbers(stack)))
+        table = torch.cat([weight_statistics(stack.select(few)) for few in rows])
         return Statistics(table, activation_shares(stack))
 
     def kind(self, inputs: Statistics) -> str:
