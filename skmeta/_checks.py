@@ -147,7 +147,7 @@ def check_rng(random_state: Any) -> np.random.Generator:
         ) from error
 
 
-def check_generator(random_state: Any) -> torch.Generator:
+def check_generator(random_state: Any, device: Any = "cpu") -> torch.Generator:
     """Turn `random_state` into a local torch.Generator; what it may be: see `check_rng`.
 
     Examples
@@ -158,7 +158,7 @@ def check_generator(random_state: Any) -> torch.Generator:
     True
     """
     seed = check_rng(random_state).integers(2**63 - 1)
-    return torch.Generator().manual_seed(int(seed))
+    return torch.Generator(device).manual_seed(int(seed))
 
 
 def params_now(estimator: BaseEstimator) -> dict[str, Any]:

@@ -145,9 +145,8 @@ DRAWN = "each network has a stream of its own, and it is on the host"
 CHOSEN = "choosing the networks of a batch describes their architectures anew"
 TALKING = {
     "zoo": DRAWN,
-    "fine-tuning": "cells and rules look at numbers",
-    "distillation": "rules look at numbers",
-    "additive correction": "cells and rules look at numbers",
+    "fine-tuning": "cells look at numbers",
+    "additive correction": "cells look at numbers",
     **dict.fromkeys([name for name in RUNS if ", " in name], CHOSEN),
 }
 GROWING = {"zoo": DRAWN}

@@ -100,8 +100,9 @@ class CalibratedEqOdds(PostProcessor):
         share, constant = alpha @ groups.T, (groups @ base).clamp(1e-6, 1 - 1e-6)
         if self.mixing == "drawn":
             # The same lot for each network: its result does not depend on the others.
-            lot = torch.rand(task.n_samples, generator=check_generator(self._seed))
-            share = (lot.to(logits) < share).to(logits)
+            generator = check_generator(self._seed, logits.device)
+            lot = torch.rand(task.n_samples, generator=generator, device=logits.device)
+            share = (lot < share).to(logits)
         score = (1 - share) * logits.softmax(-1)[..., 1] + share * constant
         mixed = torch.stack([(1 - score).log(), score.log()], -1)
         return torch.where((share > 0)[..., None], mixed, logits)

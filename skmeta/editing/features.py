@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -168,7 +169,7 @@ class FeatureBuilder:
         lam * gap * (1 - a) + cost * a**2. A step back towards the original networks is
         scaled to the minimum of a parabola through the divergence, and taken whole.
         """
-        few, stack = self._few_rows(), recording.stack
+        few, stack = self._few_rows, recording.stack
         X, here = self.X[few], recording.logits[:, few]
         scaled, reach, cost = [], [], []
         for number, (gap, step) in enumerate(zip(gaps, steps, strict=True)):
@@ -187,19 +188,28 @@ class FeatureBuilder:
     def _cost(self, like: Tensor, stack: Stack, X: Tensor, step: Direction, a: float) -> Tensor:
         """Divergence from given predictions after a multiple of a step, at least 1e-6."""
         moved = forward(stack, X, step.added_to(stack.params, -a))
-        cells = self.cells.take(self._few_rows())
-        return self.objective.divergence(like, moved, cells).clamp_min(1e-6)
+        return self.objective.divergence(like, moved, self._few_cells).clamp_min(1e-6)
 
+    @cached_property
     def _few_rows(self) -> Tensor:
         """Every fourth row of each cell, beginning with its first."""
         codes = self.cells.codes
         return torch.cat([(codes == c).nonzero()[::_COST_STRIDE, 0] for c in codes.unique()])
 
+    @cached_property
+    def _few_cells(self) -> Cells:
+        return self.cells.take(self._few_rows)
+
+    @cached_property
+    def _shares(self) -> Tensor:
+        """Share of each row in the mean of its cell, ``(n_cells, n_samples)``."""
+        one_hot = torch.nn.functional.one_hot(self.cells.codes, self.cells.frequencies.numel())
+        share = one_hot / one_hot.sum(0).clamp_min(1)  # 0 for a cell without rows
+        return share.to(self.X).T
+
     def _cell_means(self, h: Tensor) -> Tensor:
         """Mean over the rows of each cell, ``(n, n_samples, width) -> (n, n_cells, width)``."""
-        one_hot = torch.nn.functional.one_hot(self.cells.codes, self.cells.frequencies.numel())
-        share = (one_hot / one_hot.sum(0).clamp_min(1)).to(h)  # 0 for a cell without rows
-        return share.T @ h
+        return self._shares @ h
 
     def _cell_nodes(self, stack: Stack, states: list[Tensor]) -> list[Tensor]:
         """Deviation of each cell, mean and spread, ``(n, width, n_cells + 2)`` per state."""

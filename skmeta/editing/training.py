@@ -171,18 +171,16 @@ class EditingLoss(OnPositions):
         lam_range: tuple[float, float],
         generator: torch.Generator,
     ) -> None:
-        super().__init__(metanet, [positions for positions, _ in problems])
+        super().__init__(metanet, problems)
         self.lam_range, self.scale, self.generator = lam_range, _scale(plan), generator
-        self.data = ([problem for _, problem in problems], X, cells, sampler)
+        self.data = (X, cells, sampler)
 
     def forward(self, positions: Tensor) -> Tensor:
         """Return one loss per network, ``(n,)``; the networks must be of one depth."""
         assert self.data is not None
-        problems, X, cells, sampler = self.data
-        rows = next(iter(sampler.epoch([self.generator])))[0]
-        rows = rows.to(X.device)
-        number, members = self.locate(positions)
-        return self._losses(problems[number].select(members), X[rows], cells.take(rows))
+        X, cells, sampler = self.data
+        rows = next(iter(sampler.epoch([self.generator])))[0].to(X.device)
+        return self._losses(self.select(positions), X[rows], cells.take(rows))
 
     def _losses(self, problem: EditProblem, X: Tensor, cells: Cells) -> Tensor:
         low, high = np.log(self.lam_range)

@@ -13,7 +13,7 @@ from skmeta.metanets.codes import activation_shares
 from skmeta.metanets.inputs import WeightGraph
 from skmeta.metanets.trunk import Encoded, Trunk
 from skmeta.population import Stack
-from skmeta.population.mapping import at_once, n_numbers
+from skmeta.population.mapping import n_numbers, pieces
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 STATISTICS = ("mean", "variance", *(f"q{round(100 * q)}" for q in QUANTILES))
@@ -181,8 +181,10 @@ class StatNN(Trunk):
     @staticmethod
     def inputs(stack: Stack) -> Statistics:
         """Return the statistics of networks, computed for a few at a time."""
-        rows = torch.arange(len(stack), device="cpu").split(at_once(n_numbers(stack)))
-        table = torch.cat([weight_statistics(stack.select(few)) for few in rows])
+        # The quantiles sort copies of the weights.
+        few = pieces(len(stack), 4 * n_numbers(stack), stack.device)
+        rows = range(len(stack))
+        table = torch.cat([weight_statistics(stack.select(rows[part])) for part in few])
         return Statistics(table, activation_shares(stack))
 
     def kind(self, inputs: Statistics) -> str:

@@ -96,7 +96,8 @@ class Reader:
         """
         stacks = []
         for _, stack in population.depth_blocks():
-            kinds = {template(a): row for row, a in enumerate(stack.architectures)}
+            last = {spec: row for row, spec in enumerate(stack.architectures)}
+            kinds = {template(spec): last[spec] for spec in sorted(last, key=last.__getitem__)}
             some = np.linspace(0, len(stack) - 1, _CALIBRATION_NETWORKS).astype(int)
             stacks.append(stack.select(sorted({*kinds.values(), *some.tolist()})))
         with local_draws(seed):
@@ -104,7 +105,8 @@ class Reader:
                 name, stacks, n_outputs, hidden_channels=hidden_channels, n_layers=n_layers
             )
             built = Quasi(metanet, stacks) if quasi else metanet
-        templates = tuple(dict.fromkeys(map(template, population.architectures)))
+        specs = dict.fromkeys(population.architectures)
+        templates = tuple(dict.fromkeys(map(template, specs)))
         return cls(built, name, n_outputs, hidden_channels, n_layers, quasi, templates)
 
     def read(self, population: Population) -> np.ndarray:

@@ -41,14 +41,12 @@ class Reading(OnPositions):
         super().__init__(metanet, [])
         self.augment = augment
         self.data = (population, np.random.default_rng(seed))
-        self.inputs: list[Any] = []
         self._take(population)
 
     def _take(self, population: Population) -> None:
-        blocks = population.depth_blocks()
-        self.place([positions for positions, _ in blocks])
         assert isinstance(self.metanet, Metanet | Quasi)
-        self.inputs = [self.metanet.inputs(stack) for _, stack in blocks]
+        read = self.metanet.inputs
+        self.place([(positions, read(stack)) for positions, stack in population.depth_blocks()])
 
     def refresh(self) -> None:
         """Replace the training networks by functionally equal ones."""
@@ -57,15 +55,9 @@ class Reading(OnPositions):
         change = population.permuted if self.augment == "permute" else population.rescaled
         self._take(change(rng))
 
-    def forget(self) -> None:
-        """Drop the training networks."""
-        super().forget()
-        self.inputs = []
-
     def forward(self, positions: Tensor) -> Tensor:
         """Return the outputs for networks of one depth, ``(n, n_outputs)``."""
-        number, members = self.locate(positions)
-        return self.metanet(self.inputs[number].select(members))
+        return self.metanet(self.select(positions))
 
 
 class Refresh(Callback):

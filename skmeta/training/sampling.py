@@ -45,7 +45,8 @@ class ShuffledRows:
         Tensor of int of shape (n, batch_size)
             Numbers of the rows that each network sees.
         """
-        order = torch.stack([torch.randperm(self.n_rows, generator=g) for g in generators])
+        draws = [torch.randperm(self.n_rows, generator=g, device=g.device) for g in generators]
+        order = torch.stack(draws)
         n_steps = self.n_rows // self.batch_size
         batches = order[:, : n_steps * self.batch_size].unflatten(1, (n_steps, self.batch_size))
         yield from batches.transpose(0, 1).contiguous()
@@ -87,10 +88,12 @@ class StratifiedRows:
         Tensor of int of shape (n, batch_size)
             Numbers of the rows that each network sees, cell by cell.
         """
-        for steps in pieces(self.n_steps, len(generators) * self.batch_size):
+        device = generators[0].device  # what is drawn is where it is drawn
+        rows, counts, starts = (t.to(device) for t in (self._rows, self._counts, self._starts))
+        for steps in pieces(self.n_steps, len(generators) * self.batch_size, device):
             shape = len(generators), steps.stop - steps.start, self.batch_size
-            draws = torch.empty(shape, dtype=torch.float64)
+            draws = torch.empty(shape, dtype=torch.float64, device=device)
             for draw, generator in zip(draws, generators, strict=True):
                 draw.uniform_(generator=generator)
-            picks = draws.mul_(self._counts).long().add_(self._starts)
-            yield from self._rows[picks].transpose(0, 1).contiguous()
+            picks = draws.mul_(counts).long().add_(starts)
+            yield from rows[picks].transpose(0, 1).contiguous()

@@ -182,6 +182,7 @@ class StackTrainer:
         absent = stack.params.map(torch.zeros_like)
         self._gradient = self._flat(absent)
         self._slots = self._named(self._gradient, absent)
+        self._views = self._gradient, self._slots  # of the weights of the last step
         self._dropout = Dropout(stack) if train_mode else None
         backprop = Backprop(stack, stack.params, stack.params, lambda index, h: None)
         self._backprop = backprop if train_mode and backprop.supported else None
@@ -327,7 +328,9 @@ class StackTrainer:
         self, weights: Tensor, tape: Tape, batch: Tensor, rows: Tensor, loss: AnyLoss
     ) -> Tensor:
         """Write the gradients of all parameters; return the losses."""
-        params = self._named(weights, self.stack.params)
+        if self._views[0] is not weights:
+            self._views = weights, self._named(weights, self.stack.params)
+        params = self._views[1]
         if self._backprop is None or not isinstance(tape, TrainingTape):
             tensors, slots = params.tensors(), self._slots.tensors()
             wanted = [tensors[i].requires_grad_() for i in self._present]

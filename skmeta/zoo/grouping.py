@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from skmeta.networks import Architecture
 from skmeta.population.blocks import run_key
 from skmeta.population.mapping import at_once, numbers_per_row
 from skmeta.zoo.search_space import Run
@@ -41,7 +42,7 @@ def plan_groups(runs: Sequence[Run]) -> list[list[int]]:
     groups = []
     for (batch_size, *_), by_widths in sorted(by_program.items()):
         for members in _merge(sorted(by_widths.items()), batch_size):
-            members.sort(key=lambda i: (run_key(runs[i].architecture), i))
+            members.sort(key=lambda i: (*_operations(runs[i].architecture), i))
             size = group_size(runs[members[0]])
             groups += [members[start : start + size] for start in range(0, len(members), size)]
     return groups
@@ -55,6 +56,11 @@ def group_size(run: Run) -> int:
     # Of the largest patches of a step: larger groups of convolutional networks leave the cache.
     numbers = run.batch_size * numbers_per_row(architecture, architecture.widths)
     return min(at_once(numbers / 2), _MAX_NETWORKS)
+
+
+def _operations(architecture: Architecture) -> tuple:
+    """Sort key that puts networks with the same operations in training side by side."""
+    return run_key(architecture), tuple(layer.dropout for layer in architecture.layers)
 
 
 def _merge(parts: list[tuple[tuple[int, ...], list[int]]], batch_size: int) -> list[list[int]]:

@@ -1,5 +1,7 @@
 """What all rivals have in common, and what each of them promises."""
 
+from inspect import isabstract
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.neural_network import MLPClassifier
 from torch import nn
 
+from skmeta import baselines
 from skmeta.baselines import (
     AdditiveCorrection,
     CalibratedEqOdds,
@@ -23,6 +26,7 @@ from skmeta.baselines import (
     Swap,
     ThresholdOptimizer,
 )
+from skmeta.baselines.base import RANGES
 from skmeta.baselines.labels import move_just_past
 from skmeta.baselines.threshold_optimizer import _GivenScores
 from skmeta.datasets import Cells, Task
@@ -377,3 +381,12 @@ def test_running_in_pieces_changes_nothing(zoo, tasks, monkeypatch):
     whole = run_networks(zoo, tasks[1])
     monkeypatch.setattr("skmeta.population.mapping._ON_CPU", 20_000)
     torch.testing.assert_close(run_networks(zoo, tasks[1]), whole)
+
+
+def test_every_parameter_of_a_rival_is_checked():
+    kinds = [getattr(baselines, name) for name in baselines.__all__]
+    for kind in (k for k in kinds if isinstance(k, type) and not isabstract(k)):
+        params = kind().get_params(deep=False)
+        numbers = {k for k, v in params.items() if type(v) in (int, float)} - {"budget"}
+        choices = {k for k, v in params.items() if type(v) in (bool, str)} - {"requirement"}
+        assert numbers <= RANGES.keys() and choices == kind.options.keys(), kind

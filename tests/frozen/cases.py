@@ -35,7 +35,7 @@ from skmeta.requirements import (
     jensen_shannon,
     split_requirements,
 )
-from skmeta.training import RULES, ShuffledRows, StackTrainer, StratifiedRows
+from skmeta.training import ShuffledRows, StackTrainer, StratifiedRows
 from skmeta.zoo import CNNSearchSpace, MLPSearchSpace, make_zoo
 
 HERE = Path(__file__).parent
@@ -422,7 +422,7 @@ def fine_tuned(networks):
 
 def rules(networks):
     outcome = {}
-    for rule in RULES:
+    for rule in ("adam", "adamw", "sgd", "rmsprop"):
         after, losses = trained(networks, rule, 10)
         outcome[f"{rule}: losses"] = losses.numpy()
         outcome[f"{rule}: probabilities"] = probabilities(after)

@@ -1,5 +1,7 @@
 """Settings, batches and training of metanetworks, without an estimator."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import torch
@@ -14,18 +16,29 @@ from skmeta.learning.batches import same_depth_loader
 GROUPS = [torch.tensor([0, 3, 4, 6, 8]), torch.tensor([1, 2]), torch.tensor([5, 7, 9])]
 
 
+class Targets(NamedTuple):
+    """A number to learn from each network of a depth."""
+
+    values: torch.Tensor
+
+    def select(self, rows):
+        return self.values[rows]
+
+
 class Squares(OnPositions):
     """The loss of network i is the squared distance of a weight to i."""
 
     def __init__(self, start=0.0):
         weight = nn.Linear(1, 1, bias=False)
         nn.init.constant_(weight.weight, start)
-        super().__init__(weight, [group.numpy() for group in GROUPS])
-        self.data, self.seen = ("networks",), []
+        super().__init__(weight, [(group.numpy(), Targets(group.float())) for group in GROUPS])
+        self.data, self.seen = ("rows",), []
 
     def forward(self, positions):
+        targets = self.select(positions)
+        assert targets.tolist() == positions.tolist()
         self.seen.append(positions.tolist())
-        return (self.metanet.weight[0, 0] - positions) ** 2
+        return (self.metanet.weight[0, 0] - targets) ** 2
 
 
 def settings(**params):
@@ -43,7 +56,7 @@ def test_training_minimises_the_mean_loss_and_forgets_the_networks():
     net = train(settings(max_epochs=60), module, seed=0)
     assert module.metanet.weight.item() == pytest.approx(4.5, abs=1.5)
     assert net.history[-1, "train_loss"] < net.history[0, "train_loss"]
-    assert module.data is None and not module.metanet.training
+    assert module.data is None and not module.inputs and not module.metanet.training
 
 
 def test_the_seed_orders_the_networks():

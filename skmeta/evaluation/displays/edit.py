@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from skmeta.population import Population
 from skmeta.population.checks import check_columns
 
 
+@dataclass(eq=False, repr=False)
 class EditDisplay:
     """How much an edit changed each layer, and which inputs it left in use.
 
@@ -52,9 +54,8 @@ class EditDisplay:
     ['1', 'output']
     """
 
-    def __init__(self, layers: pd.DataFrame, inputs: pd.DataFrame) -> None:
-        self.layers = layers
-        self.inputs = inputs
+    layers: pd.DataFrame
+    inputs: pd.DataFrame
 
     @classmethod
     def from_networks(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ _WIDTH = 0.76
 """Of the groups of one rate together, where the distance to the next rate is 1."""
 
 
+@dataclass(eq=False, repr=False)
 class GroupRatesDisplay:
     """Rates of each group before and after an edit: equalized odds asks that they coincide.
 
@@ -64,8 +66,7 @@ class GroupRatesDisplay:
     Name: mean, dtype: float64
     """
 
-    def __init__(self, rates: pd.DataFrame) -> None:
-        self.rates = rates
+    rates: pd.DataFrame
 
     @classmethod
     def from_networks(

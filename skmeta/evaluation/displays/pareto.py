@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from skmeta.population import Population, run_networks
 from skmeta.requirements import MaskRequirement
 
 
+@dataclass(eq=False, repr=False)
 class ParetoFrontDisplay:
     """What each method gives up, the divergence, against what remains, the measure.
 
@@ -64,16 +66,10 @@ class ParetoFrontDisplay:
     1   editor  0.1     0.05       0.002
     """
 
-    def __init__(
-        self,
-        points: pd.DataFrame,
-        *,
-        measure_name: str = "exact measure of the requirement",
-        spread: str = "95 % interval",
-    ) -> None:
-        self.points = points
-        self.measure_name = measure_name
-        self.spread = spread
+    points: pd.DataFrame
+    _: KW_ONLY
+    measure_name: str = "exact measure of the requirement"
+    spread: str = "95 % interval"
 
     @classmethod
     def from_frame(
