@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
 from skmeta._checks import check_in_range
 from skmeta.datasets import Cells, Task
@@ -22,6 +21,7 @@ from skmeta.editing.measures import measure_edits
 from skmeta.editing.passes import edit_population
 from skmeta.editing.reference import Reference
 from skmeta.editing.reporting import edit_report
+from skmeta.metanets import Metanet
 from skmeta.networks import Architecture
 from skmeta.population import Population, run_networks
 from skmeta.requirements import Joint, Objective, Requirement
@@ -57,7 +57,7 @@ class Editor:
         Bounds for every edit, see :func:`~skmeta.editing.guard.check_guard`.
     refine_steps : int
         Gradient steps that follow each edit.
-    metanet : Module or None
+    metanet : Metanet or None
         The metanetwork; None if a mask is all.
     cost : dict
         See :func:`~skmeta.editing.cost.cost_of`.
@@ -76,7 +76,7 @@ class Editor:
     n_networks: int
     guard: dict[str, float] | None = None
     refine_steps: int = 0
-    metanet: nn.Module | None = None
+    metanet: Metanet | None = None
     cost: dict[str, float] = field(default_factory=dict)
     templates: tuple[Architecture, ...] = ()
     builder: FeatureBuilder | None = field(default=None, repr=False)

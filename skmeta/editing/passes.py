@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from skmeta.editing.checks import check_finite_edits
 from skmeta.editing.features import FeatureBuilder
 from skmeta.editing.problem import EditProblem
+from skmeta.metanets import Metanet
 from skmeta.population import Population, Stack, Weights, forward
 
 
 def edit_population(
-    population: Population, builder: FeatureBuilder, metanet: nn.Module | None, lam: float
+    population: Population, builder: FeatureBuilder, metanet: Metanet | None, lam: float
 ) -> Population:
     """Edit all networks.
 
@@ -23,7 +24,7 @@ def edit_population(
         Networks as float32 on the builder's device.
     builder : FeatureBuilder
         Says where edits start, and computes features.
-    metanet : Module or None
+    metanet : Metanet or None
         Maps a graph and lam to an edit. None leaves it at the start, which a mask makes.
     lam : float
         Weight of the violation.
@@ -41,10 +42,14 @@ def edit_population(
         check_finite_edits(edit.weights, positions)
         return edit
 
-    return population.map(edited, np.arange(len(population)), numbers=builder.numbers)
+    def numbers(stack: Stack) -> int:
+        held = builder.numbers(stack)
+        return held if metanet is None else max(held, metanet.numbers(stack))
+
+    return population.map(edited, np.arange(len(population)), numbers=numbers)
 
 
-def _edit(stack: Stack, builder: FeatureBuilder, metanet: nn.Module | None, lam: float) -> Stack:
+def _edit(stack: Stack, builder: FeatureBuilder, metanet: Metanet | None, lam: float) -> Stack:
     if metanet is None:
         return builder.start(stack).stack
     problem = builder.build(stack)

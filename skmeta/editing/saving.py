@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from skmeta._checks import check_in_range
 from skmeta.datasets import Cells, Task
@@ -22,6 +22,7 @@ from skmeta.editing.reference import Reference
 from skmeta.editing.training import build_metanet
 from skmeta.files.checks import expect, fields_of, load_weights
 from skmeta.files.codec import Fields
+from skmeta.metanets import Metanet
 from skmeta.metanets.templates import blank_graphs, check_templates
 from skmeta.networks import Architecture
 from skmeta.population import Population
@@ -110,12 +111,14 @@ def restored(
     expect(few, "there are too many thresholds")
     metanet = _blank_metanet(features, plan, reference, templates, built)
     expect((metanet is None) == (state is None), "there is a metanetwork too many, or none")
+    if metanet is not None:
+        load_weights(metanet, state)
     return Editor(
         plan._replace(lam=lam, lam_mask=lam_mask),
         *(lam_range, features, reference, task if task.n_samples else None, device, n_networks),
         guard,
         refine_steps,
-        None if metanet is None else load_weights(metanet, state),
+        metanet,
         _cost(*cost),
         templates,
     )
@@ -127,7 +130,7 @@ def _blank_metanet(
     reference: Reference,
     templates: Sequence[Architecture],
     built: dict[str, Any],
-) -> nn.Module | None:
+) -> Metanet | None:
     """Return a metanetwork of the right sizes without numbers, or None if it needs none.
 
     It sees a graph as of fit, of a tiny network on one row of zeros per cell. The requirement is

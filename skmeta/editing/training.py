@@ -41,7 +41,7 @@ def train_metanet(
     n_layers: int,
     settings: TrainingSettings,
     seeds: Sequence[int],
-) -> tuple[NeuralNet, nn.Module]:
+) -> tuple[NeuralNet, Metanet]:
     """Train the metanetwork of an editor.
 
     Parameters
@@ -63,7 +63,7 @@ def train_metanet(
 
     Returns
     -------
-    tuple of (NeuralNet, Module)
+    tuple of (NeuralNet, Metanet)
         The skorch net and its metanetwork.
     """
     builder, generator = editor.builder_for(task), torch.Generator().manual_seed(seeds[1])

@@ -17,6 +17,7 @@ from skmeta.metanets.read import Read
 from skmeta.metanets.statistics import StatNN
 from skmeta.metanets.trunk import Trunk
 from skmeta.population import Stack
+from skmeta.population.mapping import n_numbers
 
 TRUNKS: dict[str, tuple[type[Trunk], dict[str, Any]]] = {
     "nfn-hnp": (NFN, {"symmetry": "hnp"}),
@@ -147,6 +148,22 @@ class Metanet(nn.Module):
             With a length and ``select(rows)``.
         """
         return self.trunk.inputs(stack)
+
+    def numbers(self, stack: Stack) -> int:
+        """Return how many numbers are held of each network, for ``Population.map``.
+
+        Parameters
+        ----------
+        stack : Stack
+            Networks of one depth.
+
+        Returns
+        -------
+        int
+            States of the weights, or of the neurons.
+        """
+        states = n_numbers(stack) if self.trunk.has_edges else sum(stack.widths)
+        return self.trunk.channels * states
 
     def forward(self, inputs: Any, *given: Tensor) -> Any:
         """Read or edit networks.

@@ -59,5 +59,5 @@ def test_a_masked_edit_starts_at_what_is_left():
     for weight, free in zip(problem.start.params.weight, problem.graph.free, strict=True):
         assert not weight[free.expand_as(weight) == 0].any()
     kept = sum(free.flatten(1).sum(1) for free in problem.graph.free)
-    total = sum(weight[0].numel() for weight in stack.params.weight)
+    total = sum(weight[0].numel() for weight in stack.weights.of_field("weight"))
     assert (kept == round(0.4 * total)).all()

@@ -150,7 +150,9 @@ def test_paddings_and_strides_are_bounded_by_the_image(tmp_path, change, words):
     path = tmp_path / "cnn"
     spec = Architecture.cnn((1, 6, 6), (2, 3), 2)
     Population.initialize(spec, 2, random_state=0).save(path)
-    rewritten(path, lambda h, t: h["architectures"][0]["!Architecture"]["layers"][0].update(change))
+    rewritten(
+        path, lambda h, t: h["architectures"][0]["!Architecture"]["stages"][0]["mix"].update(change)
+    )
     refused(path, words)
 
 
@@ -196,8 +198,10 @@ def test_a_multilabel_network_does_not_square_its_outputs(tmp_path):
         lambda h, t: h["stacks"].__setitem__(0, 3),
         lambda h, t: h["stacks"][0].update(positions=[[0], {}]),
         lambda h, t: h["architectures"][0]["!Architecture"].update(layers=[None]),
-        lambda h, t: h["architectures"][0]["!Architecture"]["layers"][0].update(width="x"),
-        lambda h, t: h["architectures"][0]["!Architecture"]["layers"][0].update(skips=[[]]),
+        lambda h, t: h["architectures"][0]["!Architecture"]["stages"][0]["mix"].update(width="x"),
+        lambda h, t: h["architectures"][0]["!Architecture"]["stages"][0].update(
+            tail=[{"op": "Skip", "source": []}]
+        ),
         lambda h, t: h["metadata"]["!DataFrame"]["columns"].append(7),
         lambda h, t: h["metadata"]["!DataFrame"].update(n=10**400),
     ],

@@ -37,7 +37,7 @@ def test_samples_are_the_small_cnn_zoo():
     for run in RUNS:
         assert isinstance(run, CNNRun)
         assert run.architecture.n_parameters == 4970
-        assert run.architecture.image_sizes == ((16, 16), (8, 8), (4, 4), (2, 2))
+        assert [s[0] for s in run.architecture.sizes] == [(16, 16), (8, 8), (4, 4), None]
         assert 5e-4 <= run.learning_rate <= 5e-2 and 1e-8 <= run.weight_decay <= 1e-2
         assert 0.25 <= run.init_scale <= 2
     for values, options in (
