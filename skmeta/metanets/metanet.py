@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from skmeta._checks import check_option
@@ -17,7 +18,7 @@ from skmeta.metanets.read import Read
 from skmeta.metanets.statistics import StatNN
 from skmeta.metanets.trunk import Trunk
 from skmeta.population import Stack
-from skmeta.population.mapping import n_numbers
+from skmeta.population.mapping import at_once, n_numbers
 
 TRUNKS: dict[str, tuple[type[Trunk], dict[str, Any]]] = {
     "nfn-hnp": (NFN, {"symmetry": "hnp"}),
@@ -162,7 +163,8 @@ class Metanet(nn.Module):
         int
             States of the weights, or of the neurons.
         """
-        states = n_numbers(stack) if self.trunk.has_edges else sum(stack.widths)
+        # A third of the weights' states is the fastest: a layer and its gradients.
+        states = n_numbers(stack) // 3 if self.trunk.has_edges else sum(stack.widths)
         return self.trunk.channels * states
 
     def forward(self, inputs: Any, *given: Tensor) -> Any:
@@ -180,7 +182,21 @@ class Metanet(nn.Module):
         Tensor or Parameters
             What the head returns.
         """
-        return self.head(self.trunk, inputs, *given)
+        if not self.trunk.has_edges:
+            return self.head(self.trunk, inputs, *given)
+        # Larger tensors of edge states would go back to the system when they are freed.
+        size = at_once(self.numbers(inputs.stack), inputs.stack.device)
+        first, *others = (
+            self.head(self.trunk, inputs.select(rows), *(x[rows] for x in given))
+            if size < len(inputs)
+            else self.head(self.trunk, inputs, *given)
+            for rows in torch.arange(len(inputs), device=inputs.stack.device).split(size)
+        )
+        if not others:
+            return first
+        if isinstance(first, Tensor):
+            return torch.cat([first, *others])
+        return first.map(lambda *tensors: torch.cat(tensors), *others)
 
 
 def _find(trunk: str | type[Trunk]) -> tuple[Any, dict[str, Any]]:
