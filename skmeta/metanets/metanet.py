@@ -17,7 +17,7 @@ from skmeta.metanets.nfn import NFN
 from skmeta.metanets.read import Read
 from skmeta.metanets.statistics import StatNN
 from skmeta.metanets.trunk import Trunk
-from skmeta.population import Stack
+from skmeta.population import Stack, Weights
 from skmeta.population.mapping import at_once, n_numbers
 
 TRUNKS: dict[str, tuple[type[Trunk], dict[str, Any]]] = {
@@ -179,7 +179,7 @@ class Metanet(nn.Module):
 
         Returns
         -------
-        Tensor or Parameters
+        Tensor or Weights
             What the head returns.
         """
         if not self.trunk.has_edges:
@@ -196,7 +196,7 @@ class Metanet(nn.Module):
             return first
         if isinstance(first, Tensor):
             return torch.cat([first, *others])
-        return first.map(lambda *tensors: torch.cat(tensors), *others)
+        return Weights.cat([first, *others])
 
 
 def _find(trunk: str | type[Trunk]) -> tuple[Any, dict[str, Any]]:

@@ -42,9 +42,11 @@ class Neurons:
         if key not in stack._cache:
             states = range(stack.depth + 1)
             present = torch.cat([stack.true_neurons(i) for i in states], 1)
-            numbers = [i for i in states for _ in range(stack.widths[i])]
-            state = torch.tensor(numbers, device=stack.device)
-            members = state == torch.arange(len(stack.widths), device=stack.device)[:, None]
+            # A list of all neurons would take memory where, on the meta device, there are none.
+            number = torch.arange(len(stack.widths), device=stack.device)
+            sizes = torch.tensor(stack.widths, device=stack.device)
+            state = number.repeat_interleave(sizes, output_size=sum(stack.widths))
+            members = state == number[:, None]
             shares = members * present[:, None]
             counts = shares.sum(2)
             padded = any(stack.state_mask(i) is not None for i in states)

@@ -24,7 +24,7 @@ def posed(requirement):
 
 def numbers(problem):
     graph = problem.graph
-    networks = [*problem.original.params.tensors(), *problem.start.params.tensors()]
+    networks = [*problem.original.weights.views, *problem.start.weights.views]
     features = [*graph.nodes, *(t for step in graph.steps for t in (*step.weight, *step.bias))]
     wholes = [graph.context, graph.reach, graph.freedom, problem.outputs, problem.divergence]
     return [*networks, *features, *wholes, *graph.free]
@@ -56,7 +56,9 @@ def test_a_masked_edit_starts_at_what_is_left():
     problem = builder.build(stack)
     assert problem.original is stack
     assert (problem.divergence > 0).all() and (problem.graph.freedom <= 1).all()
-    for weight, free in zip(problem.start.params.weight, problem.graph.free, strict=True):
+    for weight, free in zip(
+        problem.start.weights.of_field("weight"), problem.graph.free, strict=True
+    ):
         assert not weight[free.expand_as(weight) == 0].any()
     kept = sum(free.flatten(1).sum(1) for free in problem.graph.free)
     total = sum(weight[0].numel() for weight in stack.weights.of_field("weight"))

@@ -123,7 +123,7 @@ def put(*keys, value):
 
 
 READER = ("fitted", "reader")
-MEAN = "fitted.reader.metanet.mean"
+MEAN = "fitted.reader.metanet.trunk.mean"
 HOSTILE = {
     "format": (put("format", value="pickle"), FileError, "format is unknown"),
     "a population": (

@@ -79,7 +79,7 @@ def test_a_tensor_proves_no_width_but_its_own(reader_file, tmp_path, shape):
 
     def change(header, tensors):
         header["fitted"]["reader"]["hidden_channels"] = 10**6 if shape[0] == 0 else shape[0]
-        tensors["fitted.reader.metanet.input_code"] = torch.zeros(shape)
+        tensors["fitted.reader.metanet.trunk.input_code"] = torch.zeros(shape)
 
     rewritten(path, change)
     refused(path, "too many channels" if shape[0] == 0 else "wrong type or shape")

@@ -145,7 +145,7 @@ def test_initial_weights(scheme):
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"activations": ("sin",)}, "'activations' parameter of CNNSearchSpace must be one of"),
+        ({"activations": ("sine",)}, "'activations' parameter of CNNSearchSpace must be one of"),
         ({"optimizers": ("adm",)}, "Did you mean 'adam'"),
         ({"initializations": ("zeros",)}, "'initializations' parameter of CNNSearchSpace"),
         ({"fractions": (0.5, 0)}, r"'fractions' parameter of CNNSearchSpace .* \(0.0, 1.0\]"),
