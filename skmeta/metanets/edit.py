@@ -60,7 +60,18 @@ class Edit(nn.Module):
 
     @staticmethod
     def n_given(graph: WeightGraph) -> int:
-        """Return how many numbers go with a network into the trunk."""
+        """Count the numbers that go with a network into the trunk.
+
+        Parameters
+        ----------
+        graph : WeightGraph
+            Of the networks.
+
+        Returns
+        -------
+        int
+            Numbers per network.
+        """
         return graph.context.shape[1] + 2 + len(graph.steps)
 
     def forward(self, trunk: Trunk, graph: WeightGraph, lam: Tensor) -> Weights:

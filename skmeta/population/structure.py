@@ -153,7 +153,18 @@ class Structure:
         return Weights(layout, torch.cat(masks, 1))
 
     def values(self, weights: Weights) -> Values:
-        """Return weights, and the running statistics of the networks, under their names."""
+        """Return weights and running statistics under their names.
+
+        Parameters
+        ----------
+        weights : Weights
+            Of the networks.
+
+        Returns
+        -------
+        Values
+            With the networks' own statistics.
+        """
         return Values(weights, self.statistics)
 
     def vectors(self, field: str, weights: Weights | None = None) -> list[Tensor]:

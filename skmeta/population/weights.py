@@ -152,7 +152,18 @@ class Weights:
         return self.views[self.layout.places[name]]
 
     def get(self, name: str) -> Tensor | None:
-        """Return the tensor of a slot, None if there is no such slot."""
+        """Return the tensor of a slot.
+
+        Parameters
+        ----------
+        name : str
+            As ``weights[name]``.
+
+        Returns
+        -------
+        Tensor or None
+            None if there is no such slot.
+        """
         return self[name] if name in self.layout.places else None
 
     @property
@@ -168,20 +179,59 @@ class Weights:
         return self._views
 
     def items(self) -> Iterable[tuple[str, Tensor]]:
-        """Return pairs of names and tensors."""
+        """Return names and tensors.
+
+        Returns
+        -------
+        iterable of (str, Tensor)
+            In the order of the slots.
+        """
         return zip(self.layout.places, self.views, strict=True)
 
     def of_field(self, field: str) -> list[Tensor]:
-        """Return the tensors of a field, stage by stage, of the stages that have it."""
+        """Return the tensors of a field, stage by stage.
+
+        Parameters
+        ----------
+        field : str
+            What they are, such as "weight" or "bias".
+
+        Returns
+        -------
+        list of Tensor
+            Of the stages that have it.
+        """
         slots = enumerate(self.layout.slots)
         return [self.views[i] for i, slot in slots if slot.field == field]
 
     def with_flat(self, flat: Tensor) -> Weights:
-        """Return other numbers in the same places."""
+        """Return other numbers in the same places.
+
+        Parameters
+        ----------
+        flat : Tensor of shape (..., size)
+            The numbers.
+
+        Returns
+        -------
+        Weights
+            Of the same layout.
+        """
         return Weights(self.layout, flat)
 
     def replaced(self, **fields: Sequence[Tensor]) -> Weights:
-        """Return weights with other tensors of some fields, stage by stage."""
+        """Return weights with other tensors of some fields.
+
+        Parameters
+        ----------
+        **fields : sequence of Tensor
+            By field; of the stages that have it, as :meth:`of_field` returns them.
+
+        Returns
+        -------
+        Weights
+            Of the same layout, in memory of its own.
+        """
         tensors = dict(self.items())
         for field, values in fields.items():
             names = [slot.name for slot in self.layout.slots if slot.field == field]
@@ -189,7 +239,18 @@ class Weights:
         return Weights.of(self.layout, tensors)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Weights:
-        """Apply a function to the buffer."""
+        """Apply a function to the buffer.
+
+        Parameters
+        ----------
+        function : callable
+            Tensor to a tensor of its shape.
+
+        Returns
+        -------
+        Weights
+            Of the same layout.
+        """
         return Weights(self.layout, function(self.flat))
 
     def moved(self, layout: Layout, *, absent: bool = True) -> Weights:
@@ -221,11 +282,35 @@ class Weights:
         return moved
 
     def select(self, rows: Tensor) -> Weights:
-        """Return copies of some networks."""
+        """Return copies of some networks.
+
+        Parameters
+        ----------
+        rows : Tensor of int or bool
+            Which.
+
+        Returns
+        -------
+        Weights
+            Of the same layout.
+        """
         return Weights(self.layout, self.flat[rows])
 
     def to(self, device: torch.device | str | None, dtype: torch.dtype | None) -> Weights:
-        """Return the weights on another device or in another floating type."""
+        """Return the weights on another device or in another floating type.
+
+        Parameters
+        ----------
+        device : torch.device, str or None
+            None leaves them where they are.
+        dtype : torch.dtype or None
+            None leaves them as they are.
+
+        Returns
+        -------
+        Weights
+            With the same memory if nothing changes.
+        """
         return Weights(self.layout, self.flat.to(device, dtype))
 
     def __add__(self, other: Weights) -> Weights:
@@ -244,12 +329,34 @@ class Weights:
     __rmul__ = __mul__
 
     def dot(self, other: Weights) -> Tensor:
-        """Return the inner product of each network's numbers, ``(n,)``."""
+        """Return inner products.
+
+        Parameters
+        ----------
+        other : Weights
+            Of the same layout.
+
+        Returns
+        -------
+        Tensor of shape (n,)
+            One number per network.
+        """
         return (self.flat * other.flat).sum(-1)
 
     @staticmethod
     def cat(parts: Sequence[Weights]) -> Weights:
-        """Join the weights of consecutive networks."""
+        """Join the weights of consecutive networks.
+
+        Parameters
+        ----------
+        parts : sequence of Weights
+            Of one layout; one or more.
+
+        Returns
+        -------
+        Weights
+            All networks, in order.
+        """
         return Weights(parts[0].layout, torch.cat([part.flat for part in parts]))
 
 

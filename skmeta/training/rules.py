@@ -34,7 +34,18 @@ class Matrix(NamedTuple):
     trained: Tensor | None = None
 
     def of(self, flat: Tensor) -> Tensor:
-        """Return the matrices of all networks, in the memory of the flat weights."""
+        """Return the matrices of all networks, in the memory of the flat weights.
+
+        Parameters
+        ----------
+        flat : Tensor of shape (n, n_parameters)
+            Weights.
+
+        Returns
+        -------
+        Tensor of shape (n, width_out, width_in)
+            A view.
+        """
         size = self.shape[0] * self.shape[1]
         return flat[:, self.start : self.start + size].unflatten(1, self.shape)
 
@@ -48,13 +59,47 @@ class Rule(Protocol[State]):
     def init(
         self, weights: Tensor, weight_decay: Tensor | None = None, matrices: Sequence[Matrix] = ()
     ) -> State:
-        """Return the state before the first step."""
+        """Return the state before the first step.
+
+        Parameters
+        ----------
+        weights : Tensor of shape (n, n_parameters)
+            As they are then.
+        weight_decay : Tensor of shape (n, 1) or (n, n_parameters), optional
+            Per network, or per weight; none by default.
+        matrices : sequence of Matrix, optional
+            The weights of linear hidden layers, for rules that treat them apart.
+
+        Returns
+        -------
+        State
+            Of tensors of its own.
+        """
         ...
 
     def update(
         self, state: State, weights: Tensor, gradient: Tensor, lr: Tensor
     ) -> tuple[Tensor, State]:
-        """Take a step, in the memory of all that comes in."""
+        """Take a step.
+
+        Parameters
+        ----------
+        state : State
+            What came out of the last step, or of ``init``; its memory is used again.
+        weights : Tensor of shape (n, n_parameters)
+            Their memory is used again.
+        gradient : Tensor of shape (n, n_parameters)
+            Of each network's loss. It is overwritten.
+        lr : Tensor of shape (n, 1)
+            Learning rates.
+
+        Returns
+        -------
+        weights : Tensor of shape (n, n_parameters)
+            Behind the step.
+        state : State
+            For the next one.
+        """
         ...
 
 
@@ -91,7 +136,7 @@ class SGDState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SGD:
+class SGD(Rule[SGDState]):
     """Stochastic gradient descent with momentum and L2 weight decay.
 
     Parameters
@@ -105,13 +150,13 @@ class SGD:
     def init(
         self, weights: Tensor, weight_decay: Tensor | None = None, matrices: Sequence[Matrix] = ()
     ) -> SGDState:
-        """Return the state before the first step; see :class:`Adam`."""
+        """Return the state before the first step."""
         return SGDState(_decay(weight_decay), torch.zeros_like(weights))
 
     def update(
         self, state: SGDState, weights: Tensor, gradient: Tensor, lr: Tensor
     ) -> tuple[Tensor, SGDState]:
-        """Take a step; see :class:`Adam`."""
+        """Take a step."""
         if state.weight_decay is not None:
             gradient = gradient.addcmul_(weights, state.weight_decay)
         state.velocity.mul_(self.momentum).add_(gradient)
@@ -126,7 +171,7 @@ class RMSpropState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class RMSprop:
+class RMSprop(Rule[RMSpropState]):
     """RMSprop with L2 weight decay, without momentum.
 
     Parameters
@@ -141,13 +186,13 @@ class RMSprop:
     def init(
         self, weights: Tensor, weight_decay: Tensor | None = None, matrices: Sequence[Matrix] = ()
     ) -> RMSpropState:
-        """Return the state before the first step; see :class:`Adam`."""
+        """Return the state before the first step."""
         return RMSpropState(_decay(weight_decay), torch.zeros_like(weights))
 
     def update(
         self, state: RMSpropState, weights: Tensor, gradient: Tensor, lr: Tensor
     ) -> tuple[Tensor, RMSpropState]:
-        """Take a step; see :class:`Adam`."""
+        """Take a step."""
         if state.weight_decay is not None:
             gradient = gradient.addcmul_(weights, state.weight_decay)
         state.square.mul_(self.alpha).addcmul_(gradient, gradient, value=1 - self.alpha)
@@ -165,7 +210,7 @@ class AdamState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Adam:
+class Adam(Rule[AdamState]):
     """Adam; ``decoupled`` selects AdamW's weight decay in place of L2.
 
     Parameters
@@ -196,22 +241,7 @@ class Adam:
     def init(
         self, weights: Tensor, weight_decay: Tensor | None = None, matrices: Sequence[Matrix] = ()
     ) -> AdamState:
-        """Return the state before the first step.
-
-        Parameters
-        ----------
-        weights : Tensor of shape (n, n_parameters)
-            As they are then.
-        weight_decay : Tensor of shape (n, 1) or (n, n_parameters), optional
-            Per network, or per weight; none by default.
-        matrices : sequence of Matrix, optional
-            The weights of linear hidden layers, for rules that treat them apart.
-
-        Returns
-        -------
-        AdamState
-            Of tensors of its own.
-        """
+        """Return the state before the first step."""
         n_steps = torch.zeros((), dtype=torch.float32, device=weights.device)
         zeros = (torch.zeros_like(weights) for _ in range(2))
         return AdamState(_decay(weight_decay), n_steps, *zeros)
@@ -219,26 +249,7 @@ class Adam:
     def update(
         self, state: AdamState, weights: Tensor, gradient: Tensor, lr: Tensor
     ) -> tuple[Tensor, AdamState]:
-        """Take a step.
-
-        Parameters
-        ----------
-        state : AdamState
-            What came out of the last step, or of ``init``; its memory is used again.
-        weights : Tensor of shape (n, n_parameters)
-            Their memory is used again.
-        gradient : Tensor of shape (n, n_parameters)
-            Of each network's loss. It is overwritten.
-        lr : Tensor of shape (n, 1)
-            Learning rates.
-
-        Returns
-        -------
-        weights : Tensor of shape (n, n_parameters)
-            Behind the step.
-        state : AdamState
-            For the next one.
-        """
+        """Take a step."""
         if state.weight_decay is not None:
             if self.decoupled:
                 weights.mul_(1 - lr * state.weight_decay)
@@ -284,7 +295,7 @@ class MuonState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Muon:
+class Muon(Rule[MuonState]):
     """Muon [1]_ for the weights of linear hidden layers, AdamW for all else.
 
     As ``torch.optim.Muon`` with ``adjust_lr_fn="match_rms_adamw"``, so that one learning rate
@@ -318,7 +329,7 @@ class Muon:
     def init(
         self, weights: Tensor, weight_decay: Tensor | None = None, matrices: Sequence[Matrix] = ()
     ) -> MuonState:
-        """Return the state before the first step; see :class:`Adam`."""
+        """Return the state before the first step."""
         decay = torch.zeros_like(weights) if weight_decay is None else weight_decay
         decay = decay.expand_as(weights)
         elsewhere = torch.ones(weights.shape[1], dtype=torch.bool, device=weights.device)
@@ -338,7 +349,7 @@ class Muon:
     def update(
         self, state: MuonState, weights: Tensor, gradient: Tensor, lr: Tensor
     ) -> tuple[Tensor, MuonState]:
-        """Take a step; see :class:`Adam`."""
+        """Take a step."""
         rest, slopes = (flat.index_select(1, state.columns) for flat in (weights, gradient))
         rest, memory = self.adam.update(state.rest, rest, slopes, lr)
         weights.index_copy_(1, state.columns, rest)

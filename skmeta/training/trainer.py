@@ -42,7 +42,13 @@ class Snapshot(NamedTuple):
     statistics: Weights
 
     def copy(self) -> Snapshot:
-        """Copy all tensors."""
+        """Copy all tensors.
+
+        Returns
+        -------
+        Snapshot
+            In memory of its own.
+        """
         return Snapshot(*(kind.map(torch.clone) for kind in self))
 
     def where(self, networks: Tensor, other: Snapshot) -> Snapshot:

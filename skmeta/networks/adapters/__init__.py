@@ -31,13 +31,10 @@ __all__ = [
     "Source",
     "Trained",
     "UnsupportedNetworkError",
-    "adapter_of",
     "as_network_list",
     "check_input_shape",
     "classes_of",
     "feature_names_of",
-    "name_of",
-    "naming",
     "trained_on",
     "write",
 ]

@@ -56,12 +56,34 @@ class Op(ABC):
     """An operation without its numbers; all of it is in the fields of a frozen dataclass."""
 
     def output_size(self, size: Size) -> Size:
-        """Return height and width of the images that leave, given those that enter."""
+        """Return the size of the images that leave.
+
+        Parameters
+        ----------
+        size : (int, int) or None
+            Height and width of the images that enter.
+
+        Returns
+        -------
+        (int, int) or None
+            Height and width; None of rows of numbers.
+        """
         return size
 
     @abstractmethod
     def commutes(self, group: str) -> bool:
-        """Whether factors of neurons may pass, positive ones ("scale") or signs ("sign")."""
+        """Say whether factors of neurons may pass.
+
+        Parameters
+        ----------
+        group : {"scale", "sign"}
+            Positive factors, or signs.
+
+        Returns
+        -------
+        bool
+            True if the operation of scaled states is the scaled operation.
+        """
 
 
 class Mix(Op):
@@ -84,30 +106,114 @@ class Mix(Op):
 
     @abstractmethod
     def forward(self, h: Tensor, weight: Tensor, bias: Tensor | None, size: Size) -> Tensor:
-        """Map states ``(n, rows, width_in)`` to ``(n, rows, width)``, differentiably."""
+        """Mix neurons, differentiably.
+
+        Parameters
+        ----------
+        h : Tensor of shape (n, rows, width_in)
+            States that enter.
+        weight : Tensor of shape (n, width, ...)
+            Weights.
+        bias : Tensor of shape (n, width) or None
+            Biases.
+        size : (int, int) or None
+            Height and width of the images that enter.
+
+        Returns
+        -------
+        Tensor of shape (n, rows, width)
+            States; of images, the rows of another size.
+        """
 
     @abstractmethod
     def gradient(self, h: Tensor, g: Tensor, size: Size) -> Tensor:
-        """Return the gradient of the weight, given the states that enter and that behind it."""
+        """Return the gradient of the weight, summed over rows.
+
+        Parameters
+        ----------
+        h : Tensor of shape (n, rows, width_in)
+            States that entered.
+        g : Tensor of shape (n, rows, width)
+            Gradient of what left.
+        size : (int, int) or None
+            Height and width of the images that enter.
+
+        Returns
+        -------
+        Tensor of shape (n, width, ...)
+            As the weight.
+        """
 
     @abstractmethod
     def pull(self, g: Tensor, weight: Tensor, size: Size, into: Tensor | None) -> Tensor:
-        """Return the gradient of the states that enter, added to ``into`` if there is one."""
+        """Return the gradient of the states that entered.
+
+        Parameters
+        ----------
+        g : Tensor of shape (n, rows, width)
+            Gradient of what left.
+        weight : Tensor of shape (n, width, ...)
+            Weights.
+        size : (int, int) or None
+            Height and width of the images that enter.
+        into : Tensor of shape (n, rows, width_in) or None
+            What it is added to, in place.
+
+        Returns
+        -------
+        Tensor of shape (n, rows, width_in)
+            The gradient, or the sum.
+        """
 
     @abstractmethod
     def inputs(self, h: Tensor, size: Size) -> Tensor:
-        """Return what each output is linear in, ``(n, rows, fan_in)``, for rows of outputs."""
+        """Return what each output is linear in.
+
+        Parameters
+        ----------
+        h : Tensor of shape (n, rows, width_in)
+            States that enter.
+        size : (int, int) or None
+            Height and width of the images that enter.
+
+        Returns
+        -------
+        Tensor of shape (n, rows, fan_in)
+            One vector for each row of outputs: of images, the patches.
+        """
 
     @abstractmethod
     def as_weight(self, matrix: Tensor) -> Tensor:
-        """Return maps of :meth:`inputs`, ``(..., width, fan_in)``, in the shape of weights."""
+        """Return maps of :meth:`inputs` in the shape of weights.
+
+        Parameters
+        ----------
+        matrix : Tensor of shape (..., width, fan_in)
+            Linear maps.
+
+        Returns
+        -------
+        Tensor of shape (..., width, width_in, ...)
+            The same numbers, as a weight has them.
+        """
 
     @abstractmethod
     def module(self, width_in: int) -> nn.Module:
-        """Return the module of torch, with parameters ``weight`` and ``bias``."""
+        """Return the module of torch.
+
+        Parameters
+        ----------
+        width_in : int
+            Neurons of the state that enters.
+
+        Returns
+        -------
+        Module
+            With parameters ``weight`` and ``bias``.
+        """
 
     def commutes(self, group: str) -> bool:
-        """Whether its weight and bias can take up factors: always."""
+        """Say yes: the weight and the bias can take up factors."""
         return True
 
 
@@ -118,16 +224,51 @@ class TailOp(Op):
     """Fields of its tensors ``(width,)`` and their neutral values."""
 
     def has(self, name: str) -> bool:
-        """Whether it has the field."""
+        """Say whether it has a field.
+
+        Parameters
+        ----------
+        name : str
+            One of ``fields``.
+
+        Returns
+        -------
+        bool
+            Whether there is such a tensor.
+        """
         return True
 
     def trains(self, name: str) -> bool:
-        """Whether gradients reach the field."""
+        """Say whether gradients reach a field.
+
+        Parameters
+        ----------
+        name : str
+            One of ``fields``.
+
+        Returns
+        -------
+        bool
+            False of running statistics.
+        """
         return True
 
     @abstractmethod
     def module(self, width: int, size: Size) -> nn.Module | None:
-        """Return the module of torch; None if it takes more than one state."""
+        """Return the module of torch.
+
+        Parameters
+        ----------
+        width : int
+            Neurons of the state.
+        size : (int, int) or None
+            Height and width of the images that enter.
+
+        Returns
+        -------
+        Module or None
+            None if it takes more than one state.
+        """
 
 
 class RunOp(TailOp):
@@ -156,7 +297,27 @@ class RunOp(TailOp):
 
     @abstractmethod
     def pull(self, g: Tensor, saved: Any, values: Values, run: Run, affine: Affine) -> Tensor:
-        """Return the gradient in front, given that behind, which may be overwritten."""
+        """Return the gradient in front.
+
+        Parameters
+        ----------
+        g : Tensor of shape (n, rows, width)
+            Gradient of what left; it may be overwritten.
+        saved : object
+            What :meth:`apply` kept.
+        values : mapping of str to Tensor
+            The operation's own tensors.
+        run : Run
+            As :meth:`apply` had it.
+        affine : callable
+            Called with what a scale multiplied and the gradient behind it, by operations that
+            have a scale and a shift.
+
+        Returns
+        -------
+        Tensor of shape (n, rows, width)
+            Gradient of what entered.
+        """
 
     overwritable: ClassVar[bool] = False
     """Whether what :meth:`apply` returns is not looked at by :meth:`pull`."""
@@ -169,7 +330,22 @@ class AutogradOp(RunOp):
 
     @abstractmethod
     def compute(self, x: Tensor, values: Values, run: Run) -> Tensor:
-        """Compute, differentiably and in new memory."""
+        """Compute, differentiably and in new memory.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, rows, width)
+            States.
+        values : mapping of str to Tensor
+            The operation's own tensors.
+        run : Run
+            What is to be done.
+
+        Returns
+        -------
+        Tensor of shape (n, rows, width)
+            New states.
+        """
 
     def apply(self, x: Tensor, values: Values, run: Run) -> tuple[Tensor, Any]:
         """Compute; keep the graph of this operation alone."""
