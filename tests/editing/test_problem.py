@@ -25,7 +25,7 @@ def posed(requirement):
 def numbers(problem):
     graph = problem.graph
     networks = [*problem.original.weights.views, *problem.start.weights.views]
-    features = [*graph.nodes, *(t for step in graph.steps for t in (*step.weight, *step.bias))]
+    features = [*graph.nodes, *(step.flat for step in graph.steps)]
     wholes = [graph.context, graph.reach, graph.freedom, problem.outputs, problem.divergence]
     return [*networks, *features, *wholes, *graph.free]
 

@@ -186,9 +186,9 @@ def test_hostile_headers(model, tmp_path, change, error, words):
     "change, words",
     [
         (lambda t: t.pop(MEAN), "missing or too many"),
-        (lambda t: t.update({MEAN: t[MEAN][:3].clone()}), "'mean' has a wrong type or shape"),
+        (lambda t: t.update({MEAN: t[MEAN][:3].clone()}), "'trunk.mean' has a wrong type or shape"),
         (lambda t: t[MEAN].fill_(torch.nan), "is NaN or infinite"),
-        (lambda t: t.update({MEAN: t[MEAN].double()}), "'mean' has a wrong type or shape"),
+        (lambda t: t.update({MEAN: t[MEAN].double()}), "'trunk.mean' has a wrong type or shape"),
     ],
     ids=["missing", "shape", "nan", "type"],
 )

@@ -17,8 +17,8 @@ def test_pieces_change_nothing(name, monkeypatch):
     graph = reader.inputs(stack)
     editor = Metanet.editor(name, [graph], hidden_channels=4, n_layers=1).double()
     lam = torch.linspace(0.1, 0.5, 5, dtype=torch.float64)
-    whole = [reader(graph), *editor(graph, lam).tensors()]
+    whole = [reader(graph), editor(graph, lam).flat]
     monkeypatch.setattr(mapping, "_ON_CPU", 2 * reader.numbers(stack))
     assert mapping.at_once(reader.numbers(stack)) == 2
-    for a, b in zip(whole, [reader(graph), *editor(graph, lam).tensors()], strict=True):
+    for a, b in zip(whole, [reader(graph), editor(graph, lam).flat], strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
