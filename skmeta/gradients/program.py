@@ -11,8 +11,8 @@ from torch import Tensor
 
 from skmeta.gradients.factors import Affine, Factors, Outer
 from skmeta.population import Stack, Weights
-from skmeta.population.columns import Pass, Rows
-from skmeta.population.forward import run, start
+from skmeta.population.columns import Pass, Return, Rows
+from skmeta.population.forward import run
 
 Dropout = Callable[[int, Tensor, Tensor], Tensor]
 """``dropout(stage, h, rates)`` draws the factors of the states of a stage in training."""
@@ -110,9 +110,10 @@ class Program:
             For :meth:`backward`.
         """
         weights = self.stack.weights if weights is None else weights
-        passing = start(self.stack, train=train, keep=True, dropout=dropout)
+        bare = weights.map(torch.detach) if weights.flat.requires_grad else weights
+        passing = Pass(self.stack.values(bare), train, keep=True, dropout=dropout)
         with torch.no_grad():
-            outputs = run(self.stack, X.detach(), weights.map(torch.detach), passing)
+            outputs = run(self.stack, X.detach(), passing)
         return outputs, Trace(weights, passing)
 
     def backward(self, trace: Trace, gradient: Tensor) -> Factors:
@@ -176,23 +177,19 @@ class Program:
     @torch.no_grad()
     def _walk(self, trace: Trace, gradient: Tensor, sink: _Sink) -> None:
         plan, passing = self.stack.plan, trace.passing
-        values = self.stack.values(trace.weights.map(torch.detach))
         arrived: list[Tensor | None] = [None] * (len(plan) + 1)
         arrived[-1] = gradient.clone() if plan[-1].columns else gradient
+        back = Return(passing.states, arrived, sink.affine)
         for index in reversed(range(len(plan))):
             stage, g, h = plan[index], arrived[index + 1], passing.states[index]
             arrived[index + 1] = None
             assert g is not None
-
-            def affine(rows: Rows, normal: Tensor, behind: Tensor, index: int = index) -> None:
-                sink.affine(index, rows, normal, behind)
-
             columns = zip(stage.columns, passing.saved[index], strict=True)
             for column, saved in reversed(list(columns)):
-                g = column.backward(g, saved, values, passing, arrived, affine)
+                g = column.backward(g, saved, back)
             sink.mix(index, h, g)
             if index:
-                weight = values[f"{index}.weight"]
+                weight = passing.values[f"{index}.weight"]
                 arrived[index] = stage.mix.pull(g, weight, stage.size, arrived[index])
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,6 @@ from torch import Tensor
 from skmeta.networks.architecture import Architecture
 from skmeta.networks.ops import Dropout, Mix, Norm, RunOp, Skip, TailOp
 from skmeta.networks.ops.base import Affine, Run, Size
-from skmeta.population.weights import Values
 
 Rows = slice | Tensor
 
@@ -32,8 +31,8 @@ class Pass:
 
     Attributes
     ----------
-    masks : sequence of Tensor or None
-        Ones at true neurons of each state; None where nothing is padded.
+    values : dict of str to Tensor
+        Weights and running statistics.
     train : bool
         Whether dropout acts and batches are normalised by their own statistics.
     keep : bool
@@ -48,13 +47,33 @@ class Pass:
         Whether the present state may be overwritten.
     """
 
-    masks: Sequence[Tensor | None]
+    values: dict[str, Tensor]
     train: bool = False
     keep: bool = False
     dropout: Callable[[int, Tensor, Tensor], Tensor] | None = None
     states: dict[int, Tensor] = field(default_factory=dict)
     saved: list[list[Any]] = field(default_factory=list)
     owned: bool = False
+
+
+@dataclass
+class Return:
+    """What the way back carries along.
+
+    Attributes
+    ----------
+    states : dict of int to Tensor
+        Those of the pass.
+    arrived : list of Tensor or None
+        Gradients of states so far.
+    affine : callable
+        ``affine(stage, rows, normal, g)`` is told what a scale multiplied and the gradient behind
+        it, which will be overwritten.
+    """
+
+    states: dict[int, Tensor]
+    arrived: list[Tensor | None]
+    affine: Callable[[int, Rows, Tensor, Tensor], None]
 
 
 class Column(ABC):
@@ -68,70 +87,70 @@ class Column(ABC):
         return []
 
     @abstractmethod
-    def forward(self, x: Tensor, weights: Values, passing: Pass) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, passing: Pass) -> tuple[Tensor, Any]:
         """Return new states and what :meth:`backward` needs."""
 
     @abstractmethod
-    def backward(
-        self,
-        g: Tensor,
-        saved: Any,
-        weights: Values,
-        passing: Pass,
-        arrived: list[Tensor | None],
-        affine: Callable[[Rows, Tensor, Tensor], None],
-    ) -> Tensor:
-        """Return the gradient in front, given that behind, which is overwritten.
+    def backward(self, g: Tensor, saved: Any, back: Return) -> Tensor:
+        """Return the gradient in front, given that behind, which is overwritten."""
 
-        ``arrived`` collects the gradients of earlier states, ``affine`` is told of those of
-        scales and shifts.
-        """
+
+class _Part(NamedTuple):
+    """Networks that share an operation; ``names`` of its tensors by field."""
+
+    rows: slice
+    op: RunOp | None
+    names: dict[str, str]
 
 
 class RunsColumn(Column):
     """Networks that share an operation stand side by side: each run is one step."""
 
-    def __init__(self, stage: int, ops: Sequence[TailOp | None], size: Size) -> None:
-        self.stage, self.size, self.n = stage, size, len(ops)
-        self.parts: list[tuple[slice, RunOp | None]] = []
+    def __init__(
+        self, stage: int, ops: Sequence[TailOp | None], size: Size, mask: Tensor | None
+    ) -> None:
+        self.stage, self.size, self.mask = stage, size, mask
+        self.parts: list[_Part] = []
         start = 0
         for op, members in groupby(ops):
             stop = start + sum(1 for _ in members)
             assert op is None or isinstance(op, RunOp)
-            self.parts.append((slice(start, stop), op))
+            fields = () if op is None else [name for name in op.fields if op.has(name)]
+            names = {name: f"{stage}.{name}" for name in fields}
+            self.parts.append(_Part(slice(start, stop), op, names))
             start = stop
-        self.sizes = [rows.stop - rows.start for rows, _ in self.parts]
-        self.overwritable = all(op is None or op.overwritable for _, op in self.parts)
+        self.sizes = [part.rows.stop - part.rows.start for part in self.parts]
+        self.overwritable = all(part.op is None or part.op.overwritable for part in self.parts)
+        self._runs: dict[tuple[bool, bool, bool], list[Run]] = {}
 
     def seen(self, saved: Any) -> list[tuple[slice, Tensor, Tensor]]:
         """Return what each run of batch normalisations has seen."""
         runs = zip(self.parts, saved, strict=True)
         return [
-            (rows, *kept[2])
-            for (rows, op), kept in runs
-            if isinstance(op, Norm) and kept[2] is not None
+            (part.rows, *kept[2])
+            for part, (kept, *_) in runs
+            if isinstance(part.op, Norm) and kept[2] is not None
         ]
 
-    def _values(self, op: RunOp, rows: slice, weights: Values) -> dict[str, Tensor]:
-        names = {name: f"{self.stage}.{name}" for name in op.fields}
-        return {field: weights[name][rows] for field, name in names.items() if name in weights}
+    def _runs_of(self, passing: Pass) -> list[Run]:
+        key = passing.train, passing.keep, passing.owned
+        if key not in self._runs:
+            masks = [None if self.mask is None else self.mask[part.rows] for part in self.parts]
+            self._runs[key] = [Run(mask, self.size, *key) for mask in masks]
+        return self._runs[key]
 
-    def _run(self, passing: Pass, rows: slice) -> Run:
-        mask = passing.masks[self.stage + 1]
-        mask = None if mask is None else mask[rows]
-        return Run(mask, self.size, passing.train, passing.keep, passing.owned)
-
-    def forward(self, x: Tensor, weights: Values, passing: Pass) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, passing: Pass) -> tuple[Tensor, Any]:
         """Run by run, in place where the state may be overwritten."""
-        runs = [self._run(passing, rows) for rows, _ in self.parts]
+        runs, values = self._runs_of(passing), passing.values
         parts = [x] if len(runs) == 1 else x.split(self.sizes)
         outputs, saved, in_place = [], [], passing.owned
-        for part, run, (rows, op) in zip(parts, runs, self.parts, strict=True):
-            y, kept = (part, None)
+        for part, run, (rows, op, names) in zip(parts, runs, self.parts, strict=True):
+            y, kept, own = part, None, {}
             if op is not None:
-                y, kept = op.apply(part, self._values(op, rows, weights), run)
+                own = {name: values[slot][rows] for name, slot in names.items()}
+                y, kept = op.apply(part, own, run)
             outputs.append(y)
-            saved.append(kept)
+            saved.append((kept, own, run))
             in_place = in_place and y is part
         if not torch.is_grad_enabled():
             passing.owned = self.overwritable or not passing.keep
@@ -139,29 +158,23 @@ class RunsColumn(Column):
             return outputs[0], saved
         return x if in_place else torch.cat(outputs), saved
 
-    def backward(
-        self,
-        g: Tensor,
-        saved: Any,
-        weights: Values,
-        passing: Pass,
-        arrived: list[Tensor | None],
-        affine: Callable[[Rows, Tensor, Tensor], None],
-    ) -> Tensor:
+    def backward(self, g: Tensor, saved: Any, back: Return) -> Tensor:
         """Run by run."""
         parts = [g] if len(saved) == 1 else g.split(self.sizes)
         outputs = []
-        for part, kept, (rows, op) in zip(parts, saved, self.parts, strict=True):
-            if op is None:
-                outputs.append(part)
-                continue
-            tell: Affine = partial(affine, rows)
-            values, run = self._values(op, rows, weights), self._run(passing, rows)
-            outputs.append(op.pull(part, kept, values, run, tell))
+        for part, (kept, own, run), (rows, op, names) in zip(parts, saved, self.parts, strict=True):
+            if op is not None:
+                tell: Affine = partial(back.affine, self.stage, rows) if names else _nothing
+                part = op.pull(part, kept, own, run, tell)
+            outputs.append(part)
         if len(outputs) == 1:
             return outputs[0]
         same = all(o is p for o, p in zip(outputs, parts, strict=True))
         return g if same else torch.cat(outputs)
+
+
+def _nothing(normal: Tensor, g: Tensor) -> None:
+    """Be told of a normalisation without a scale and a shift."""
 
 
 class SkipColumn(Column):
@@ -177,7 +190,7 @@ class SkipColumn(Column):
             for source, rows in sorted(members.items())
         ]
 
-    def forward(self, x: Tensor, weights: Values, passing: Pass) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, passing: Pass) -> tuple[Tensor, Any]:
         """Add the sources; in a padded stack one may be padded wider, the rest is zero."""
         by_hand = not torch.is_grad_enabled()
         if by_hand:
@@ -192,21 +205,13 @@ class SkipColumn(Column):
             x = x + state if rows is None else x.index_add(0, rows, state)
         return x, None
 
-    def backward(
-        self,
-        g: Tensor,
-        saved: Any,
-        weights: Values,
-        passing: Pass,
-        arrived: list[Tensor | None],
-        affine: Callable[[Rows, Tensor, Tensor], None],
-    ) -> Tensor:
+    def backward(self, g: Tensor, saved: Any, back: Return) -> Tensor:
         """Add the gradient to those of the sources; nobody asks for that of the data."""
         for source, rows in self.skips:
             if source:
-                there = arrived[source]
+                there = back.arrived[source]
                 if there is None:
-                    there = arrived[source] = torch.zeros_like(passing.states[source])
+                    there = back.arrived[source] = torch.zeros_like(back.states[source])
                 _add(there, g, rows)
         return g
 
@@ -228,7 +233,7 @@ class DropoutColumn(Column):
         rates = [op.rate if isinstance(op, Dropout) else 0.0 for op in ops]
         self.stage, self.rates = stage, torch.tensor(rates, dtype=torch.float32)
 
-    def forward(self, x: Tensor, weights: Values, passing: Pass) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, passing: Pass) -> tuple[Tensor, Any]:
         """Drop in training; keep the factors."""
         if not passing.train or passing.dropout is None:
             return x, None
@@ -238,15 +243,7 @@ class DropoutColumn(Column):
         passing.owned = not torch.is_grad_enabled()
         return x * mask, mask
 
-    def backward(
-        self,
-        g: Tensor,
-        saved: Any,
-        weights: Values,
-        passing: Pass,
-        arrived: list[Tensor | None],
-        affine: Callable[[Rows, Tensor, Tensor], None],
-    ) -> Tensor:
+    def backward(self, g: Tensor, saved: Any, back: Return) -> Tensor:
         """Multiply by the factors."""
         return g if saved is None else g.mul_(saved)
 
@@ -274,9 +271,9 @@ class StagePlan:
 
 
 def plan_stage(
-    architectures: Sequence[Architecture], number: int, device: torch.device
+    architectures: Sequence[Architecture], number: int, mask: Tensor | None, device: torch.device
 ) -> StagePlan:
-    """Lay the tails of a stage side by side."""
+    """Lay the tails of a stage side by side; ``mask`` has ones at the true neurons behind it."""
     stages = [a.stages[number] for a in architectures]
     tails = [stage.tail for stage in stages]
     kinds: list[type[TailOp]] = []
@@ -303,7 +300,7 @@ def plan_stage(
             columns.append(DropoutColumn(number, ops))
         else:  # operations for which images matter are shared by all networks
             size = sizes[1 + first.index(place)] if place in first else None
-            columns.append(RunsColumn(number, ops, size))
+            columns.append(RunsColumn(number, ops, size, mask))
     mix, size = stages[0].mix, sizes[0]
     after = mix.output_size(size)
     return StagePlan(mix, size, 1 if after is None else after[0] * after[1], columns)

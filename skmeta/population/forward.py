@@ -37,18 +37,12 @@ def forward(
     Tensor of shape (n, n_samples, n_outputs)
         Outputs of the last stage, differentiable in ``weights`` and ``X``.
     """
-    return run(stack, X, weights or stack.weights, start(stack), see)
+    return run(stack, X, Pass(stack.values(weights or stack.weights)), see)
 
 
-def start(stack: Stack, **options: object) -> Pass:
-    """Return what a pass over the stages of a stack carries along at its beginning."""
-    masks = [stack.state_mask(index) for index in range(stack.depth + 1)]
-    return Pass(masks, **options)  # type: ignore[arg-type]
-
-
-def run(stack: Stack, X: Tensor, weights: Weights, passing: Pass, see: See | None = None) -> Tensor:
+def run(stack: Stack, X: Tensor, passing: Pass, see: See | None = None) -> Tensor:
     """Run the stages; ``passing`` says how, and keeps what a backward pass needs."""
-    values = stack.values(weights)
+    values = passing.values
     h = X.expand(len(stack), *X.shape) if X.ndim == 2 else X
     if see is not None:
         see(0, h)
@@ -57,12 +51,12 @@ def run(stack: Stack, X: Tensor, weights: Weights, passing: Pass, see: See | Non
     for index, stage in enumerate(stack.plan):
         if passing.keep or index in stack.skip_sources:
             passing.states[index] = h
-        weight, bias = weights[f"{index}.weight"], weights.get(f"{index}.bias")
+        weight, bias = values[f"{index}.weight"], values.get(f"{index}.bias")
         h = stage.mix.forward(h, weight, bias, stage.size)
         passing.owned = not torch.is_grad_enabled()
         saved = []
         for column in stage.columns:
-            h, kept = column.forward(h, values, passing)
+            h, kept = column.forward(h, passing)
             saved.append(kept)
         if passing.keep:
             passing.saved.append(saved)

@@ -12,7 +12,7 @@ from skmeta.networks.architecture import Architecture
 from skmeta.networks.ops import Norm
 from skmeta.networks.slots import Slot
 from skmeta.population.columns import StagePlan, plan_stage
-from skmeta.population.weights import Layout, Values, Weights
+from skmeta.population.weights import Layout, Weights
 
 _FIELDS = ("weight", "bias", "scale", "shift", "mean", "var")
 
@@ -152,7 +152,7 @@ class Structure:
             masks.append(mask.flatten(1))
         return Weights(layout, torch.cat(masks, 1))
 
-    def values(self, weights: Weights) -> Values:
+    def values(self, weights: Weights) -> dict[str, Tensor]:
         """Return weights and running statistics under their names.
 
         Parameters
@@ -162,10 +162,10 @@ class Structure:
 
         Returns
         -------
-        Values
+        dict of str to Tensor
             With the networks' own statistics.
         """
-        return Values(weights, self.statistics)
+        return {**dict(weights.items()), **dict(self.statistics.items())}
 
     def vectors(self, field: str, weights: Weights | None = None) -> list[Tensor]:
         """Numbers of all neurons behind the inputs.
@@ -212,10 +212,11 @@ class Structure:
     @property
     def plan(self) -> list[StagePlan]:
         """What is done in each stage, to which networks."""
-        key = ("plan", self.device)
+        key = ("plan", self.device, self.dtype)
         if key not in self._cache:
             self._cache[key] = [
-                plan_stage(self.architectures, k, self.device) for k in range(self.depth)
+                plan_stage(self.architectures, k, self.state_mask(k + 1), self.device)
+                for k in range(self.depth)
             ]
         return self._cache[key]
 

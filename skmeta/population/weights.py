@@ -358,22 +358,3 @@ class Weights:
             All networks, in order.
         """
         return Weights(parts[0].layout, torch.cat([part.flat for part in parts]))
-
-
-class Values:
-    """Weights and running statistics under their names, all that a pass needs.
-
-    Parameters
-    ----------
-    weights, statistics : Weights
-        Of the same networks.
-    """
-
-    def __init__(self, weights: Weights, statistics: Weights) -> None:
-        self._parts = [kind for kind in (weights, statistics) if kind.layout.slots]
-
-    def __contains__(self, name: str) -> bool:
-        return any(name in kind for kind in self._parts)
-
-    def __getitem__(self, name: str) -> Tensor:
-        return next(kind[name] for kind in self._parts if name in kind)

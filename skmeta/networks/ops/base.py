@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +26,7 @@ Values = Mapping[str, Tensor]
 """The tensors of an operation by field, ``(n, width)``; what no network has is missing."""
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """Networks that share an operation, and what is to be done.
 
     Attributes
