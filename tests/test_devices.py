@@ -144,29 +144,28 @@ def of_steps(run, n, device):
 DRAWN = "each network has a stream of its own, and it is on the host"
 CHOSEN = "choosing the networks of a batch describes their architectures anew"
 TALKING = {
-    "zoo": DRAWN,
-    "fine-tuning": "cells look at numbers",
-    "additive correction": "cells look at numbers",
-    **dict.fromkeys([name for name in RUNS if ", " in name], CHOSEN),
+    **dict.fromkeys(
+        [(name, device) for name in RUNS if ", " in name for device in DEVICES], CHOSEN
+    ),
+    ("zoo", "cuda"): DRAWN,
 }
-GROWING = {"zoo": DRAWN}
+GROWING = {("zoo", device): DRAWN for device in DEVICES}
 
 
 def runs(known):
-    """Return all runs; those with a known fault may fail."""
-    marks = {name: pytest.mark.xfail(reason=why, strict=False) for name, why in known.items()}
-    return [pytest.param(run, marks=marks.get(run, ()), id=run) for run in RUNS]
+    """Return all runs on all devices; those with a known fault must fail."""
+    marks = {where: pytest.mark.xfail(reason=why, strict=True) for where, why in known.items()}
+    places = [(run, device) for run in RUNS for device in DEVICES]
+    return [pytest.param(*p, marks=marks.get(p, ()), id="-".join(p)) for p in places]
 
 
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("run", runs(TALKING))
+@pytest.mark.parametrize("run, device", runs(TALKING))
 def test_a_step_stays_on_the_device(run, device):
     transfers, _ = of_steps(run, 4, device)
     assert transfers == {}
 
 
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("run", runs(GROWING))
+@pytest.mark.parametrize("run, device", runs(GROWING))
 def test_a_step_runs_no_kernel_for_each_network(run, device):
     few, many = (of_steps(run, n, device)[1] for n in (4, 8))
     assert {name: k - few.get(name, 0) for name, k in many.items() if k > few.get(name, 0)} == {}

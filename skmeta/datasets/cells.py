@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -26,6 +28,9 @@ class Cells:
         Shares in the task, which a stratified sample of rows does not show.
     labels, groups : tuple of str
         Names, for messages.
+    missing : tuple of (int, int)
+        Labels and groups of the cells that the task lacks. A step of training asks for them, and
+        shall not wait for numbers of a device.
 
     Examples
     --------
@@ -47,15 +52,7 @@ class Cells:
     frequencies: Tensor
     labels: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse rows that leave out a cell of the task."""
-        lost = (self.counts == 0) & (self.frequencies > 0)
-        if lost.any():
-            raise ValueError(
-                "Cells need at least one row of every label in every group of the task. Got none "
-                f"of {self._names(lost)}. Take rows of each, as Task.stratified_sample does."
-            )
+    missing: tuple[tuple[int, int], ...] = ()
 
     @property
     def counts(self) -> Tensor:
@@ -71,12 +68,11 @@ class Cells:
         owner : str
             Who needs them, for messages.
         """
-        empty = self.frequencies == 0
-        if empty.any():
+        if self.missing:
             raise ValueError(
                 f"{owner} needs at least one row of every label in every group. Got none of "
-                f"{self._names(empty)}. Use more rows, merge or leave out groups that lack a "
-                "label, or ask for 'demographic_parity', which does not look at labels."
+                f"{self._names(self.missing)}. Use more rows, merge or leave out groups that lack "
+                "a label, or ask for 'demographic_parity', which does not look at labels."
             )
 
     def require_groups(self, owner: str) -> None:
@@ -87,7 +83,9 @@ class Cells:
         owner : str
             Who needs them, for messages.
         """
-        empty = (self.frequencies.sum(0) == 0).nonzero().flatten().tolist()
+        n_labels, n_groups = self.frequencies.shape
+        lacking = Counter(group for _, group in self.missing)
+        empty = [group for group in range(n_groups) if lacking[group] == n_labels]
         if empty:
             names = [repr(self.groups[s] if self.groups else str(s)) for s in empty]
             raise ValueError(
@@ -95,12 +93,11 @@ class Cells:
                 "Use more rows, or merge or leave out groups."
             )
 
-    def _names(self, which: Tensor) -> str:
+    def _names(self, which: Iterable[Sequence[int]]) -> str:
         n_labels, n_groups = self.frequencies.shape
         labels = self.labels or tuple(map(str, range(n_labels)))
         groups = self.groups or tuple(map(str, range(n_groups)))
-        pairs = which.nonzero().tolist()
-        return ", ".join(f"label {labels[y]!r} in group {groups[s]!r}" for y, s in pairs)
+        return ", ".join(f"label {labels[y]!r} in group {groups[s]!r}" for y, s in which)
 
     @classmethod
     def of(cls, task: Task, device: str | torch.device = "cpu") -> Cells:
@@ -132,23 +129,46 @@ class Cells:
         shape = task.n_classes, task.n_groups
         counts = torch.bincount(codes, minlength=math.prod(shape)).double().view(shape)
         groups = ["all"] if task.groups is None else task.groups
-        names = [tuple(map(str, values)) for values in (task.classes, groups)]
-        return cls(codes.to(device), (counts / counts.sum()).to(device), *names)
+        labels = tuple(map(str, task.classes))
+        missing = tuple((y, s) for y, s in (counts == 0).nonzero().tolist())
+        return cls(
+            codes.to(device),
+            (counts / counts.sum()).to(device),
+            labels,
+            tuple(map(str, groups)),
+            missing,
+        )
 
-    def take(self, rows: Tensor) -> Cells:
+    def take(self, rows: Tensor, *, stratified: bool = False) -> Cells:
         """Cells of some rows; the frequencies stay those of the task.
 
         Parameters
         ----------
         rows : Tensor of int
             Positions of the rows.
+        stratified : bool, default=False
+            Say that there are rows of all cells: nothing is checked then.
 
         Returns
         -------
         Cells
             In the order of ``rows``.
+
+        Raises
+        ------
+        ValueError
+            If the rows leave out a cell of the task.
         """
-        return replace(self, codes=self.codes[rows])
+        taken = replace(self, codes=self.codes[rows])
+        if stratified:
+            return taken
+        lost = ((taken.counts == 0) & (self.frequencies > 0)).nonzero().tolist()
+        if lost:
+            raise ValueError(
+                "Cells need at least one row of every label in every group of the task. Got none "
+                f"of {self._names(lost)}. Take rows of each, as Task.stratified_sample does."
+            )
+        return taken
 
     def row_weights(self) -> Tensor:
         """Weights that give each cell its frequency in the task.

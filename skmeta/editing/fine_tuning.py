@@ -119,7 +119,7 @@ def _fine_tune_stack(
         else:
             target = known.take_along_dim(rows[..., None], 1)
         # A stratified batch goes cell by cell: its cells are the same for every network.
-        return objective.loss(target, outputs, cells.take(rows[0]), lam)
+        return objective.loss(target, outputs, cells.take(rows[0], stratified=True), lam)
 
     state = trainer.start()
     for step, rows in enumerate(sampler.epoch(state.generators)):

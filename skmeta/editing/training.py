@@ -180,7 +180,7 @@ class EditingLoss(OnPositions):
         assert self.data is not None
         X, cells, sampler = self.data
         rows = next(iter(sampler.epoch([self.generator])))[0].to(X.device)
-        return self._losses(self.select(positions), X[rows], cells.take(rows))
+        return self._losses(self.select(positions), X[rows], cells.take(rows, stratified=True))
 
     def _losses(self, problem: EditProblem, X: Tensor, cells: Cells) -> Tensor:
         low, high = np.log(self.lam_range)

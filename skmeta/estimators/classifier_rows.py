@@ -71,7 +71,7 @@ def repeated(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.repeat(rows, np.maximum(np.diff(np.round(ends), prepend=0.0), 1).astype(np.int64))
 
 
-def rows_for(estimator: Any, X: NDArray) -> NDArray:
+def rows_for(estimator: BaseEstimator, X: NDArray) -> NDArray:
     """Return rows in the type that a network computes in."""
     if not isinstance(estimator, NeuralNet):
         return X
@@ -117,7 +117,12 @@ def weighing(
 
 
 def train_network(
-    estimator: Any, X: NDArray, y: NDArray, classes: NDArray, weights: NDArray | None, seed: int
+    estimator: BaseEstimator,
+    X: NDArray,
+    y: NDArray,
+    classes: NDArray,
+    weights: NDArray | None,
+    seed: int,
 ) -> Any:
     """Fit a network; one that takes no weights gets rows as often as they weigh."""
     if estimator.get_params().get("random_state", 0) is None:

@@ -154,7 +154,7 @@ class EditedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        estimator: Any = None,
+        estimator: BaseEstimator | None = None,
         *,
         requirement: Any = "equalized_odds",
         lam: Any = 0.1,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skmeta.datasets.saving import Task
@@ -31,7 +32,9 @@ _MOST = {
 }
 
 
-def write_estimator(estimator: Any, path: str | Path, *, include_task: bool = False) -> None:
+def write_estimator(
+    estimator: BaseEstimator, path: str | Path, *, include_task: bool = False
+) -> None:
     """Write a fitted estimator.
 
     Parameters
@@ -47,7 +50,7 @@ def write_estimator(estimator: Any, path: str | Path, *, include_task: bool = Fa
     codec.write(path, FORMAT, fields, fields["class"], private=include_task)
 
 
-def describe(estimator: Any, *, include_task: bool) -> Fields:
+def describe(estimator: BaseEstimator, *, include_task: bool) -> Fields:
     """Return what a file keeps of a fitted estimator.
 
     Parameters

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import LabelBinarizer
 from torch import Tensor
@@ -114,7 +115,7 @@ register(Architecture, _describe, _architecture)
 # -- estimators ------------------------------------------------------------------------------
 
 
-def _contents(estimator: Any) -> Fields:
+def _contents(estimator: BaseEstimator) -> Fields:
     params = estimator.get_params(deep=False)
     if not hasattr(estimator, "coefs_"):
         return {"params": params, "fitted": None}
@@ -179,7 +180,7 @@ def _estimator(kind: type, fields: Fields) -> Any:
     return estimator
 
 
-def _restore(estimator: Any, fitted: Fields) -> None:
+def _restore(estimator: BaseEstimator, fitted: Fields) -> None:
     """Give an estimator what it has learned and what partial_fit continues from."""
     kinds: dict[str, Any] = {"widths": list, "weights": Tensor}
     kinds |= {"classes": np.ndarray | None, "feature_names": list[str] | None}
@@ -213,7 +214,7 @@ def _restore(estimator: Any, fitted: Fields) -> None:
         expect(labels is None and out_activation == "identity", "a regressor has no classes")
 
 
-def _restore_labels(estimator: Any, classes: np.ndarray) -> None:
+def _restore_labels(estimator: BaseEstimator, classes: np.ndarray) -> None:
     expect_labels(classes)
     n_outputs, activation = estimator.n_outputs_, estimator.out_activation_
     multilabel = activation == "logistic" and n_outputs > 1
