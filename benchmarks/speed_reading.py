@@ -20,8 +20,8 @@ from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier
 from torch import nn
 
-import skmeta.networks.adapters as adapters
 from skmeta import Population
+from skmeta.population import taking
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(200, 14)).astype(np.float32)
@@ -104,8 +104,8 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=200)
     n = parser.parse_args().networks
     warnings.simplefilter("ignore")
-    adapters._ask = timed(adapters._ask)
-    adapters.checking.differences = timed(adapters.checking.differences)
+    taking._ask = timed(taking._ask)
+    taking.checking.differences = timed(taking.checking.differences)
     rows = []
     for name, make in KINDS.items():
         reading, check = (1e6 * seconds / n for seconds in measure([make() for _ in range(n)]))
