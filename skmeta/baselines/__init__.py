@@ -2,6 +2,7 @@
 
 from skmeta.baselines.additive import AdditiveCorrection
 from skmeta.baselines.base import Baseline
+from skmeta.baselines.blind_optimum import BlindOptimum
 from skmeta.baselines.calibrated_eq_odds import CalibratedEqOdds
 from skmeta.baselines.distillation import distill
 from skmeta.baselines.feature_selection import PermutationSelection
@@ -19,6 +20,7 @@ from skmeta.baselines.threshold_optimizer import ThresholdOptimizer
 __all__ = [
     "AdditiveCorrection",
     "Baseline",
+    "BlindOptimum",
     "CalibratedEqOdds",
     "FineTune",
     "GroupShift",

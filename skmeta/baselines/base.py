@@ -30,7 +30,8 @@ RANGES: dict[str, dict[str, Any]] = {
     **dict.fromkeys(["n_steps", "n_epochs"], _COUNT),
     **dict.fromkeys(["n_candidates", "n_rounds", "n_per_cell", "n_originals"], _SIZE),
     **dict.fromkeys(["n_rows", "n_repeats", "batch_size", "grid_size"], _SIZE),
-    **{"lam": {"low": 0}, "sigma": {"low": 0}, "lr": {"low": 0, "closed": "neither"}},
+    **dict.fromkeys(["lam", "sigma", "cost_power"], {"low": 0}),
+    **{"lr": {"low": 0, "closed": "neither"}},
     "tolerance": {"low": 0, "high": 1},
 }
 """What a parameter of this name may be, in all rivals."""

@@ -2,6 +2,7 @@
 
 from skmeta.datasets.biased import make_biased_classification
 from skmeta.datasets.cells import Cells
+from skmeta.datasets.folds import stratified_folds
 from skmeta.datasets.images import fetch_cifar10, fetch_mnist
 from skmeta.datasets.losses import CrossEntropy, Loss, SquaredError
 from skmeta.datasets.split import split_tasks
@@ -20,4 +21,5 @@ __all__ = [
     "fetch_mnist",
     "make_biased_classification",
     "split_tasks",
+    "stratified_folds",
 ]

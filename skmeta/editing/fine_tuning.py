@@ -28,6 +28,7 @@ def fine_tune(
     lr: float = 5e-3,
     n_per_cell: int = 192,
     original: Population | None = None,
+    targets: Tensor | None = None,
     random_state: Any = None,
 ) -> Population:
     """Continue the training of every network on divergence + lam * violation.
@@ -54,6 +55,9 @@ def fine_tune(
     original : Population, optional
         Networks to stay close to, if not ``start``, which is an edit of them then: weights
         that it has set to zero stay zero.
+    targets : Tensor of shape (n_networks, n_samples, n_classes), optional
+        Logits on the rows of the task to be close to, in place of the original networks': those
+        of a teacher.
     random_state : int or None
         Seed of the batches.
 
@@ -80,10 +84,17 @@ def fine_tune(
     if n_steps == 0:
         return start
     original = start if original is None else original
+    if targets is not None and targets.shape[:2] != (len(start), task.n_samples):
+        raise ValueError(
+            f"The 'targets' parameter of {owner} must have shape ({len(start)}, {task.n_samples}, "
+            f"n_classes), networks by rows of the task. Got {tuple(targets.shape)}."
+        )
     lams = per_network(lam, len(start)).to(start.device, start.dtype)
     sampler = StratifiedRows(task.cells(), n_per_cell, n_steps)
 
-    def tuned(stack: Stack, reference: Stack, seeds: list[int], lams: Tensor) -> Stack:
+    def tuned(
+        stack: Stack, reference: Stack, seeds: list[int], lams: Tensor, taught: Tensor | None = None
+    ) -> Stack:
         trainer = StackTrainer(
             stack,
             lr=torch.full((len(stack),), lr),
@@ -92,14 +103,16 @@ def fine_tune(
             train_mode=False,
             keep_zeros=original is not start,
         )
-        return _fine_tune_stack(trainer, reference, task, objective, lams, lr, sampler)
+        return _fine_tune_stack(trainer, reference, taught, task, objective, lams, lr, sampler)
 
-    return start.map(tuned, original, seeds_of(original, random_state), lams)
+    beside = [original, seeds_of(original, random_state), lams]
+    return start.map(tuned, *beside, *([] if targets is None else [targets]))
 
 
 def _fine_tune_stack(
     trainer: StackTrainer,
     original: Stack,
+    taught: Tensor | None,
     task: Task,
     objective: Objective,
     lam: Tensor,
@@ -111,7 +124,9 @@ def _fine_tune_stack(
     # Many steps come back to the same rows, so one pass of the originals over all rows is
     # cheaper than one per step.
     n_steps, batch_size = sampler.n_steps, sampler.batch_size
-    known = run_stack(original, X) if n_steps * batch_size > task.n_samples else None
+    known = taught
+    if taught is None and n_steps * batch_size > task.n_samples:
+        known = run_stack(original, X)
 
     def loss(outputs: Tensor, rows: Tensor) -> Tensor:
         if known is None:

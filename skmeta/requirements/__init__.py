@@ -2,7 +2,7 @@
 
 from skmeta.requirements.base import Requirement
 from skmeta.requirements.custom import Custom
-from skmeta.requirements.divergence import jensen_shannon
+from skmeta.requirements.divergence import cross_entropy, jensen_shannon
 from skmeta.requirements.group_fairness import (
     DemographicParity,
     EqualizedOdds,
@@ -12,7 +12,9 @@ from skmeta.requirements.group_fairness import (
 from skmeta.requirements.joint import Joint
 from skmeta.requirements.masks import DataMinimization, MaskRequirement, Pruning
 from skmeta.requirements.objective import Objective
+from skmeta.requirements.optimum import FairOptimum, solve_fair_optimum
 from skmeta.requirements.resolve import resolve_requirement, split_requirements
+from skmeta.requirements.teacher import FairTeacher
 
 __all__ = [
     "Custom",
@@ -20,13 +22,17 @@ __all__ = [
     "DemographicParity",
     "EqualOpportunity",
     "EqualizedOdds",
+    "FairOptimum",
+    "FairTeacher",
     "GroupFairness",
     "Joint",
     "MaskRequirement",
     "Objective",
     "Pruning",
     "Requirement",
+    "cross_entropy",
     "jensen_shannon",
     "resolve_requirement",
+    "solve_fair_optimum",
     "split_requirements",
 ]

@@ -1,4 +1,4 @@
-"""How far an edited network is from the original: the Jensen-Shannon divergence."""
+"""How far an edited network is from the original, or from a teacher."""
 
 from __future__ import annotations
 
@@ -39,3 +39,26 @@ def jensen_shannon(original: Tensor, edited: Tensor) -> Tensor:
     left = (log_p.exp() * (log_p - log_m)).sum(-1)
     right = (log_q.exp() * (log_q - log_m)).sum(-1)
     return (0.5 * (left + right)).clamp_min(0.0)
+
+
+def cross_entropy(taught: Tensor, edited: Tensor) -> Tensor:
+    """Return the cross-entropy of predictions against a teacher's, row by row.
+
+    Parameters
+    ----------
+    taught, edited : Tensor of shape (..., n_samples, n_classes)
+        Logits.
+
+    Returns
+    -------
+    Tensor of shape (..., n_samples)
+        In nats; differentiable.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmeta.requirements import cross_entropy
+    >>> cross_entropy(torch.tensor([[0.0, 50.0]]), torch.tensor([[0.0, 0.0]]))
+    tensor([0.6931])
+    """
+    return -(taught.softmax(-1) * edited.log_softmax(-1)).sum(-1)

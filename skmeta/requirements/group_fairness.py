@@ -151,6 +151,22 @@ class GroupFairness(Requirement):
         """
         return self.of_rates(rates, frequencies)[:, None]
 
+    @abstractmethod
+    def compared_rates(self, n_classes: int) -> list[tuple[int, list[int]]]:
+        """Rates that are compared between groups.
+
+        Parameters
+        ----------
+        n_classes : int
+            Number of labels.
+
+        Returns
+        -------
+        list of (int, list of int)
+            Class k and labels of ``P(prediction = k | label is one of these)``, without those
+            that follow from others.
+        """
+
     def _mean(self, logits: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Average a function of logits over the thresholds."""
         self.check()
@@ -221,6 +237,13 @@ class EqualizedOdds(GroupFairness):
         false_rates = (weighted.sum(1) - own) / total
         return range_over(true_rates, 1).maximum(range_over(false_rates, 1)).amax(-1)
 
+    def compared_rates(self, n_classes: int) -> list[tuple[int, list[int]]]:
+        """True and false rate of every class; of two classes, of the second."""
+        classes = range(n_classes)
+        others = [[y for y in classes if y != k] for k in classes]
+        rates = [(k, labels) for k in classes for labels in ([k], others[k])]
+        return rates[2:] if n_classes == 2 else rates
+
     def parts(self, rates: Tensor, frequencies: Tensor) -> Tensor:
         """Largest difference among the rows of each label, ``(n, n_labels)``."""
         return range_over(rates, 2).amax(-1)
@@ -273,6 +296,11 @@ class DemographicParity(GroupFairness):
         weights = (frequencies / frequencies.sum(0)).to(rates)[None, :, :, None]
         return range_over((rates * weights).sum(1), 1).amax(-1)
 
+    def compared_rates(self, n_classes: int) -> list[tuple[int, list[int]]]:
+        """How often each class is predicted; of two classes, the second."""
+        rates = [(k, list(range(n_classes))) for k in range(n_classes)]
+        return rates[1:] if n_classes == 2 else rates
+
 
 class EqualOpportunity(GroupFairness):
     """Equal opportunity difference: equal true rates, false ones may differ.
@@ -314,3 +342,8 @@ class EqualOpportunity(GroupFairness):
         """
         differences = range_over(rates.diagonal(dim1=1, dim2=3), 1)  # (n, k)
         return differences[:, 1] if differences.shape[1] == 2 else differences.amax(-1)
+
+    def compared_rates(self, n_classes: int) -> list[tuple[int, list[int]]]:
+        """True rate of every class; of two classes, of the second."""
+        rates = [(k, [k]) for k in range(n_classes)]
+        return rates[1:] if n_classes == 2 else rates

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,12 +21,16 @@ class Objective:
     ----------
     requirement : Requirement or None
         What the violation is of; without one the objective is the divergence.
+    distance : callable, default=jensen_shannon
+        ``distance(original, edited) -> (..., n_samples)`` of logits, row by row. With
+        :func:`cross_entropy` the original may be a teacher.
     """
 
     requirement: Requirement | None
+    distance: Callable[[Tensor, Tensor], Tensor] = jensen_shannon
 
     def divergence(self, original: Tensor, edited: Tensor, cells: Cells) -> Tensor:
-        """Mean Jensen-Shannon divergence with each cell at its frequency.
+        """Mean distance with each cell at its frequency.
 
         Parameters
         ----------
@@ -39,7 +44,7 @@ class Objective:
         Tensor of shape (n,)
             In nats.
         """
-        return jensen_shannon(original, edited) @ cells.row_weights().to(edited)
+        return self.distance(original, edited) @ cells.row_weights().to(edited)
 
     def loss(self, original: Tensor, edited: Tensor, cells: Cells, lam: Tensor) -> Tensor:
         """Differentiable objective.

@@ -14,6 +14,7 @@ from torch import nn
 from skmeta import baselines
 from skmeta.baselines import (
     AdditiveCorrection,
+    BlindOptimum,
     CalibratedEqOdds,
     FineTune,
     GroupShift,
@@ -33,12 +34,19 @@ from skmeta.datasets import Cells, Task
 from skmeta.editing import fine_tune
 from skmeta.population import Population, run_networks
 from skmeta.population.checks import check_population
-from skmeta.requirements import EqualizedOdds, Objective, jensen_shannon
+from skmeta.requirements import (
+    EqualizedOdds,
+    FairTeacher,
+    Objective,
+    cross_entropy,
+    jensen_shannon,
+)
 
 RIVALS = [
     Nothing(),
     Swap(random_state=0),
     FineTune(n_steps=20, random_state=0),
+    FineTune(lam=0.5, n_steps=20, teacher=FairTeacher(random_state=0), random_state=0),
     GroupShift(random_state=0),
     GroupShift(predicted=True, random_state=0),
     GroupThresholds(random_state=0),
@@ -48,6 +56,8 @@ RIVALS = [
     AdditiveCorrection(n_steps=50, random_state=0),
     CalibratedEqOdds(random_state=0),
     CalibratedEqOdds(mixing="mean"),
+    BlindOptimum(random_state=0),
+    BlindOptimum(randomised=True, scores="hard", random_state=0),
     LinearPost(random_state=0),
     LinearPost(aware=True, random_state=0),
     LinearPost(scores="hard", random_state=0),
@@ -160,6 +170,9 @@ def test_bad_tasks_are_refused(rival, zoo, tasks):
         (FineTune(lr=0), "'lr' parameter of FineTune"),
         (RejectOption(thetas=[0.7]), "'thetas' parameter of RejectOption"),
         (ThresholdOptimizer(scores="soft"), "'scores' parameter of ThresholdOptimizer"),
+        (BlindOptimum(randomised=2), "'randomised' parameter of BlindOptimum"),
+        (BlindOptimum("pruning"), "'requirement' parameter of FairTeacher must compare rates"),
+        (FineTune(teacher=FairTeacher("demographic_parity")), "must teach its requirement"),
         (LinearPost(scores="soft"), "'scores' parameter of LinearPost"),
         (LinearPost(tolerance=2), "'tolerance' parameter of LinearPost"),
         (LinearPost("pruning"), "'requirement' parameter of LinearPost must be 'equalized_odds'"),
@@ -231,6 +244,43 @@ def test_fine_tuning_asks_for_groups(zoo, tasks):
     blind = Task(tasks[1].X, tasks[1].y)
     with pytest.raises(ValueError, match="'task' parameter of fine_tune must have sensitive"):
         fine_tune(zoo, blind, Objective(EqualizedOdds()), lam=0.1, n_steps=1)
+
+
+def test_fine_tuning_on_targets_learns_these_network_by_network(zoo, tasks):
+    task = tasks[1]
+    wanted = torch.from_numpy(np.random.default_rng(0).integers(2, size=(len(zoo), 1)))
+    targets = 6.0 * torch.nn.functional.one_hot(wanted, 2).expand(-1, task.n_samples, -1).float()
+    objective = Objective(None, cross_entropy)
+    tuned = fine_tune(
+        zoo, task, objective, lam=0.0, n_steps=60, lr=0.03, targets=targets, random_state=0
+    )
+    labels = run_networks(tuned, task).argmax(-1)
+    assert ((labels == wanted).float().mean(1) > 0.95).all()  # each its own constant
+    assert len(wanted.unique()) == 2
+    with pytest.raises(ValueError, match=r"'targets' parameter of fine_tune must have shape \(6, "):
+        fine_tune(zoo, task, objective, lam=0.0, n_steps=1, targets=targets[:2])
+
+
+def test_a_teacher_reduces_gaps_and_keeps_the_skill_for_classes(zoo, tasks):
+    _, reference, test = tasks
+    teacher = FairTeacher(tolerance=0.01, random_state=0)
+    options = {"lam": 0.5, "n_steps": 60, "lr": 0.01, "random_state": 0}
+    taught = FineTune(teacher=teacher, **options).fit(zoo, task=reference)
+    assert not hasattr(teacher, "joint_")  # cloned
+    before, after = (
+        measure(run_networks(networks, test), test) for networks in (zoo, taught.transform(zoo))
+    )
+    assert after["gap"] < 0.6 * before["gap"]
+    assert after["balanced"] > before["balanced"] - 0.01
+    with pytest.raises(TypeError, match="'teacher' parameter of FineTune must be a FairTeacher"):
+        FineTune(teacher="fair").fit(zoo, task=reference)
+
+
+def measure(logits, task):
+    hits = (logits.argmax(-1).numpy() == task.y).astype(float)
+    recalls = [hits[:, task.y == k].mean() for k in range(task.n_classes)]
+    gap = EqualizedOdds().measure(logits, Cells.of(task)).mean().item()
+    return {"gap": gap, "balanced": np.mean(recalls)}
 
 
 # -- each by itself ----------------------------------------------------------------------

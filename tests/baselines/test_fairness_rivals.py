@@ -313,8 +313,8 @@ def test_one_layer_is_optimised(zoo, tasks):
 
 @pytest.mark.parametrize("kind", [RandomPerturbation, LayerwiseOptimization])
 def test_what_a_network_lacks_stays_absent(kind, tasks):
-    layers = nn.Linear(10, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2)
     torch.manual_seed(0)
+    layers = nn.Linear(10, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2)
     network = nn.Sequential(*layers).eval()
     # Beside one that has them all.
     full = nn.Sequential(nn.Linear(10, 8), *layers[1:], nn.BatchNorm1d(2)).eval()

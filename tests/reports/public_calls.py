@@ -249,6 +249,7 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     "Task": lambda s: s.task.stratified_sample(3),
     "make_biased_classification": lambda s: d.make_biased_classification(50),
     "split_tasks": lambda s: d.split_tasks(s.bunch, "group", random_state=None),
+    "stratified_folds": lambda s: d.stratified_folds([0, 0, 1, 1], 2),
     # population
     "Architecture": lambda s: n.Architecture.cnn((1, 8, 8), (3,), 2),
     **dict.fromkeys(("Stage", "Linear", "Norm", "Activate", "Skip", "Dropout"), stages),
@@ -303,13 +304,22 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     "DemographicParity": lambda s: r.DemographicParity().measure(s.logits, s.cells),
     "EqualOpportunity": lambda s: r.EqualOpportunity().measure(s.logits, s.cells),
     "EqualizedOdds": lambda s: r.EqualizedOdds().violation(s.logits, s.cells),
+    "FairOptimum": lambda s: r.solve_fair_optimum(
+        np.full((4, 2, 2), 0.25), r.EqualizedOdds(), tolerance=0.1, costs=np.ones(2)
+    ),
+    "FairTeacher": lambda s: r.FairTeacher().fit(s.task),
     "Joint": lambda s: r.resolve_requirement("equalized_odds", "x"),
     "Objective": lambda s: r.Objective(None).divergence(s.logits, s.logits, s.cells),
+    "cross_entropy": lambda s: r.cross_entropy(s.logits, s.logits),
     "jensen_shannon": lambda s: r.jensen_shannon(s.logits, s.logits),
     "resolve_requirement": lambda s: r.resolve_requirement("pruning", "x"),
+    "solve_fair_optimum": lambda s: r.solve_fair_optimum(
+        np.full((4, 2, 2), 0.25), r.DemographicParity(), tolerance=0.1, costs=np.ones(2)
+    ),
     "split_requirements": lambda s: r.split_requirements("pruning", 0.1, "x"),
     # baselines
     "AdditiveCorrection": rival("AdditiveCorrection", n_steps=2, n_per_cell=20),
+    "BlindOptimum": rival("BlindOptimum"),
     "CalibratedEqOdds": rival("CalibratedEqOdds"),
     "FineTune": rival("FineTune", n_steps=2, n_per_cell=20),
     "GroupShift": rival("GroupShift"),
