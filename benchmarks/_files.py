@@ -99,7 +99,14 @@ class Samples:
         ]
         classifier = skmeta.EditedClassifier(
             MLPClassifier((4,), max_iter=2),
-            **{"n_networks": 3, "zoo_epochs": 1, "max_epochs": 1, "random_state": 0},
+            **{
+                "method": "editor",
+                "lam": 0.1,
+                "n_networks": 3,
+                "zoo_epochs": 1,
+                "max_epochs": 1,
+                "random_state": 0,
+            },
         )
         groups = self.train.groups[self.train.sensitive]
         fitted = [editor.fit(self.zoo, task=self.reference) for editor in editors]

@@ -5,16 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.neural_network import MLPClassifier
 
 from skmeta._checks import check_unchanged, params_now
+from skmeta.editing.verdict import STATUSES
 from skmeta.estimators.compliance_editor import ComplianceEditor
 from skmeta.estimators.files import describe, rebuild
 from skmeta.files.checks import expect, fields_of
 from skmeta.files.codec import Fields
 
-FOLLOWED = ("lam", "guard", "budget", "n_jobs", "verbose")
-"""Parameters that may change after fit: reedit follows them, or they change no number."""
+_FOLLOWED: tuple[str, ...] = (
+    "guard",
+    "budget",
+    "memory",
+    "n_jobs",
+    "verbose",
+    "max_accuracy_drop",
+    "max_gap",
+)
+_FOLLOWED += ("scoring", "confidence", "max_recall_drop")
 
 _OWNER = "EditedClassifier"
 _KINDS: dict[str, Any] = {
@@ -25,6 +35,12 @@ _KINDS: dict[str, Any] = {
     "estimator_": MLPClassifier,
     "edited_estimator_": MLPClassifier,
 }
+
+
+def followed(classifier: Any) -> tuple[str, ...]:
+    """Name the parameters that may change after fit: reedit follows them, or nothing does."""
+    known = classifier._params_of_fit["lam"] is not None, classifier.lam is not None
+    return (*_FOLLOWED, "lam") if all(known) and classifier.editor_ is not None else _FOLLOWED
 
 
 def contents(classifier: Any, *, include_task: bool) -> Fields:
@@ -39,19 +55,27 @@ def contents(classifier: Any, *, include_task: bool) -> Fields:
             )
     editor = classifier.editor_
     editor = None if editor is None else describe(editor, include_task=include_task)
-    check_unchanged(classifier, "save", obeyed=FOLLOWED)
-    return {**fields, "editor_": editor}
+    check_unchanged(classifier, "save", obeyed=followed(classifier))
+    choice = None if classifier.choice_ is None else classifier.choice_.to_dict()
+    return {**fields, "choice_": choice, "editor_": editor}
 
 
 def restore(classifier: Any, fitted: Fields) -> None:
     """Take what a file claims to have kept, after checks."""
-    *values, editor = fields_of(fitted, "what was learned", **_KINDS, editor_=dict | None)
+    kinds = {**_KINDS, "choice_": dict | None, "editor_": dict | None}
+    *values, choice, editor = fields_of(fitted, "what was learned", **kinds)
     if editor is not None:
         editor = rebuild(editor, {"ComplianceEditor": ComplianceEditor})
     for name, value in {**dict(zip(_KINDS, values, strict=True)), "editor_": editor}.items():
         if value is not None or name != "feature_names_in_":
             setattr(classifier, name, value)
-    classes, n_features, names, lam, *networks = values
+    if choice is not None:
+        scalars = all(isinstance(value, int | float | str) for value in choice.values())
+        expect(scalars and choice.get("status") in STATUSES, "what was chosen is not described")
+        choice = pd.Series(choice, dtype=object)
+    # The candidates stay with the rows of fit.
+    classifier.choice_, classifier.front_, classifier._fitted = choice, None, None
+    classes, n_features, names, _, *networks = values
     for network in networks:
         good = getattr(network, "n_features_in_", None) == n_features
         good = good and np.array_equal(network.classes_, classes)
@@ -60,6 +84,5 @@ def restore(classifier: Any, fitted: Fields) -> None:
         outline = editor.reference_.outline
         same = (outline.n_features, outline.n_classes) == (n_features, len(classes))
         expect(same, "the classifier and its editor disagree")
-    expect((lam is None) == (editor is None), "there is a lam without an editor, or none")
     expect(names is None or len(names) == n_features, "the names of features do not fit")
     classifier._params_of_fit = params_now(classifier)

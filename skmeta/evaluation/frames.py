@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from fairlearn.metrics import MetricFrame
+from fairlearn.metrics import (
+    MetricFrame,
+    false_positive_rate,
+    selection_rate,
+    true_positive_rate,
+)
+from sklearn.metrics import precision_score
 
 from skmeta.datasets import Task
 from skmeta.datasets.checks import check_task
@@ -81,3 +88,50 @@ def metric_frames(
             for p in logits.argmax(-1).cpu().numpy()
         )
     )
+
+
+def rates_by_group(original: Any, edited: Any, task: Task) -> pd.DataFrame:
+    """Give the rates of each group before and after an edit.
+
+    Parameters
+    ----------
+    original, edited : network
+        Of any kind that a Population takes.
+    task : Task
+        The rows, with labels and sensitive features.
+
+    Returns
+    -------
+    DataFrame
+        See ``EditedClassifier.report_by_group``.
+    """
+    classes = np.asarray(task.classes)
+    labels = classes[1:] if len(classes) == 2 else classes
+    metrics: dict[str, Callable[..., Any]] = {}
+    for label in labels:
+        of = "" if len(classes) == 2 else f" of {label}"
+        for metric in (selection_rate, true_positive_rate, false_positive_rate, precision_score):
+            name = metric.__name__.removesuffix("_score")
+            metrics[f"{name}{of}"] = partial(_of_label, metric, label)
+    frames = metric_frames(original, edited, task, metrics=metrics)
+    parts = {
+        when: pd.concat([frame.by_group, frame.overall.to_frame("all").T])
+        for when, frame in zip(("before", "after"), frames, strict=True)
+    }
+    table = pd.concat(parts, axis=1).swaplevel(axis=1)
+    pairs = [(name, when) for name in metrics for when in parts]
+    table = table[pairs].astype(float)
+    logits = run_networks([original, edited], task).argmax(-1).cpu().numpy()
+    changed, group = logits[0] != logits[1], np.asarray(task.groups)[task.sensitive]
+    by = pd.Series(changed).groupby(group)
+    table[("changed", "")] = [*by.mean().loc[table.index[:-1]], changed.mean()]
+    table.insert(0, ("rows", ""), [*by.size().loc[table.index[:-1]], len(changed)])
+    return table
+
+
+def _of_label(metric: Callable[..., Any], label: Any, y_true: Any, y_pred: Any) -> float:
+    """Measure one label against the others; nan for a rate over nothing."""
+    truth, decided = np.asarray(y_true) == label, np.asarray(y_pred) == label
+    options = {"zero_division": np.nan} if metric is precision_score else {"pos_label": True}
+    empty = {true_positive_rate: not truth.any(), false_positive_rate: truth.all()}
+    return float("nan") if empty.get(metric) else float(metric(truth, decided, **options))

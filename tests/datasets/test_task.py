@@ -10,7 +10,7 @@ import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import GridSearchCV
 
-from skmeta.datasets import Task
+from skmeta.datasets import Task, merge_rare
 
 X = np.arange(12.0).reshape(6, 2)
 Y = ["no", "yes", "no", "yes", "no", "yes"]
@@ -187,3 +187,34 @@ def test_require_sensitive(task):
     for one_group in (Task(X, Y, sensitive_features=["m"] * 6), task.subset([2, 3])):
         with pytest.raises(ValueError, match=r"Got a task with the group\(s\) \['m'\] only"):
             one_group.require_sensitive("ComplianceEditor")
+
+
+# -- merge_rare --------------------------------------------------------------------------
+
+
+def test_rare_groups_are_merged_until_they_are_large_enough():
+    groups = pd.Series(np.repeat(["a", "b", "c", "d"], [100, 30, 5, 3]), index=range(7, 145))
+    merged = merge_rare(groups, min_rows=20)
+    # c and d are 8 together: b, which is large enough, joins them.
+    assert merged.value_counts().to_dict() == {"a": 100, "other": 38}
+    assert merged.index.equals(groups.index)
+    assert merge_rare(groups, min_rows=6, name="few").value_counts()["few"] == 8
+    assert merge_rare(groups, min_rows=3).tolist() == groups.tolist()
+    assert set(merge_rare(groups, min_rows=1000)) == {"other"}
+
+
+def test_rare_labels_and_intersections_count():
+    frame = pd.DataFrame({"sex": ["f", "m"] * 50, "race": ["x"] * 90 + ["y"] * 10})
+    assert merge_rare(frame, min_rows=5).nunique() == 4
+    assert set(merge_rare(frame, min_rows=6)) == {"f, x", "m, x", "other"}
+    y = np.arange(100) < 96  # of "y" few are False
+    assert set(merge_rare(frame["race"], min_rows=5, y=y)) == {"other"}
+
+
+def test_merge_rare_refuses_what_makes_no_sense():
+    with pytest.raises(ValueError, match="'min_rows' parameter of merge_rare"):
+        merge_rare(["a"], min_rows=0)
+    with pytest.raises(ValueError, match="'y' parameter of merge_rare"):
+        merge_rare(["a", "b"], y=[0])
+    with pytest.raises(ValueError, match="'name' parameter of merge_rare"):
+        merge_rare(["a"] * 60 + ["b"] * 2 + ["c"] * 2, name="a", min_rows=3)

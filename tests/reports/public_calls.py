@@ -149,11 +149,12 @@ def edits(s: Small) -> None:
 
 
 def classifiers(s: Small) -> None:
-    small = {"n_networks": 3, "zoo_epochs": 1, "max_epochs": 1, "random_state": 0}
+    editor = {"method": "editor", "lam": 0.1, "n_networks": 3, "zoo_epochs": 1, "max_epochs": 1}
     X, y, groups = s.task.X, s.task.y, np.asarray(s.task.sensitive)
     for estimator in (MLPClassifier((4,), early_stopping=True, max_iter=5), skorch_net()):
-        fitted = EditedClassifier(estimator, **small).fit(X, y, sensitive_features=groups)
-        fitted.predict(X)
+        for options in (editor, {"max_accuracy_drop": 0.05}):
+            fitted = EditedClassifier(estimator, random_state=0, **options)
+            fitted.fit(X, y, sensitive_features=groups).predict(X)
 
 
 class Module(torch.nn.Sequential):
@@ -248,6 +249,7 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     "SquaredError": lambda s: d.SquaredError(s.task.tensors()[1])(s.logits[..., :1], rows_of(s)),
     "Task": lambda s: s.task.stratified_sample(3),
     "make_biased_classification": lambda s: d.make_biased_classification(50),
+    "merge_rare": lambda s: d.merge_rare(["a", "a", "b"], min_rows=2),
     "split_tasks": lambda s: d.split_tasks(s.bunch, "group", random_state=None),
     "stratified_folds": lambda s: d.stratified_folds([0, 0, 1, 1], 2),
     # population

@@ -176,7 +176,14 @@ def run_all():
 
 def classify(n_jobs):
     """Return the probabilities of an edited classifier."""
-    options = {"n_networks": 4, "zoo_epochs": 2, "max_epochs": 1, "random_state": 0}
+    options = {
+        "method": "editor",
+        "lam": 0.1,
+        "n_networks": 4,
+        "zoo_epochs": 2,
+        "max_epochs": 1,
+        "random_state": 0,
+    }
     X, y, groups = SMALL.task.X, SMALL.task.y, np.asarray(SMALL.task.sensitive)
     classifier = EditedClassifier(n_jobs=n_jobs, **options).fit(X, y, sensitive_features=groups)
     return classifier.predict_proba(X)

@@ -277,7 +277,14 @@ def table():
 @pytest.fixture(scope="module")
 def classifier(table):
     X, y, groups = table
-    small = {"n_networks": 4, "zoo_epochs": 1, "max_epochs": 1, "random_state": 0}
+    small = {
+        "method": "editor",
+        "lam": 0.1,
+        "n_networks": 4,
+        "zoo_epochs": 1,
+        "max_epochs": 1,
+        "random_state": 0,
+    }
     network = MLPClassifier((8,), early_stopping=True, max_iter=5)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of too little training

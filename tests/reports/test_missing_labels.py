@@ -101,7 +101,14 @@ def test_a_table_whose_group_lacks_a_label_can_be_edited(n_rare):
     X, y, groups = rows(n_rare)
     small = MLPClassifier((4,), solver="lbfgs", max_iter=30, tol=1e-1, random_state=0)
     model = EditedClassifier(
-        small, requirement=PARITY, lam=0.5, n_networks=3, zoo_epochs=1, max_epochs=2, random_state=0
+        small,
+        requirement=PARITY,
+        method="editor",
+        lam=0.5,
+        n_networks=3,
+        zoo_epochs=1,
+        max_epochs=2,
+        random_state=0,
     ).fit(X, y, sensitive_features=groups)
     report = model.report(X, y, sensitive_features=groups, n_bootstrap=5).iloc[0]
     expected = demographic_parity_difference(y, model.predict(X), sensitive_features=groups)

@@ -43,7 +43,14 @@ def classifier():
     X, y, groups = table()
     small = MLPClassifier((4,), solver="lbfgs", max_iter=30, tol=1e-1, random_state=0)
     model = EditedClassifier(
-        small, lam=0.3, lam_range=(0.1, 3), n_networks=4, zoo_epochs=1, max_epochs=2, random_state=0
+        small,
+        method="editor",
+        lam=0.3,
+        lam_range=(0.1, 3),
+        n_networks=4,
+        zoo_epochs=1,
+        max_epochs=2,
+        random_state=0,
     )
     return model.fit(X, y, sensitive_features=groups)
 

@@ -47,6 +47,8 @@ TARGETS = np.arange(6.0)
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*has fewer than 50 rows of label:UserWarning",
     "ignore::sklearn.exceptions.ConvergenceWarning",
+    "ignore:EditedClassifier has edited nothing:UserWarning",
+    "ignore:The network of EditedClassifier is weak:UserWarning",
 )
 
 
@@ -60,7 +62,15 @@ def fit_rival(rival):
 
 # What is called with one bad parameter, and the other parameters.
 MLP = MLPClassifier((4,), max_iter=3, random_state=0)
-SMALL = {"estimator": MLP, "n_networks": 2, "zoo_epochs": 1, "max_epochs": 1, "random_state": 0}
+SMALL = {
+    "estimator": MLP,
+    "method": "editor",
+    "lam": 0.1,
+    "n_networks": 2,
+    "zoo_epochs": 1,
+    "max_epochs": 1,
+    "random_state": 0,
+}
 ESTIMATORS = {
     ComplianceEditor: (lambda e: e.fit(NETWORKS, task=TASK).transform(NETWORKS), FAST),
     WeightSpaceRegressor: (lambda e: e.fit(NETWORKS, TARGETS).predict(NETWORKS), FAST),

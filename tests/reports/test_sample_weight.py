@@ -17,12 +17,20 @@ from skmeta.population import run_networks
 from tests.reports.small_table import table
 
 SMALL = MLPClassifier((4,), solver="lbfgs", max_iter=30, tol=1e-1, random_state=0)
-FAST = {"n_networks": 2, "zoo_epochs": 1, "max_epochs": 1, "random_state": 0}
+FAST = {
+    "method": "editor",
+    "lam": 0.1,
+    "n_networks": 2,
+    "zoo_epochs": 1,
+    "max_epochs": 1,
+    "random_state": 0,
+}
 READER = {"metanet": "statistics", "hidden_channels": 8, "n_layers": 1, "random_state": 0}
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*has fewer than 50 rows of label:UserWarning"),
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:The network of EditedClassifier is weak:UserWarning"),
 ]
 
 

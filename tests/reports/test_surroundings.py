@@ -68,7 +68,9 @@ def rival(name, **params):
 def tabular():
     X, y, groups = table()
     net = NeuralNetClassifier(Net, criterion=nn.CrossEntropyLoss, max_epochs=1, verbose=0)
-    model = EditedClassifier(net, n_networks=2, zoo_epochs=1, max_epochs=1, random_state=0)
+    model = EditedClassifier(
+        net, method="editor", lam=0.1, n_networks=2, zoo_epochs=1, max_epochs=1, random_state=0
+    )
     return model.fit(X, y, sensitive_features=groups).predict_proba(X)
 
 

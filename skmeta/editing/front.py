@@ -1,0 +1,241 @@
+"""Many candidates for one network, and what they do on rows: :class:`Front`, :func:`observe`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skmeta.datasets import Cells, Task
+from skmeta.population import Population, Stack, run_networks
+from skmeta.requirements import Requirement
+
+POINTS = (0.25, 0.5, 0.75, 1.0)
+"""How far from the network to its edit a candidate stands, in the space of weights."""
+
+SHIFT = 0.15
+"""By how much a candidate's output bias favours a class, in logits."""
+
+
+@dataclass(frozen=True)
+class Front:
+    """Candidates for one network: points between it and its edits, with shifts of the output.
+
+    Candidate 0 is the network as it is. A shift favours one class over the mean of the others; a
+    network whose last stage has no bias of its own gets none.
+
+    Attributes
+    ----------
+    original : Population
+        One network.
+    edits : Population
+        Edits of it.
+    settings : DataFrame
+        What made each edit, one row for each.
+    points : tuple of float
+        Where candidates stand between the network (0) and the edit (1).
+    shifts : tuple of int
+        The class that is favoured; -1 is none.
+    """
+
+    original: Population
+    edits: Population
+    settings: pd.DataFrame
+    points: tuple[float, ...]
+    shifts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, original: Population, edits: Population, settings: pd.DataFrame) -> Front:
+        """Put the candidates of some edits together.
+
+        Parameters
+        ----------
+        original : Population
+            One network.
+        edits : Population
+            Edits of it.
+        settings : DataFrame
+            One row for each edit.
+
+        Returns
+        -------
+        Front
+        """
+        [(_, stack)] = original.blocks
+        n_classes = stack.architectures[0].n_outputs
+        shifts = (-1, *range(n_classes)) if _output_bias(stack) is not None else (-1,)
+        return cls(original, edits, settings, POINTS, shifts)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """What each candidate is, one row for each; the first is the network as it is."""
+        parts = [
+            self.settings.assign(edit=range(len(self.edits)), point=point, favours=shift)
+            for point in self.points
+            for shift in self.shifts
+        ]
+        table = pd.concat(parts, ignore_index=True)
+        table.index += 1
+        first = {"method": "original", "edit": -1, "point": 0.0, "favours": -1}
+        return pd.concat([pd.DataFrame(first, index=[0]), table])[
+            [*self.settings.columns, "edit", "point", "favours"]
+        ]
+
+    def pieces(self, task: Task) -> Iterator[Tensor]:
+        """Run the candidates on rows, some at once, in the order of the table.
+
+        Parameters
+        ----------
+        task : Task
+            The rows.
+
+        Yields
+        ------
+        Tensor of shape (n_some, n_samples, n_classes)
+            Logits.
+        """
+        yield run_networks(self.original, task)
+        for point in self.points:
+            logits = run_networks(self._at(point), task)
+            for shift in self.shifts:
+                yield logits + _favour(shift, logits)
+
+    def network(self, candidate: int) -> Population:
+        """Make a candidate.
+
+        Parameters
+        ----------
+        candidate : int
+            Row of the table.
+
+        Returns
+        -------
+        Population
+            One network.
+        """
+        if candidate == 0:
+            return self.original
+        row = self.table.loc[candidate]
+        one = Front(self.original, self.edits[[int(row["edit"])]], self.settings, (), ())
+        moved = one._at(row["point"])
+        shift = int(row["favours"])
+
+        def shifted(stack: Stack) -> Stack:
+            flat = stack.weights.flat.clone()
+            moved = stack.with_weights(stack.weights.with_flat(flat))
+            bias = _output_bias(moved)
+            if bias is not None:
+                bias += _favour(shift, bias)
+            return moved
+
+        return moved if shift < 0 else moved.map(shifted)
+
+    def _at(self, point: float) -> Population:
+        if point == 1:
+            return self.edits
+        originals = self.original[np.zeros(len(self.edits), dtype=int)]
+        return self.edits.map(
+            lambda edited, stack: edited.with_weights(
+                stack.weights + (edited.weights - stack.weights) * point
+            ),
+            originals,
+        )
+
+
+def _output_bias(stack: Stack) -> Tensor | None:
+    """Return the biases ``(n, n_classes)`` that are added to the outputs last, if there are any."""
+    name = f"{stack.depth - 1}.bias"
+    if stack.architectures[0].stages[-1].tail or name not in stack.weights:
+        return None
+    return stack.weights[name] if stack.present()[name].all() else None
+
+
+def _favour(shift: int, like: Tensor) -> Tensor:
+    """Return what is added to the logits of all classes; it sums to zero."""
+    change = like.new_zeros(like.shape[-1])
+    if shift >= 0:
+        change[shift] = SHIFT
+        change -= change.mean()
+    return change
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What candidates decide on rows, and the requirement's measure of it.
+
+    Attributes
+    ----------
+    decisions : ndarray of int of shape (n_candidates, n_samples)
+        Predicted classes; -1 where outputs are not finite.
+    gaps : ndarray of shape (n_candidates,)
+        The exact measure.
+    y : ndarray of int of shape (n_samples,)
+        Labels.
+    cells : Cells
+        Label and group of each row.
+    """
+
+    decisions: NDArray[np.int8]
+    gaps: NDArray[np.float64]
+    y: NDArray[np.int64]
+    cells: Cells
+
+    @property
+    def n_classes(self) -> int:
+        """Number of labels."""
+        return len(self.cells.frequencies)
+
+    def recalls(self) -> NDArray[np.float64]:
+        """Share of the rows of each class that each candidate gets right, ``(n, n_classes)``."""
+        classes = range(self.n_classes)
+        return np.stack([(self.decisions[:, self.y == k] == k).mean(1) for k in classes], 1)
+
+    def selected(self) -> NDArray[np.float64]:
+        """Share of the rows for which each candidate decides for each class."""
+        return np.stack([(self.decisions == k).mean(1) for k in range(self.n_classes)], 1)
+
+
+def observe(
+    fronts: Sequence[Front], tasks: Sequence[Task], requirement: Requirement | None
+) -> Observed:
+    """Look at the same candidates of one network or of several, each on rows of its own.
+
+    Parameters
+    ----------
+    fronts : sequence of Front
+        Made in the same way: of the networks of several folds, for instance.
+    tasks : sequence of Task
+        The rows of each.
+    requirement : Requirement or None
+        Measured over all rows together; without one gaps are 0.
+
+    Returns
+    -------
+    Observed
+        The rows of the first task come first.
+    """
+    cells = [Cells.of(task) for task in tasks]
+    counts = torch.stack([c.counts for c in cells]).sum(0).double()
+    missing = tuple((y, s) for y, s in (counts == 0).nonzero().tolist())
+    codes = torch.cat([c.codes for c in cells])
+    whole = Cells(codes, counts / counts.sum(), cells[0].labels, cells[0].groups, missing)
+    decisions, gaps = [], []
+    for parts in zip(
+        *(front.pieces(task) for front, task in zip(fronts, tasks, strict=True)), strict=True
+    ):
+        logits = torch.cat([part.cpu() for part in parts], 1)
+        finite = logits.isfinite().all(-1)
+        decisions.append(torch.where(finite, logits.argmax(-1), -1).to(torch.int8))
+        gap = torch.zeros(len(logits))
+        gaps.append(gap if requirement is None else requirement.measure(logits, whole).cpu())
+    return Observed(
+        torch.cat(decisions).numpy(),
+        torch.cat(gaps).double().numpy(),
+        np.concatenate([task.y for task in tasks]),
+        whole,
+    )

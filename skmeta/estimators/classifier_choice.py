@@ -1,0 +1,276 @@
+"""What an :class:`EditedClassifier` was asked for, what it chose, and what that has done."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from skmeta._checks import (
+    check_in_range,
+    check_n_jobs,
+    check_option,
+    check_verbose,
+    shown,
+)
+from skmeta.datasets import Task
+from skmeta.editing.checks import check_lam_range
+from skmeta.editing.choice import SKILLS, Budget, Choice, choose, skill_table, within
+from skmeta.editing.front import Front, Observed, observe
+from skmeta.editing.guard import check_guard
+from skmeta.editing.reporting import edit_report
+from skmeta.editing.resampling import chance_of_gap, expected_gap, gap_changes
+from skmeta.editing.verdict import verdict
+from skmeta.estimators.classifier_front import FittedFront
+from skmeta.population import Population
+from skmeta.requirements import GroupFairness, Requirement, split_requirements
+from skmeta.requirements.resolve import Plan
+
+_OWNER = "EditedClassifier"
+_DEFAULT_DROP = 0.01
+_DEFAULT_LAM = 0.1
+
+WITHOUT_BUDGET = 0.05
+"""Where no budget was given, skill is lost if it falls further than this."""
+
+CHANCE = 0.05
+"""A gap that groups drawn by lot have more often is not edited."""
+
+_N_BOOTSTRAP = 500
+_WEAK = 0.55
+_WORSE = 0.02
+
+
+class Asked(NamedTuple):
+    """What the parameters ask for.
+
+    Attributes
+    ----------
+    plan : Plan
+        Requirements.
+    method : {"finetune", "editor"}
+        What makes candidates.
+    lam : float, dict or None
+        Of the one edit to make.
+    budget : Budget
+        Of the choice among many.
+    """
+
+    plan: Plan
+    method: str
+    lam: Any
+    budget: Budget
+
+    @property
+    def max_drops(self) -> dict[str, float]:
+        """How far each skill may fall before it is lost."""
+        drop = self.budget.max_drop if self.lam is None else None
+        return dict.fromkeys(self.budget.scoring, WITHOUT_BUDGET if drop is None else drop)
+
+
+def asked_of(classifier: Any) -> Asked:
+    """Check all parameters of an EditedClassifier, and say what they ask for."""
+    for name in ("n_networks", "zoo_epochs", "max_epochs"):
+        check_in_range(name, getattr(classifier, name), owner=_OWNER, low=1, kind="int")
+    check_guard(classifier.guard, _OWNER)
+    check_verbose(classifier.verbose, _OWNER)
+    check_n_jobs(classifier.n_jobs, _OWNER)
+    method = check_option("method", classifier.method, ["auto", "finetune", "editor"], owner=_OWNER)
+    lam, drop, gap = classifier.lam, classifier.max_accuracy_drop, classifier.max_gap
+    goals = {"max_accuracy_drop": drop, "max_gap": gap, "lam": lam}
+    given = {name: value for name, value in goals.items() if value is not None}
+    if len(given) > 1:
+        raise ValueError(
+            f"At most one of 'max_accuracy_drop', 'max_gap' and 'lam' of {_OWNER} may be given. "
+            f"Got {', '.join(f'{name}={shown(value)}' for name, value in given.items())}. Set "
+            "the others to None."
+        )
+    for name in ("max_accuracy_drop", "max_gap"):
+        if name in given:
+            check_in_range(name, given[name], owner=_OWNER, low=0, high=1)
+    check_in_range(
+        "confidence", classifier.confidence, owner=_OWNER, low=0.5, high=1, closed="left"
+    )
+    check_in_range("max_recall_drop", classifier.max_recall_drop, owner=_OWNER, low=0, high=1)
+    plan = split_requirements(classifier.requirement, _DEFAULT_LAM if lam is None else lam, _OWNER)
+    if plan.mask is not None:
+        method, lam = _of_mask(plan, method, lam, given)
+    method = "finetune" if method == "auto" else method
+    _check_options_of_editor(classifier, method, plan)
+    budget = Budget(
+        max_drop=_DEFAULT_DROP if not given else drop,
+        max_gap=gap,
+        scoring=_scoring(classifier.scoring),
+        confidence=classifier.confidence,
+        max_recall_drop=classifier.max_recall_drop,
+    )
+    return Asked(plan, method, lam, budget)
+
+
+def _of_mask(plan: Plan, method: str, lam: Any, given: dict[str, Any]) -> tuple[str, Any]:
+    """A mask has an editor and a lam: there are no candidates to choose from."""
+    if method == "finetune" or given.keys() - {"lam"}:
+        raise ValueError(
+            f"The 'requirement' parameter of {_OWNER} holds one on weights, {plan.mask!r}, which "
+            f"needs method='editor' and 'lam'. Got method={method!r} and {shown(given)}."
+        )
+    return "editor", _DEFAULT_LAM if lam is None else lam
+
+
+def _check_options_of_editor(classifier: Any, method: str, plan: Plan) -> None:
+    given = {"lam_range": classifier.lam_range, "guard": classifier.guard}
+    if method != "editor":
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(
+                    f"The '{name}' parameter of {_OWNER} is for method='editor'. Got "
+                    f"{shown(value)} with method={classifier.method!r}. 'max_accuracy_drop' and "
+                    "'max_recall_drop' bound an edit."
+                )
+    elif classifier.lam_range is not None:
+        low = classifier.lam_range[0] if classifier.lam is None else plan.lam
+        check_lam_range(classifier.lam_range, low, _OWNER)
+
+
+def _scoring(scoring: Any) -> tuple[str, ...]:
+    names = (scoring,) if isinstance(scoring, str) else scoring
+    if not isinstance(names, tuple | list) or not names:
+        raise TypeError(
+            f"The 'scoring' parameter of {_OWNER} must be one of {', '.join(map(repr, SKILLS))} or "
+            f"a tuple of them. Got {shown(scoring)}."
+        )
+    return tuple(check_option("scoring", name, SKILLS, owner=_OWNER) for name in names)
+
+
+def describe_choice(fitted: FittedFront, asked: Asked, forced: int | None = None) -> pd.Series:
+    """Choose a candidate, and say what it does on the rows held out.
+
+    Parameters
+    ----------
+    fitted : FittedFront
+        Candidates.
+    asked : Asked
+        The budget.
+    forced : int, optional
+        A candidate that needs no choice.
+
+    Returns
+    -------
+    Series
+        See ``EditedClassifier.choice_``.
+    """
+    table, requirement, budget = fitted.table, asked.plan.requirement, asked.budget
+    if forced is not None:
+        choice = Choice(forced, "")
+    else:
+        choice = _confirmed(choose(table, budget), fitted, requirement, budget)
+    row = table.loc[choice.candidate]
+    expected = row["gap_held"]
+    by_gap = forced is None and choice.candidate and budget.max_gap is None
+    if by_gap and isinstance(requirement, GroupFairness):
+        allowed, _ = within(table, budget)
+        expected = max(expected, expected_gap(fitted.held, fitted.seen, allowed, requirement))
+    status = verdict(
+        _pair(fitted.held, choice.candidate), requirement, asked.max_drops, budget.max_recall_drop
+    )
+    described = {
+        "candidate": choice.candidate,
+        "status": status,
+        "reason": choice.reason,
+        "gap_before": table.loc[0, "gap_held"],
+        "gap_after": row["gap_held"],
+        "expected_gap": expected,
+    }
+    described |= {f"{skill}_change": -row[f"{skill}_loss"] for skill in SKILLS}
+    described |= row[fitted.front.table.columns].dropna()
+    plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in described.items()}
+    return pd.Series(plain, dtype=object)
+
+
+def _confirmed(
+    choice: Choice, fitted: FittedFront, requirement: Requirement | None, budget: Budget
+) -> Choice:
+    """Keep the network if its gap, or the smaller one, could be the luck of the rows.
+
+    Without this, small groups are edited for their noise: on tables with a few hundred rows the
+    gap on new rows grew.
+    """
+    if choice.candidate == 0 or not isinstance(requirement, GroupFairness):
+        return choice
+    # A network may know the rows of its training by heart, and have no gap there.
+    chance = min(chance_of_gap(rows, requirement) for rows in (fitted.held, fitted.everywhere))
+    if chance > CHANCE:
+        return Choice(
+            0,
+            f"the network's gap of {fitted.held.gaps[0]:.3f} could be chance: groups drawn by lot "
+            f"have one as large in {100 * chance:.0f} % of draws",
+        )
+    pair = _pair(fitted.everywhere, choice.candidate)
+    bound = np.quantile(gap_changes(pair, requirement, _N_BOOTSTRAP, 0), budget.confidence)
+    if bound < 0:
+        return choice
+    before, after = pair.gaps
+    return Choice(
+        0,
+        f"the smallest gap within the budget, {after:.3f} against {before:.3f}, could be the luck "
+        f"of {len(pair.y)} rows",
+    )
+
+
+def _pair(held: Observed, candidate: int) -> Observed:
+    both = [0, candidate]
+    return Observed(held.decisions[both], held.gaps[both], held.y, held.cells)
+
+
+def warn_of_base(fitted: FittedFront) -> None:
+    """Warn of a network that is hardly better than a constant: budgets from it mean little."""
+    first = skill_table(fitted.held, fitted.seen).iloc[0]
+    balanced = first["balanced_accuracy"]
+    chance = 1 / fitted.held.n_classes
+    if balanced < chance + (_WEAK - 0.5) or first["degenerate"]:
+        worst = min(
+            (value, name) for name, value in first.items() if str(name).startswith("recall_")
+        )
+        warnings.warn(
+            f"The network of EditedClassifier is weak before any edit: its balanced accuracy is "
+            f"{balanced:.3f} on rows held out, where a constant has {chance:.3f} ({worst[1]} is "
+            f"{worst[0]:.3f}). A gap near zero is easy then and means little. Pass a better "
+            "'estimator', scale the columns, or train it longer.",
+            UserWarning,
+            stacklevel=5,
+        )
+
+
+def report_on(classifier: Any, task: Task, n_bootstrap: int) -> pd.DataFrame:
+    """Report the edit of a fitted classifier on rows; see ``EditedClassifier.report``."""
+    asked = asked_of(classifier)
+    requirement = asked.plan.requirement
+    before, after = (
+        Population([network]) for network in (classifier.estimator_, classifier.edited_estimator_)
+    )
+    same = all(
+        np.array_equal(a.weights.flat, b.weights.flat)
+        for (_, a), (_, b) in zip(before.blocks, after.blocks, strict=True)
+    )
+    rolled_back = np.array([same and classifier.guard is not None])
+    report = edit_report(before, after, task, asked.plan, n_bootstrap, rolled_back)
+    edits = Front(before, after, pd.DataFrame({"method": ["edit"]}), (1.0,), (-1,))
+    pair = observe([edits], [task], requirement)
+    table = skill_table(pair, pair)
+    for name in ("balanced_accuracy", *table.filter(regex="^recall_").columns):
+        report[f"{name}_before"], report[f"{name}_after"] = table[name]
+    report["changed"] = (pair.decisions[0] != pair.decisions[1]).mean()
+    if classifier.choice_ is not None:
+        report["expected_gap"] = classifier.choice_["expected_gap"]
+    if requirement is not None and not rolled_back[0]:
+        report["status"] = verdict(
+            pair,
+            requirement,
+            asked.max_drops,
+            asked.budget.max_recall_drop,
+            n_bootstrap=n_bootstrap,
+        )
+    report["status"] = report.pop("status")
+    return report

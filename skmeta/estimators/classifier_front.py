@@ -1,0 +1,278 @@
+"""From rows to candidates: what :class:`EditedClassifier` does in fit, apart from the choice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, clone
+
+from skmeta.datasets import Task, stratified_folds
+from skmeta.editing.candidates import lam_edits, taught_edits
+from skmeta.editing.choice import skill_table
+from skmeta.editing.front import Front, Observed, observe
+from skmeta.estimators.classifier_rows import by_weight, split, train_network
+from skmeta.estimators.compliance_editor import ComplianceEditor
+from skmeta.population import Population
+from skmeta.requirements import GroupFairness, Requirement
+from skmeta.zoo import make_zoo
+
+FEW_ROWS = 2000
+"""Of fewer rows none are held out for good: each is held out from one of several fits."""
+
+_N_FOLDS = 5
+_LAMS = (0.03, 0.1, 0.3, 1.0, 3.0)
+
+
+class EditorSettings(NamedTuple):
+    """How the zoo and the editor of ``method="editor"`` are made."""
+
+    requirement: Any
+    lam: Any
+    lam_range: tuple[float, float] | None
+    guard: dict | None
+    n_networks: int
+    zoo_epochs: int
+    max_epochs: int
+
+
+@dataclass(frozen=True)
+class FittedFront:
+    """A trained network, its candidates, and what they do on rows that none of them has seen.
+
+    Attributes
+    ----------
+    estimator : classifier
+        The network.
+    front : Front
+        Its candidates.
+    held : Observed
+        On rows held out; of few rows, by the candidates of folds that have not seen them.
+    seen : Observed
+        On the rows of training.
+    everywhere : Observed
+        On all rows, each once, held out where there is a choice.
+    editor : ComplianceEditor or None
+        What made the edits, of ``method="editor"``.
+    """
+
+    estimator: Any
+    front: Front
+    held: Observed
+    seen: Observed
+    everywhere: Observed
+    editor: ComplianceEditor | None
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Each candidate with its settings and measures."""
+        return self.front.table.join(skill_table(self.held, self.seen))
+
+
+class Rows(NamedTuple):
+    """A table as fit gets it.
+
+    Attributes
+    ----------
+    task : Task
+        All rows.
+    X : ndarray
+        Rows as they came.
+    y : ndarray
+        Labels as they came.
+    weights : ndarray or None
+        Of rows.
+    by_group, by_label : bool
+        Whether groups are compared, and whether label by label.
+    """
+
+    task: Task
+    X: NDArray
+    y: NDArray
+    weights: NDArray | None
+    by_group: bool
+    by_label: bool
+
+    def part(self, rows: NDArray[np.intp]) -> Task:
+        """Rows as often as they weigh."""
+        if self.weights is not None:
+            rows = by_weight(self.task, rows, self.weights)
+        return self.task.subset(rows)
+
+    def train(self, estimator: BaseEstimator, rows: NDArray[np.intp], seed: int) -> Any:
+        """Fit a clone of a network."""
+        weights = None if self.weights is None else self.weights[rows]
+        X, y = self.X[rows], self.y[rows]
+        return train_network(clone(estimator), X, y, np.unique(self.y), weights, seed)
+
+
+def fit_front(
+    estimator: BaseEstimator,
+    rows: Rows,
+    requirement: Requirement | None,
+    lam: float | None,
+    settings: EditorSettings | None,
+    seeds: list[int],
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> FittedFront:
+    """Train a network, make candidates, and look at them on rows that none of them has seen.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Untrained.
+    rows : Rows
+        The table.
+    requirement : Requirement or None
+        What the edits are for.
+    lam : float or None
+        Of the one edit to make; by default there are many.
+    settings : EditorSettings or None
+        Of zoo and editor; fine-tuning by default.
+    seeds : list of four int
+        Of the network, the split, the edits or the zoo, and the editor.
+    n_jobs, verbose : int, optional
+        Of the zoo; they change no number.
+
+    Returns
+    -------
+    FittedFront
+    """
+    train, held = split(rows.task, rows.by_group, rows.by_label, seeds[1])
+    if settings is not None:
+        network, front, editor, train = _with_editor(
+            estimator, rows, lam, settings, (train, held), seeds, (n_jobs, verbose)
+        )
+        return _looked_at(network, [front], rows, front, train, [held], requirement, editor)
+
+    def edit(network: Population, task: Task) -> Front:
+        if lam is None and isinstance(requirement, GroupFairness):
+            edits, table, _ = taught_edits(network, task, requirement, seeds[2])
+            return Front.of(network, edits, table)
+        assert requirement is not None  # without one there is a mask, and an editor
+        lams = _LAMS if lam is None else (lam,)
+        edits, table = lam_edits(network, task, requirement, lams, seeds[2])
+        return (
+            Front.of(network, edits, table)
+            if lam is None
+            else Front(network, edits, table, (1.0,), (-1,))
+        )
+
+    if rows.task.n_samples < FEW_ROWS:
+        return _cross_fitted(estimator, rows, requirement, edit, seeds)
+    network = rows.train(estimator, train, seeds[0])
+    front = edit(Population([network]), rows.part(train))
+    return _looked_at(network, [front], rows, front, train, [held], requirement)
+
+
+def _cross_fitted(
+    estimator: BaseEstimator,
+    rows: Rows,
+    requirement: Requirement | None,
+    edit: Callable[[Population, Task], Front],
+    seeds: list[int],
+) -> FittedFront:
+    """Hold out each row from one of several networks; the last one is made of all rows."""
+    folds = stratified_folds(rows.task.cells(), _N_FOLDS, seeds[1])
+    fronts, parts = [], [np.flatnonzero(folds == fold) for fold in range(_N_FOLDS)]
+    for fold in range(_N_FOLDS):
+        rest = np.flatnonzero(folds != fold)
+        network = rows.train(estimator, rest, seeds[0])
+        fronts.append(edit(Population([network]), rows.part(rest)))
+    everything = np.arange(rows.task.n_samples)
+    network = rows.train(estimator, everything, seeds[0])
+    front = edit(Population([network]), rows.part(everything))
+    return _looked_at(network, fronts, rows, front, everything, parts, requirement)
+
+
+def _looked_at(
+    network: Any,
+    fronts: list[Front],
+    rows: Rows,
+    front: Front,
+    train: NDArray[np.intp],
+    held: list[NDArray[np.intp]],
+    requirement: Requirement | None,
+    editor: ComplianceEditor | None = None,
+) -> FittedFront:
+    trained, parts = rows.part(train), [rows.part(part) for part in held]
+    seen, unseen = observe([front], [trained], requirement), observe(fronts, parts, requirement)
+    once = unseen
+    if len(fronts) == 1:
+        once = observe([front, front], [trained, *parts], requirement)
+    return FittedFront(network, front, unseen, seen, once, editor)
+
+
+def _with_editor(
+    estimator: BaseEstimator,
+    rows: Rows,
+    lam: float | None,
+    settings: EditorSettings,
+    parts: tuple[NDArray[np.intp], NDArray[np.intp]],
+    seeds: list[int],
+    effort: tuple[int | None, int],
+) -> tuple[Any, Front, ComplianceEditor, NDArray[np.intp]]:
+    """Train a zoo beside the network, and an editor on it.
+
+    With one lam the editor looks at the rows that are held out from the network. To choose among
+    several, they must be new to the editor, too: it gets a third of the other rows then.
+    """
+    train, held = parts
+    reference = held
+    if lam is None:
+        inner = split(rows.task.subset(train), rows.by_group, rows.by_label, seeds[1])
+        train, reference = train[inner[0]], train[inner[1]]
+    network = rows.train(estimator, train, seeds[0])
+    editor = _fit_editor(rows, network, settings, lam, (train, reference), seeds[2:], effort)
+    original = Population([network])
+    if lam is None:
+        lams = np.geomspace(*editor.editor_.lam_range, len(_LAMS)).tolist()
+        edits = Population.concatenate([editor.transform(original, lam=value) for value in lams])
+        front = Front.of(original, edits, pd.DataFrame({"method": "editor", "lam": lams}))
+    else:
+        settings_of = pd.DataFrame({"method": "editor", "lam": editor.editor_.plan.lam}, index=[0])
+        front = Front(original, editor.transform(original), settings_of, (1.0,), (-1,))
+    return network, front, editor, train
+
+
+def _fit_editor(
+    rows: Rows,
+    network: Any,
+    settings: EditorSettings,
+    lam: Any,
+    parts: tuple[NDArray[np.intp], NDArray[np.intp]],
+    seeds: list[int],
+    effort: tuple[int | None, int],
+) -> ComplianceEditor:
+    (train, reference), (n_jobs, verbose) = parts, effort
+    if rows.weights is not None:
+        train = by_weight(rows.task, train, rows.weights)
+    # make_zoo holds back a stratified tenth: ten rows per class, repeated if need be.
+    zoo = make_zoo(
+        rows.task.subset(np.resize(train, max(len(train), 10 * rows.task.n_classes))),
+        settings.n_networks,
+        like=network,
+        epochs=settings.zoo_epochs,
+        n_jobs=n_jobs,
+        progress=bool(verbose),
+        random_state=seeds[0],
+    )
+    lam_range = settings.lam_range
+    if lam is None:
+        lam_range = (_LAMS[0], 1.0) if lam_range is None else lam_range
+        lam = float(np.sqrt(lam_range[0] * lam_range[1]))
+    editor = ComplianceEditor(
+        settings.requirement,
+        lam=lam,
+        lam_range=lam_range,
+        guard=settings.guard,
+        max_epochs=settings.max_epochs,
+        verbose=verbose,
+        random_state=seeds[1],
+    )
+    return editor.fit(zoo, task=rows.part(reference))

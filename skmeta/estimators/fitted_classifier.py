@@ -1,0 +1,169 @@
+"""What a fitted :class:`EditedClassifier` does: the base class :class:`FittedClassifier`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skmeta._columns import checked_column
+from skmeta._modes import in_own_modes
+from skmeta._plain import StablePickle
+from skmeta._random import local_draws
+from skmeta.datasets import Task
+from skmeta.estimators.classifier_choice import report_on
+from skmeta.estimators.classifier_files import contents, restore
+from skmeta.estimators.classifier_rows import dense, rows_for
+from skmeta.evaluation.frames import rates_by_group
+
+FLOATS = [np.float64, np.float32]
+
+
+class FittedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
+    """Predicts with a network that was edited, and reports on it."""
+
+    lam: Any
+    classes_: NDArray
+    estimator_: Any
+    edited_estimator_: Any
+
+    def _task(self, X: NDArray, y: NDArray, sensitive_features: Any) -> Task:
+        names = getattr(self, "feature_names_in_", None)
+        rows = X if names is None else pd.DataFrame(X, columns=names)
+        # To a Task a float is a target of regression; float labels are whole numbers.
+        labels = y.astype(np.int64) if y.dtype.kind == "f" else y
+        return Task(rows, labels, sensitive_features=sensitive_features)
+
+    @in_own_modes
+    def report(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sensitive_features: Any = None,
+        n_bootstrap: int = 500,
+    ) -> pd.DataFrame:
+        """Say on rows of your choice, best on new ones, what the edit did.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,)
+            Their labels.
+        sensitive_features : array-like of shape (n_samples,), optional
+            Their groups, as in :meth:`fit`.
+        n_bootstrap : int, default=500
+            Resamples of the rows for the intervals.
+
+        Returns
+        -------
+        DataFrame
+            One row with the columns of :meth:`ComplianceEditor.report`; ``balanced_accuracy`` and
+            ``recall_<label>`` before and after; ``changed``, the share of rows whose label
+            has changed; ``expected_gap``, see ``choice_``. The ``status`` is
+
+            * "reduced": the 95 % interval of the gap's change is below zero, and skill was kept;
+            * "levelled down": so it is, but mainly because the better-off group got worse;
+            * "skill lost": a skill fell beyond the budget (.05 without one) by more than a
+              standard error, the recall of a class by more than ``max_recall_drop``, or a class is
+              nearly never predicted;
+            * "raised", "unclear": the interval is above zero, or contains it;
+            * "kept": no decision has changed; "rolled back": by a guard.
+        """
+        self._check_edited("report")
+        task = self._new_task(X, y, sensitive_features, "report")
+        return report_on(self, task, n_bootstrap)
+
+    @in_own_modes
+    def report_by_group(self, X: Any, y: Any, *, sensitive_features: Any) -> pd.DataFrame:
+        """Give the rates of each group before and after the edit.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows, best new ones.
+        y : array-like of shape (n_samples,)
+            Their labels.
+        sensitive_features : array-like of shape (n_samples,), optional
+            Their groups.
+
+        Returns
+        -------
+        DataFrame
+            One row per group, and "all". Columns are pairs of a rate and "before" or "after": of
+            two classes ``selection_rate``, ``true_positive_rate``, ``false_positive_rate`` and
+            ``precision`` of the second; of more, each of them for each, as in
+            ``precision of x``. Then ``rows``, and ``changed``, the share whose label changed.
+        """
+        self._check_edited("report_by_group")
+        task = self._new_task(X, y, sensitive_features, "report_by_group")
+        return rates_by_group(self.estimator_, self.edited_estimator_, task)
+
+    def _new_task(self, X: Any, y: Any, sensitive_features: Any, method: str) -> Task:
+        y = None if y is None else checked_column("y", y, owner=f"EditedClassifier.{method}")
+        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, reset=False)
+        return self._task(dense(X), y, sensitive_features)
+
+    def _check_edited(self, method: str) -> None:
+        check_is_fitted(self, "estimator_")
+        if self._fitted is None and self.editor_ is None and self.choice_ is None:
+            raise ValueError(
+                f"{method} needs an edit, and this EditedClassifier was fitted without groups. "
+                "Pass fit(X, y, sensitive_features=...)."
+            )
+        if method == "reedit" and self._fitted is None and self.lam is None:
+            raise ValueError(
+                "reedit needs the candidates of fit, which files leave out. Fit again, or pickle "
+                "the EditedClassifier."
+            )
+
+    def predict_proba(self, X: Any) -> NDArray:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Columns are in the order of ``classes_``.
+        """
+        check_is_fitted(self)
+        X = dense(validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False))
+        with local_draws(0):  # skorch's data loader draws a seed that it does not use
+            return self.edited_estimator_.predict_proba(rows_for(self.edited_estimator_, X))
+
+    def predict(self, X: Any) -> NDArray:
+        """Return the most probable label of each row.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Of ``classes_``.
+        """
+        codes = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[codes]
+
+    def _contents(self, *, include_task: bool) -> dict[str, Any]:
+        return contents(self, include_task=include_task)
+
+    def _restore(self, fitted: dict[str, Any]) -> None:
+        restore(self, fitted)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
