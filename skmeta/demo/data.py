@@ -1,4 +1,4 @@
-"""What the demo runs on: :func:`load_data`."""
+"""What the demo and an audit run on: :func:`load_data`, :func:`load_table`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from pathlib import Path
 import pandas as pd
 from sklearn.utils import Bunch
 
+from skmeta._columns import listed
 from skmeta.datasets import (
     Task,
     fetch_adult,
     fetch_bank,
     make_biased_classification,
+    merge_rare,
     split_tasks,
 )
 from skmeta.demo.columns import InputError, check_column, select_columns
@@ -32,6 +34,18 @@ class DemoData:
     train: Task
     reference: Task
     test: Task
+    notes: tuple[str, ...] = ()
+    """What there is to say about the columns, a sentence each."""
+
+
+@dataclass(frozen=True)
+class OwnedTable:
+    """Raw rows, labels and groups."""
+
+    name: str
+    features: pd.DataFrame
+    target: pd.Series
+    groups: pd.Series
     notes: tuple[str, ...] = ()
     """What there is to say about the columns, a sentence each."""
 
@@ -71,9 +85,70 @@ def load_data(
     >>> load_data("embedded").test
     Task(n_samples=3000, n_features=10, classes=['no', 'yes'], groups=['A', 'B'])
     """
+    bunch, sensitive, notes = _load(data, target, sensitive, drop, data_home)
+    try:
+        tasks = split_tasks(bunch, sensitive, impute=True, random_state=random_state)
+    except (TypeError, ValueError) as error:  # unknown or mixed columns, too few rows in a cell
+        raise InputError(str(error)) from error
+    return DemoData(Path(data).stem, sensitive, *tasks, notes)
+
+
+def load_table(
+    data: str,
+    *,
+    target: str | None = None,
+    sensitive: str | None = None,
+    drop: Sequence[str] = (),
+    data_home: Path | None = None,
+    min_rows: int | None = None,
+) -> OwnedTable:
+    """Load a table as its owner has it.
+
+    Parameters
+    ----------
+    data, target, sensitive, drop, data_home
+        As of :func:`load_data`.
+    min_rows : int, optional
+        Groups with fewer rows of a label are merged.
+
+    Returns
+    -------
+    OwnedTable
+        Raw rows; the column of the groups is no feature.
+
+    Examples
+    --------
+    >>> from skmeta.demo.data import load_table
+    >>> load_table("embedded").features.shape
+    (10000, 9)
+    """
+    bunch, sensitive, notes = _load(data, target, sensitive, drop, data_home)
+    groups = bunch.sensitive_features[sensitive].astype(str).reset_index(drop=True)
+    labels = bunch.target.reset_index(drop=True)
+    if min_rows is not None:
+        merged = merge_rare(groups, min_rows=min_rows, y=labels).rename(sensitive)
+        if merged.nunique() < 2:
+            raise InputError(f"--min-rows {min_rows} leaves one group. Ask for fewer rows.")
+        if gone := sorted(set(groups) - set(merged)):
+            notes += (f"Merged into 'other', because they have few rows: {listed(gone)}.",)
+        groups = merged
+    features = bunch.data.drop(columns=sensitive, errors="ignore").reset_index(drop=True)
+    if not features.shape[1]:
+        raise InputError("The table needs a feature beside the target and the groups.")
+    return OwnedTable(Path(data).stem, features, labels, groups, notes)
+
+
+def _load(
+    data: str,
+    target: str | None,
+    sensitive: str | None,
+    drop: Sequence[str],
+    data_home: Path | None,
+) -> tuple[Bunch, str, tuple[str, ...]]:
+    """Return a table with the columns that are features, the groups' name, and what to say."""
     if data in _DEFAULT_SENSITIVE:
         if target is not None:
-            raise InputError(f"--target belongs to --data PATH. Got --data {data}.")
+            raise InputError(f"--target belongs to a file of your own. Got {data}.")
         bunch = _known_bunch(data, data_home)
         sensitive = sensitive or _DEFAULT_SENSITIVE[data]
     else:
@@ -83,12 +158,7 @@ def load_data(
     check_column("--sensitive", sensitive, list(bunch.sensitive_features.columns), data)
     groups = bunch.sensitive_features[sensitive]
     features, notes = select_columns(bunch.data, bunch.target, groups, drop)
-    bunch = Bunch(**{**bunch, "data": features})
-    try:
-        tasks = split_tasks(bunch, sensitive, impute=True, random_state=random_state)
-    except (TypeError, ValueError) as error:  # unknown or mixed columns, too few rows in a cell
-        raise InputError(str(error)) from error
-    return DemoData(Path(data).stem, sensitive, *tasks, tuple(notes))
+    return Bunch(**{**bunch, "data": features}), sensitive, tuple(notes)
 
 
 def _known_bunch(data: str, data_home: Path | None) -> Bunch:

@@ -32,10 +32,10 @@ class Settings:
     """What the command line says."""
 
     lams: tuple[float, ...] = (0.03, 0.1, 0.3)
-    n_networks: int = 120
-    n_held_out: int = 40
-    epochs: int = 5
-    max_epochs: int = 12
+    n_networks: int = 60
+    n_held_out: int = 20
+    epochs: int = 4
+    max_epochs: int = 8
     output: Path = Path("demo-output")
     random_state: int = 0
 

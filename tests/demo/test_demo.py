@@ -42,14 +42,21 @@ def finished(tmp_path_factory, table_file) -> tuple[Path, str]:
     return folder, out.getvalue()
 
 
-def test_it_writes_four_files_and_nothing_else(finished):
+def test_it_writes_these_files_and_nothing_else(finished):
     names = sorted(path.name for path in finished[0].iterdir())
     assert names == [
         "edited_model.joblib",
         "edited_network.safetensors",
         "front.png",
         "measurements.csv",
+        "table",
     ]
+    assert (finished[0] / "table" / "card.md").is_file()
+
+
+def test_the_first_thing_shown_is_the_verdict_of_a_table(finished):
+    lines = finished[1].splitlines()
+    assert lines[0] == "1. You have a table" and lines[4] == "Verdict"
 
 
 def test_the_edited_network_loads_back_as_what_it_was(finished, table_file):
@@ -59,7 +66,8 @@ def test_the_edited_network_loads_back_as_what_it_was(finished, table_file):
     labels = edited.predict(test.X)
     assert set(labels) <= {"no", "yes"}
     accuracy = np.mean(labels == test.classes[test.y])
-    printed = float(re.search(r"\n  accuracy +\d\.\d+ +(\d\.\d+)", finished[1]).group(1))
+    network = finished[1].split("2. You have networks")[1]
+    printed = float(re.search(r"\n  accuracy {10,}\d\.\d+ +(\d\.\d+)", network).group(1))
     assert accuracy == pytest.approx(printed, abs=6e-4)
 
 
@@ -145,7 +153,7 @@ def check_refused(arguments, message, folder, capsys):
             ["--data", "{file}", "--target", "decision", "--sensitive", "merit_0"],
             "--sensitive must have 2 to 10 groups",
         ),
-        (["--target", "decision"], "--target belongs to --data PATH"),
+        (["--target", "decision"], "--target belongs to a file of your own"),
         (["--sensitive", "sex"], "sensitive"),
         (["--epochs", "2"], "--epochs must be at least 3"),
     ],
