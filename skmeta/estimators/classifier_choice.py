@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from skmeta._checks import (
     check_in_range,
@@ -184,9 +185,21 @@ def describe_choice(fitted: FittedFront, asked: Asked, forced: int | None = None
         "expected_gap": expected,
     }
     described |= {f"{skill}_change": -row[f"{skill}_loss"] for skill in SKILLS}
+    if "source" in fitted.others:
+        described |= _of_source(fitted.others["source"], fitted.held.y)
     described |= row[fitted.front.table.columns].dropna()
     plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in described.items()}
     return pd.Series(plain, dtype=object)
+
+
+def _of_source(decisions: NDArray[np.int64], y: NDArray[np.int64]) -> dict[str, float]:
+    """Say how good the classifier is that the network has learned from."""
+    right = decisions == y
+    recalls = [right[y == k].mean() for k in np.unique(y)]
+    return {
+        "source_accuracy": float(right.mean()),
+        "source_balanced_accuracy": float(np.mean(recalls)),
+    }
 
 
 def _confirmed(
@@ -225,22 +238,44 @@ def _pair(held: Observed, candidate: int) -> Observed:
 
 
 def warn_of_base(fitted: FittedFront) -> None:
-    """Warn of a network that is hardly better than a constant: budgets from it mean little."""
-    first = skill_table(fitted.held, fitted.seen).iloc[0]
-    balanced = first["balanced_accuracy"]
-    chance = 1 / fitted.held.n_classes
+    """Warn of a network that is hardly better than a constant, or worse than trees.
+
+    Budgets from a weak network mean little: what it loses is nothing, and a better one has other
+    gaps.
+    """
+    held = fitted.held
+    first = skill_table(held, fitted.seen).iloc[0]
+    balanced, chance = first["balanced_accuracy"], 1 / held.n_classes
+    said, way_out = "", "Pass a better 'estimator', scale the columns, or train it longer."
     if balanced < chance + (_WEAK - 0.5) or first["degenerate"]:
-        worst = min(
-            (value, name) for name, value in first.items() if str(name).startswith("recall_")
-        )
+        recalls = ((v, str(name)) for name, v in first.items() if str(name).startswith("recall_"))
+        worst, name = min(recalls)
+        said = f"before any edit: a constant has {chance:.3f} ({name} is {worst:.3f})"
+    if "trees" in fitted.others:
+        both = np.stack([fitted.others["trees"], held.decisions[0]]).astype(np.int8)
+        pair = _compared(both, held).iloc[1]
+        ahead = pair["balanced_accuracy_loss"] - pair["balanced_accuracy_loss_se"]
+        if ahead > _WORSE and pair["accuracy_loss"] > 0:
+            trees = balanced + pair["balanced_accuracy_loss"]
+            said = said or f"beside boosted trees, which have {trees:.3f}"
+            way_out = (
+                "Pass estimator=HistGradientBoostingClassifier(), from which a network learns "
+                "first, or a better network."
+            )
+    if said:
         warnings.warn(
-            f"The network of EditedClassifier is weak before any edit: its balanced accuracy is "
-            f"{balanced:.3f} on rows held out, where a constant has {chance:.3f} ({worst[1]} is "
-            f"{worst[0]:.3f}). A gap near zero is easy then and means little. Pass a better "
-            "'estimator', scale the columns, or train it longer.",
+            f"The network of EditedClassifier is weak {said}. Its balanced accuracy is "
+            f"{balanced:.3f} on rows held out. A gap is easily small then and means little. "
+            f"{way_out}",
             UserWarning,
             stacklevel=5,
         )
+
+
+def _compared(both: NDArray[np.int8], held: Observed) -> pd.DataFrame:
+    """Say what the second loses against the first."""
+    pair = Observed(both, np.zeros(2), held.y, held.cells)
+    return skill_table(pair, pair)
 
 
 def report_on(classifier: Any, task: Task, n_bootstrap: int) -> pd.DataFrame:
@@ -262,6 +297,11 @@ def report_on(classifier: Any, task: Task, n_bootstrap: int) -> pd.DataFrame:
     for name in ("balanced_accuracy", *table.filter(regex="^recall_").columns):
         report[f"{name}_before"], report[f"{name}_after"] = table[name]
     report["changed"] = (pair.decisions[0] != pair.decisions[1]).mean()
+    if getattr(classifier, "source_", None) is not None:
+        labels = classifier.source_.predict(task.X)
+        of_source = _of_source(np.searchsorted(classifier.classes_, labels), task.y)
+        for name, value in of_source.items():
+            report[name] = value
     if classifier.choice_ is not None:
         report["expected_gap"] = classifier.choice_["expected_gap"]
     if requirement is not None and not rolled_back[0]:

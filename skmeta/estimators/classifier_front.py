@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 
 from skmeta.datasets import Task, stratified_folds
 from skmeta.editing.candidates import lam_edits, taught_edits
 from skmeta.editing.choice import skill_table
 from skmeta.editing.front import Front, Observed, observe
-from skmeta.estimators.classifier_rows import by_weight, split, train_network
+from skmeta.estimators.classifier_rows import by_weight, split
 from skmeta.estimators.compliance_editor import ComplianceEditor
+from skmeta.estimators.distilling import trained
 from skmeta.population import Population
-from skmeta.requirements import GroupFairness, Requirement
+from skmeta.requirements import FairTeacher, GroupFairness, Requirement
 from skmeta.zoo import make_zoo
 
 FEW_ROWS = 2000
@@ -58,6 +59,11 @@ class FittedFront:
         On all rows, each once, held out where there is a choice.
     editor : ComplianceEditor or None
         What made the edits, of ``method="editor"``.
+    source : classifier or None
+        What the network has learned from.
+    others : dict of str to ndarray of int of shape (n_samples,)
+        What others decide on the rows held out: "source", what networks have learned from, and
+        "trees", those of the teacher.
     """
 
     estimator: Any
@@ -66,6 +72,8 @@ class FittedFront:
     seen: Observed
     everywhere: Observed
     editor: ComplianceEditor | None
+    source: Any
+    others: dict[str, NDArray[np.int64]]
 
     @property
     def table(self) -> pd.DataFrame:
@@ -103,11 +111,11 @@ class Rows(NamedTuple):
             rows = by_weight(self.task, rows, self.weights)
         return self.task.subset(rows)
 
-    def train(self, estimator: BaseEstimator, rows: NDArray[np.intp], seed: int) -> Any:
-        """Fit a clone of a network."""
+    def train(self, estimator: BaseEstimator, rows: NDArray[np.intp], seed: int) -> tuple[Any, Any]:
+        """Fit a clone; return the network, and what it learned from if it is not the same."""
         weights = None if self.weights is None else self.weights[rows]
         X, y = self.X[rows], self.y[rows]
-        return train_network(clone(estimator), X, y, np.unique(self.y), weights, seed)
+        return trained(estimator, X, y, np.unique(self.y), weights, seed)
 
 
 def fit_front(
@@ -150,9 +158,12 @@ def fit_front(
         )
         return _looked_at(network, [front], rows, front, train, [held], requirement, editor)
 
+    teachers: list[FairTeacher] = []
+
     def edit(network: Population, task: Task) -> Front:
         if lam is None and isinstance(requirement, GroupFairness):
-            edits, table, _ = taught_edits(network, task, requirement, seeds[2])
+            edits, table, teacher = taught_edits(network, task, requirement, seeds[2])
+            teachers.append(teacher)
             return Front.of(network, edits, table)
         assert requirement is not None  # without one there is a mask, and an editor
         lams = _LAMS if lam is None else (lam,)
@@ -164,10 +175,11 @@ def fit_front(
         )
 
     if rows.task.n_samples < FEW_ROWS:
-        return _cross_fitted(estimator, rows, requirement, edit, seeds)
-    network = rows.train(estimator, train, seeds[0])
+        return _cross_fitted(estimator, rows, requirement, edit, seeds, teachers)
+    network, source = rows.train(estimator, train, seeds[0])
     front = edit(Population([network]), rows.part(train))
-    return _looked_at(network, [front], rows, front, train, [held], requirement)
+    fitted = _looked_at(network, [front], rows, front, train, [held], requirement)
+    return _with_others(fitted, source, [source], teachers, rows, [held])
 
 
 def _cross_fitted(
@@ -176,18 +188,40 @@ def _cross_fitted(
     requirement: Requirement | None,
     edit: Callable[[Population, Task], Front],
     seeds: list[int],
+    teachers: list[FairTeacher],
 ) -> FittedFront:
     """Hold out each row from one of several networks; the last one is made of all rows."""
     folds = stratified_folds(rows.task.cells(), _N_FOLDS, seeds[1])
-    fronts, parts = [], [np.flatnonzero(folds == fold) for fold in range(_N_FOLDS)]
+    fronts, sources, parts = [], [], [np.flatnonzero(folds == fold) for fold in range(_N_FOLDS)]
     for fold in range(_N_FOLDS):
         rest = np.flatnonzero(folds != fold)
-        network = rows.train(estimator, rest, seeds[0])
+        network, source = rows.train(estimator, rest, seeds[0])
+        sources.append(source)
         fronts.append(edit(Population([network]), rows.part(rest)))
     everything = np.arange(rows.task.n_samples)
-    network = rows.train(estimator, everything, seeds[0])
+    network, source = rows.train(estimator, everything, seeds[0])
     front = edit(Population([network]), rows.part(everything))
-    return _looked_at(network, fronts, rows, front, everything, parts, requirement)
+    fitted = _looked_at(network, fronts, rows, front, everything, parts, requirement)
+    return _with_others(fitted, source, sources, teachers, rows, parts)
+
+
+def _with_others(
+    fitted: FittedFront,
+    source: Any,
+    sources: list[Any],
+    teachers: list[FairTeacher],
+    rows: Rows,
+    held: list[NDArray[np.intp]],
+) -> FittedFront:
+    """Remember what others decide on rows held out, each on those that it has not seen."""
+    parts, others = [rows.part(part) for part in held], {}
+    if source is not None:
+        labels = [s.predict(part.X) for s, part in zip(sources, parts, strict=True)]
+        others["source"] = np.searchsorted(np.unique(rows.y), np.concatenate(labels))
+    if teachers:  # the last one of several has seen all rows
+        joint = [t.predict_joint(part) for t, part in zip(teachers, parts, strict=False)]
+        others["trees"] = np.concatenate(joint).sum(2).argmax(1)
+    return replace(fitted, source=source, others=others)
 
 
 def _looked_at(
@@ -205,7 +239,7 @@ def _looked_at(
     once = unseen
     if len(fronts) == 1:
         once = observe([front, front], [trained, *parts], requirement)
-    return FittedFront(network, front, unseen, seen, once, editor)
+    return FittedFront(network, front, unseen, seen, once, editor, None, {})
 
 
 def _with_editor(
@@ -227,7 +261,7 @@ def _with_editor(
     if lam is None:
         inner = split(rows.task.subset(train), rows.by_group, rows.by_label, seeds[1])
         train, reference = train[inner[0]], train[inner[1]]
-    network = rows.train(estimator, train, seeds[0])
+    network, _ = rows.train(estimator, train, seeds[0])
     editor = _fit_editor(rows, network, settings, lam, (train, reference), seeds[2:], effort)
     original = Population([network])
     if lam is None:

@@ -34,6 +34,11 @@ def dense(X: Any) -> NDArray:
     return X.toarray() if issparse(X) else X
 
 
+def whole_labels(y: NDArray) -> NDArray:
+    """Return labels as a Task takes them: to it, a float is a target of regression."""
+    return y.astype(np.int64) if y.dtype.kind == "f" else y
+
+
 def by_weight(task: Task, rows: NDArray, weights: NDArray) -> NDArray:
     """Repeat rows as often as they weigh, cell by cell."""
     rows = rows[np.argsort(task.cells()[rows], kind="stable")]
@@ -81,25 +86,48 @@ def rows_for(estimator: BaseEstimator, X: NDArray) -> NDArray:
     return X.astype(str(dtype).removeprefix("torch."))
 
 
-def new_network(given: Any) -> Any:
-    """Return an untrained network of a kind that can be edited."""
+def is_network(estimator: BaseEstimator) -> bool:
+    """Tell whether a classifier is of a kind whose weights a Population can read."""
+    try:
+        Population([clone(estimator)])
+    except UnsupportedNetworkError:
+        return False
+    except NotFittedError:  # it can be read once it is trained
+        return not isinstance(estimator, Pipeline)  # a zoo would be trained on rows not scaled
+    return True
+
+
+def new_classifier(given: Any, method: str) -> Any:
+    """Return an untrained classifier of which an edited network can be made.
+
+    Parameters
+    ----------
+    given : classifier or None
+        What the user passed.
+    method : str
+        An editor needs a network: a zoo is made of networks like it.
+
+    Returns
+    -------
+    classifier
+        A clone.
+    """
     if given is None:
         return MLPClassifier()
-    estimator, reason = given, "which is no classifier that can be cloned"
-    if isinstance(estimator, Pipeline):  # its zoo would be trained on rows not scaled
-        reason = "whose scalers its zoo would not have"
-    elif isinstance(estimator, BaseEstimator) and is_classifier(estimator):
-        estimator = clone(estimator)
-        try:
-            Population([estimator])
-        except NotFittedError:  # it is of a kind that can be read once it is trained
-            return estimator
-        except UnsupportedNetworkError:
-            reason = "whose weights a Population cannot read"
+    reason = "which is no classifier that can be cloned"
+    if isinstance(given, BaseEstimator) and is_classifier(given):
+        if is_network(given):
+            return clone(given)
+        if method != "editor" and hasattr(given, "predict_proba"):
+            return clone(given)
+        reason = "whose weights a Population cannot read"
+        if method != "editor":
+            reason += ", and which has no predict_proba to learn from"
     raise TypeError(
-        "The 'estimator' parameter of EditedClassifier must be an MLPClassifier or a skorch "
-        f"classifier. Got {type(given).__name__}, {reason}. Scalers and encoders "
-        "go into steps before an EditedClassifier."
+        "The 'estimator' parameter of EditedClassifier must be an MLPClassifier, a skorch "
+        "classifier or, unless method='editor', any classifier with predict_proba. Got "
+        f"{type(given).__name__}, {reason}. Scalers and encoders go into steps before an "
+        "EditedClassifier."
     )
 
 

@@ -25,11 +25,11 @@ from skmeta.estimators.classifier_files import followed
 from skmeta.estimators.classifier_front import EditorSettings, Rows, fit_front
 from skmeta.estimators.classifier_rows import (
     dense,
-    new_network,
-    train_network,
+    new_classifier,
     warn_of_no_edit,
     weighing,
 )
+from skmeta.estimators.distilling import trained
 from skmeta.estimators.fitted_classifier import FLOATS, FittedClassifier
 
 
@@ -50,7 +50,8 @@ class EditedClassifier(FittedClassifier):
     estimator : classifier, optional
         ``MLPClassifier`` (the default, with its own defaults) or a skorch classifier whose
         module a :class:`Population` can read. It is cloned, and seeded from ``random_state``
-        unless it has one of its own.
+        unless it has one of its own. Any other classifier with ``predict_proba``, such as boosted
+        trees, teaches a network of 64 hidden units first: begin with the best model at hand.
     requirement : str, Requirement, callable or list of them, default="equalized_odds"
         What the edit must bring about, as of :class:`ComplianceEditor`. One on weights needs
         ``method="editor"``.
@@ -108,6 +109,9 @@ class EditedClassifier(FittedClassifier):
     estimator_ : classifier
         The network before the edit. A skorch net is trained on float32 rows and on the
         positions of labels in ``classes_``.
+    source_ : classifier or None
+        What ``estimator_`` has learned from, if ``estimator`` is no network. ``choice_`` and
+        :meth:`report` say what was lost on the way, as ``source_accuracy``.
     edited_estimator_ : classifier
         The network after the edit, of the same kind; ``estimator_`` itself without an edit.
     front_ : DataFrame or None
@@ -242,7 +246,7 @@ class EditedClassifier(FittedClassifier):
         """
         asked = self._check_params()
         self._params_of_fit = params_now(self)
-        estimator = new_network(self.estimator)
+        estimator = new_classifier(self.estimator, asked.method)
         y = None if y is None else checked_column("y", y, owner="EditedClassifier.fit")
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS)
         check_classification_targets(y)
@@ -263,7 +267,9 @@ class EditedClassifier(FittedClassifier):
         self.front_ = None
         if by_group and sensitive_features is None:
             warn_of_no_edit(type(requirement).__name__)
-            self.estimator_ = train_network(estimator, X, y, self.classes_, weights, seeds[0])
+            self.estimator_, self.source_ = trained(
+                estimator, X, y, self.classes_, weights, seeds[0]
+            )
             self.edited_estimator_ = self.estimator_
             return self
         by_label = requirement is None or not by_group or requirement.needs_labels
@@ -277,7 +283,8 @@ class EditedClassifier(FittedClassifier):
         effort = {"n_jobs": self.n_jobs, "verbose": self.verbose}
         fitted = make(estimator, rows, requirement, asked.lam, settings, seeds, **effort)
         self._fitted, self.front_ = fitted, fitted.table
-        self.estimator_, self.editor_ = self._fitted.estimator, self._fitted.editor
+        self.estimator_, self.editor_ = fitted.estimator, fitted.editor
+        self.source_ = fitted.source
         if requirement is not None:
             warn_of_base(fitted)
         return self._follow(asked)

@@ -18,7 +18,7 @@ from skmeta._random import local_draws
 from skmeta.datasets import Task
 from skmeta.estimators.classifier_choice import report_on
 from skmeta.estimators.classifier_files import contents, restore
-from skmeta.estimators.classifier_rows import dense, rows_for
+from skmeta.estimators.classifier_rows import dense, rows_for, whole_labels
 from skmeta.evaluation.frames import rates_by_group
 
 FLOATS = [np.float64, np.float32]
@@ -35,9 +35,7 @@ class FittedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
     def _task(self, X: NDArray, y: NDArray, sensitive_features: Any) -> Task:
         names = getattr(self, "feature_names_in_", None)
         rows = X if names is None else pd.DataFrame(X, columns=names)
-        # To a Task a float is a target of regression; float labels are whole numbers.
-        labels = y.astype(np.int64) if y.dtype.kind == "f" else y
-        return Task(rows, labels, sensitive_features=sensitive_features)
+        return Task(rows, whole_labels(y), sensitive_features=sensitive_features)
 
     @in_own_modes
     def report(

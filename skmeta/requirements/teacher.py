@@ -181,9 +181,24 @@ class FairTeacher(StablePickle, BaseEstimator):
         ndarray of shape (n_samples, n_classes)
             Probabilities.
         """
-        check_is_fitted(self)
-        joint = np.mean([self._joint(model, task.X) for model in self.models_], axis=0)
+        joint = self.predict_joint(task)
         return (self.optimum_ if optimum is None else optimum).predict_proba(joint)
+
+    def predict_joint(self, task: Task) -> NDArray[np.float64]:
+        """Predict label and group of other rows, by the mean of all folds' trees.
+
+        Parameters
+        ----------
+        task : Task
+            Rows; neither labels nor groups are looked at.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes, n_groups)
+            ``P(y, group | x)``.
+        """
+        check_is_fitted(self)
+        return np.mean([self._joint(model, task.X) for model in self.models_], axis=0)
 
     def _joint(
         self, model: HistGradientBoostingClassifier, X: NDArray[np.float32]

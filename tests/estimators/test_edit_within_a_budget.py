@@ -11,6 +11,7 @@ import pytest
 from fairlearn.metrics import equalized_odds_difference
 from sklearn import config_context
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.neural_network import MLPClassifier
@@ -200,10 +201,43 @@ def test_a_weak_network_is_named():
     X, groups = rng.normal(size=(2400, 3)), np.arange(2400) % 2
     y = (rng.random(2400) < 0.06).astype(int)
     with (
-        pytest.warns(UserWarning, match="weak before any edit: its balanced .*recall_1 is 0.000"),
+        pytest.warns(UserWarning, match="weak before any edit: a constant has .*recall_1 is 0"),
         pytest.warns(UserWarning, match="edited nothing"),
     ):
         EditedClassifier(NETWORK, random_state=0).fit(X, y, sensitive_features=groups)
+
+
+def test_a_network_far_behind_boosted_trees_is_named(table):
+    X, _, y, _, groups, _ = table
+    stump = MLPClassifier((1,), solver="lbfgs", max_iter=15)
+    X = X.assign(merit_0=np.sign(X["merit_0"]) * (X["merit_0"].abs() > 0.7), noise=X["merit_0"])
+    y = np.where((X["noise"].abs() > 0.9) ^ (np.arange(len(X)) % 9 == 0), "yes", "no")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        EditedClassifier(stump, random_state=0).fit(X, y, sensitive_features=groups)
+    said = [str(w.message) for w in caught if "is weak" in str(w.message)]
+    assert len(said) == 1 and "HistGradientBoostingClassifier()" in said[0]
+
+
+def test_any_classifier_teaches_a_network_first(table, tmp_path):
+    X, X_test, y, y_test, groups, groups_test = table
+    model = fit(table, HistGradientBoostingClassifier(max_iter=50), max_accuracy_drop=0.02)
+    assert type(model.source_) is HistGradientBoostingClassifier
+    assert type(model.estimator_) is type(model.edited_estimator_) is MLPClassifier
+    source, network = (e.predict(X_test.to_numpy()) for e in (model.source_, model.estimator_))
+    assert np.mean(source == network) > 0.88
+    report = model.report(X_test, y_test, sensitive_features=groups_test).iloc[0]
+    assert report["source_accuracy"] == pytest.approx(np.mean(source == y_test))
+    assert report["accuracy_before"] > report["source_accuracy"] - 0.03
+    assert model.choice_["source_balanced_accuracy"] > 0.6
+    assert report["measure_after"] < 0.6 * report["measure_before"]
+    again = fit(table, HistGradientBoostingClassifier(max_iter=50), max_accuracy_drop=0.02)
+    np.testing.assert_array_equal(again.predict_proba(X_test), model.predict_proba(X_test))
+    with pytest.raises(ValueError, match="'estimator' of EditedClassifier .*HistGradientBoosting"):
+        skmeta.save(model, tmp_path / "file")
+    skmeta.save(skmeta.Population([model.edited_estimator_]), tmp_path / "file")
+    [loaded] = skmeta.load(tmp_path / "file")
+    assert loaded.predict(X_test.to_numpy()).tolist() == model.predict(X_test).tolist()
 
 
 def test_lam_makes_one_edit_and_no_choice(table):

@@ -16,6 +16,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate, train_test_spl
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.svm import LinearSVC
 from sklearn.utils import estimator_checks
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from torch import nn
@@ -262,8 +263,7 @@ def rows(n=40):
 
 
 BAD_ESTIMATORS = {
-    "other classifier": (LogisticRegression(), "Got LogisticRegression, whose weights"),
-    "pipeline": (make_pipeline(StandardScaler(), SMALL), "go into steps before"),
+    "no probabilities": (LinearSVC(), "Got LinearSVC, .*and which has no predict_proba"),
     "regressor": (MLPRegressor(), "Got MLPRegressor, which is no classifier"),
     "class": (MLPClassifier, "which is no classifier"),
     "module": (nn.Linear(3, 2), "Got Linear, which is no classifier"),
@@ -276,6 +276,15 @@ def test_estimators_that_cannot_be_edited_are_refused_before_training(name):
     X, y, groups = rows()
     with pytest.raises(TypeError, match=f"'estimator' parameter of EditedClassifier.*{message}"):
         EditedClassifier(estimator).fit(X, y, sensitive_features=groups)
+
+
+@pytest.mark.parametrize(
+    "estimator", [LogisticRegression(), make_pipeline(StandardScaler(), SMALL)], ids=["linear", "p"]
+)
+def test_an_editor_needs_a_network(estimator):
+    X, y, groups = rows()
+    with pytest.raises(TypeError, match="'estimator' parameter .*weights a Population cannot read"):
+        EditedClassifier(estimator, **FAST).fit(X, y, sensitive_features=groups)
 
 
 @pytest.mark.parametrize(

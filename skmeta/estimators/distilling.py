@@ -1,0 +1,102 @@
+"""From any classifier to a network: :func:`trained`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, clone
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.neural_network import MLPClassifier
+from sklearn.utils.validation import has_fit_parameter
+
+from skmeta.datasets import Task
+from skmeta.editing.fine_tuning import fine_tune
+from skmeta.estimators.classifier_rows import is_network, train_network, whole_labels
+from skmeta.population import Population
+from skmeta.requirements import Objective, cross_entropy
+
+_N_FOLDS = 3
+_STUDENT = {"hidden_layer_sizes": (64,)}
+_FLOOR = 1e-6
+
+
+def trained(
+    estimator: BaseEstimator,
+    X: NDArray,
+    y: NDArray,
+    classes: NDArray,
+    weights: NDArray | None,
+    seed: int,
+) -> tuple[Any, Any]:
+    """Fit a network, or another classifier and a network that has learned from it.
+
+    The network learns the classifier's probabilities of rows that it has not seen (three folds):
+    trees are too sure of those that they know.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Untrained; it is cloned.
+    X, y : ndarray
+        Rows and their labels.
+    classes : ndarray
+        All labels.
+    weights : ndarray or None
+        Of the rows.
+    seed : int
+        Of the training.
+
+    Returns
+    -------
+    network : MLPClassifier or skorch net
+        Fitted.
+    source : classifier or None
+        What the network has learned from; None if the estimator is a network.
+    """
+    fitted = train_network(clone(estimator), X, y, classes, weights, seed)
+    if is_network(estimator):
+        return fitted, None
+    taught = _probabilities(estimator, fitted, X, y, weights, seed)
+    # A few epochs on the labels, without early stopping's demands on the rows.
+    start = MLPClassifier(**_STUDENT, tol=1e9, n_iter_no_change=3)
+    start = train_network(start, X, y, classes, weights, seed)
+    start.set_params(tol=1e-4, n_iter_no_change=10)
+    network = fine_tune(
+        Population([start]),
+        Task(X, whole_labels(y)),
+        Objective(None, cross_entropy),
+        lam=0.0,
+        n_steps=800,
+        lr=1e-2,
+        n_per_cell=128,
+        targets=torch.from_numpy(np.log(np.maximum(taught, _FLOOR)))[None].float(),
+        random_state=seed,
+    )
+    return network.to_networks()[0], fitted
+
+
+def _probabilities(
+    estimator: BaseEstimator,
+    fitted: Any,
+    X: NDArray,
+    y: NDArray,
+    weights: NDArray | None,
+    seed: int,
+) -> NDArray[np.float64]:
+    if np.unique(y, return_counts=True)[1].min() < _N_FOLDS:
+        return fitted.predict_proba(X)
+    fresh = clone(estimator)
+    if fresh.get_params().get("random_state", 0) is None:
+        fresh.set_params(random_state=seed)
+    weighs = weights is not None and has_fit_parameter(fresh, "sample_weight")
+    return cross_val_predict(
+        fresh,
+        X,
+        y,
+        cv=StratifiedKFold(_N_FOLDS, shuffle=True, random_state=seed),
+        method="predict_proba",
+        params={"sample_weight": weights} if weighs else {},
+    )
