@@ -5,6 +5,7 @@ from skmeta.evaluation.comparison import compare
 from skmeta.evaluation.displays import EditDisplay, GroupRatesDisplay, ParetoFrontDisplay
 from skmeta.evaluation.frames import metric_frames
 from skmeta.evaluation.fronts import hypervolume, pareto_front
+from skmeta.evaluation.gap_scorer import GapScorer
 from skmeta.evaluation.ranking import kendall_tau
 from skmeta.evaluation.scorers import (
     EditScorer,
@@ -16,6 +17,7 @@ from skmeta.evaluation.scorers import (
 __all__ = [
     "EditDisplay",
     "EditScorer",
+    "GapScorer",
     "GroupRatesDisplay",
     "ParetoFrontDisplay",
     "accuracy_change_scorer",

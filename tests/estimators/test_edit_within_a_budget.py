@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import polars
 import pytest
-from fairlearn.metrics import equalized_odds_difference
+from fairlearn.metrics import equalized_odds_difference, plot_model_comparison
 from sklearn import config_context
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -106,6 +106,21 @@ def test_the_rates_of_groups_are_those_of_fairlearn(fitted, table):
     changed = fitted.predict(X) != fitted.estimator_.predict(X.to_numpy())
     assert rates.loc["all", ("changed", "")] == pytest.approx(changed.mean())
     assert rates.loc["B", ("rows", "")] == (groups == "B").sum()
+
+
+def test_fairlearn_draws_it_beside_its_network(fitted, table):
+    _, X, _, y, _, groups = table
+    before = fitted.estimator_.predict(X.to_numpy())
+    ax = plot_model_comparison(
+        x_axis_metric=accuracy_score,
+        y_axis_metric=equalized_odds_difference,
+        y_true=y == "yes",
+        y_preds={"edited": fitted.predict(X) == "yes", "before": before == "yes"},
+        sensitive_features=groups,
+    )
+    [points] = ax.collections
+    x, gap = points.get_offsets().T
+    assert len(x) == 2 and gap[0] < 0.6 * gap[1]
 
 
 def test_the_front_and_the_choice_belong_together(fitted):

@@ -344,6 +344,14 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     # evaluation
     "EditDisplay": lambda s: e.EditDisplay.from_networks(s.zoo, s.zoo).plot(),
     "EditScorer": lambda s: e.EditScorer()(s.editor, s.zoo),
+    "GapScorer": lambda s: e.GapScorer()(
+        MLPClassifier((4,), early_stopping=True, max_iter=5, random_state=0).fit(
+            s.task.X, s.task.y
+        ),
+        s.task.X,
+        s.task.y,
+        sensitive_features=s.task.sensitive,
+    ),
     "GroupRatesDisplay": lambda s: e.GroupRatesDisplay.from_networks(s.zoo, s.zoo, s.task).plot(),
     "ParetoFrontDisplay": lambda s: e.ParetoFrontDisplay.from_estimator(s.editor, s.zoo).plot(),
     "accuracy_change_scorer": lambda s: e.accuracy_change_scorer(s.editor, s.zoo),
