@@ -4,9 +4,11 @@ import doctest
 import importlib
 import pkgutil
 import re
+import runpy
 from pathlib import Path
 
 import pytest
+import torch
 
 import skmeta
 
@@ -20,6 +22,16 @@ def test_a_page_of_the_guide_runs(page):
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     failed, attempted = doctest.testfile(str(page), module_relative=False, optionflags=flags)
     assert attempted and not failed
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.glob("figures/*.py")), ids=lambda path: path.stem)
+def test_a_figure_of_the_guide_can_be_drawn(path, monkeypatch):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.switch_backend("agg")
+    monkeypatch.setattr(pyplot, "show", lambda: None)
+    with torch.random.fork_rng():
+        runpy.run_path(str(path))
+    pyplot.close("all")
 
 
 def test_the_reference_lists_every_floor():

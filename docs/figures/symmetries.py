@@ -16,10 +16,10 @@ original = Population([model]).to(dtype=torch.float64)
 
 # Neurons of the first hidden layer change places, but the weights out of them do not follow.
 [record] = original.records()
-torn = {field: list(values) for field, values in record.tensors.items()}
+torn = dict(record.tensors)
 order = torch.tensor([3, 5, 0, 4, 1, 2])
-for field in ("weight", "bias"):
-    torn[field][0] = torn[field][0][order]
+for name in ("0.weight", "0.bias"):
+    torn[name] = torn[name][order]
 
 copies = {
     "original": original,
@@ -47,7 +47,8 @@ grid = figure.add_gridspec(3, 4, height_ratios=(1.1, 1, 0.8))
 reference = features(original)
 for column, (title, copy) in enumerate(copies.items()):
     ax = figure.add_subplot(grid[0, column])
-    matrices = [w.numpy() for w in copy.records()[0].tensors["weight"]]
+    [tensors] = (record.tensors for record in copy.records())
+    matrices = [tensors[f"{stage}.weight"].numpy() for stage in range(3)]
     gap = np.full((6, 1), np.nan)
     first, second, last = matrices
     last = np.vstack([last, np.full((6 - len(last), last.shape[1]), np.nan)])
