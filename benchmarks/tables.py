@@ -112,7 +112,7 @@ def mixed(base: np.ndarray, candidates: list[np.ndarray], seed: int) -> np.ndarr
     """The base, and each candidate with a part of the base's decisions."""
     share = np.random.default_rng(seed).random(len(base))
     rows = [np.where(share < mix, labels, base) for labels in candidates for mix in MIXES]
-    return np.stack([base, *rows]).astype(np.int8)
+    return np.stack([base, *rows]).astype(np.int16)
 
 
 def observed(decisions: np.ndarray, task: Task) -> Observed:
@@ -139,7 +139,7 @@ def chosen(seen: Observed, held: Observed, everywhere: Observed, drop: float) ->
 
 def measures(before: np.ndarray, after: np.ndarray, test: Task) -> dict:
     """What a choice does on test rows."""
-    pair = observed(np.stack([before, after]).astype(np.int8), test)
+    pair = observed(np.stack([before, after]).astype(np.int16), test)
     table = skill_table(pair, pair)
     recalls = pair.recalls()
     return {

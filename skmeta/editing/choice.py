@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from skmeta.editing.front import Observed
+from skmeta.editing.front import Observed, per_class
 
 SKILLS = ("accuracy", "balanced_accuracy")
 
@@ -86,15 +86,17 @@ def skill_table(held: Observed, seen: Observed) -> pd.DataFrame:
     right = (held.decisions == held.y).astype(np.float64)
     shares = np.bincount(held.y, minlength=held.n_classes) / n_held
     lost = right[:1] - right
-    of_class = [held.y == k for k in range(held.n_classes)]
-    means = np.stack([lost[:, rows].mean(1) for rows in of_class], 1)
-    spread = np.stack([lost[:, rows].var(1) / max(rows.sum(), 1) for rows in of_class], 1)
+    members = held.y == np.arange(held.n_classes)[:, None]
+    means = per_class(lost, members)
+    spread = (per_class(lost**2, members) - means**2) / members.sum(1).clip(1)
     recalls = held.recalls()
     for skill in SKILLS:
         weights = shares if skill == "accuracy" else np.full(len(shares), 1 / len(shares))
-        columns[skill] = recalls @ weights
-        columns[f"{skill}_loss"] = means @ weights
-        columns[f"{skill}_loss_se"] = np.sqrt(spread @ weights**2)
+        # Where a class has no rows, accuracy does without, and there is no balanced accuracy.
+        counts = weights > 0
+        columns[skill] = recalls[:, counts] @ weights[counts]
+        columns[f"{skill}_loss"] = means[:, counts] @ weights[counts]
+        columns[f"{skill}_loss_se"] = np.sqrt(spread[:, counts].clip(0) @ weights[counts] ** 2)
     labels = held.cells.labels
     columns |= {f"recall_{label}": recalls[:, k] for k, label in enumerate(labels)}
     columns["degenerate"] = is_degenerate(held)

@@ -180,7 +180,7 @@ class Observed:
         Label and group of each row.
     """
 
-    decisions: NDArray[np.int8]
+    decisions: NDArray[np.int16]
     gaps: NDArray[np.float64]
     y: NDArray[np.int64]
     cells: Cells
@@ -191,13 +191,23 @@ class Observed:
         return len(self.cells.frequencies)
 
     def recalls(self) -> NDArray[np.float64]:
-        """Share of the rows of each class that each candidate gets right, ``(n, n_classes)``."""
-        classes = range(self.n_classes)
-        return np.stack([(self.decisions[:, self.y == k] == k).mean(1) for k in classes], 1)
+        """Share of the rows of each class that each candidate gets right, ``(n, n_classes)``.
+
+        It is nan where there are no rows of a class.
+        """
+        members = self.y == np.arange(self.n_classes)[:, None]
+        right = (self.decisions == self.y).astype(np.float64)
+        return per_class(right, members)
 
     def selected(self) -> NDArray[np.float64]:
         """Share of the rows for which each candidate decides for each class."""
         return np.stack([(self.decisions == k).mean(1) for k in range(self.n_classes)], 1)
+
+
+def per_class(values: NDArray[np.float64], members: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Average values ``(n, n_samples)`` over the rows of each class; nan where it has none."""
+    sizes = members.sum(1)
+    return values @ members.T / np.where(sizes > 0, sizes, np.nan)
 
 
 def observe(
@@ -230,7 +240,7 @@ def observe(
     ):
         logits = torch.cat([part.cpu() for part in parts], 1)
         finite = logits.isfinite().all(-1)
-        decisions.append(torch.where(finite, logits.argmax(-1), -1).to(torch.int8))
+        decisions.append(torch.where(finite, logits.argmax(-1), -1).to(torch.int16))
         gap = torch.zeros(len(logits))
         gaps.append(gap if requirement is None else requirement.measure(logits, whole).cpu())
     return Observed(

@@ -252,7 +252,7 @@ def warn_of_base(fitted: FittedFront) -> None:
         worst, name = min(recalls)
         said = f"before any edit: a constant has {chance:.3f} ({name} is {worst:.3f})"
     if "trees" in fitted.others:
-        both = np.stack([fitted.others["trees"], held.decisions[0]]).astype(np.int8)
+        both = np.stack([fitted.others["trees"], held.decisions[0]]).astype(np.int16)
         pair = _compared(both, held).iloc[1]
         ahead = pair["balanced_accuracy_loss"] - pair["balanced_accuracy_loss_se"]
         if ahead > _WORSE and pair["accuracy_loss"] > 0:
@@ -272,7 +272,7 @@ def warn_of_base(fitted: FittedFront) -> None:
         )
 
 
-def _compared(both: NDArray[np.int8], held: Observed) -> pd.DataFrame:
+def _compared(both: NDArray[np.int16], held: Observed) -> pd.DataFrame:
     """Say what the second loses against the first."""
     pair = Observed(both, np.zeros(2), held.y, held.cells)
     return skill_table(pair, pair)

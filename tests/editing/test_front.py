@@ -133,6 +133,15 @@ def test_lam_edits_follow_lam(network, tasks):
     assert gaps[2] < gaps[1] < gaps[0]
 
 
+def test_a_class_without_rows_has_no_recall_and_accuracy_does_without():
+    y, groups = np.zeros(8, int), np.arange(8) % 2
+    task = Task(np.zeros((9, 1)), np.append(y, 1), sensitive_features=np.append(groups, 0))
+    rows = Observed(np.array([y, 1 - y]), np.zeros(2), y, Cells.of(task.subset(np.arange(8))))
+    table = skill_table(rows, rows)
+    assert table["accuracy"].tolist() == [1.0, 0.0] and table["accuracy_loss"].tolist() == [0, 1]
+    assert table[["balanced_accuracy", "recall_1"]].isna().all(axis=None)
+
+
 # -- the choice --------------------------------------------------------------------------
 
 
@@ -195,7 +204,7 @@ def test_a_gap_is_reached_at_the_least_loss():
 
 def pair_of(before, after, y, groups, requirement=EOD):
     task = Task(np.zeros((len(y), 1)), np.asarray(y, int), sensitive_features=groups)
-    decisions = np.stack([before, after]).astype(np.int8)
+    decisions = np.stack([before, after]).astype(np.int16)
     blank = Observed(decisions, np.zeros(2), task.y, Cells.of(task))
     return Observed(decisions, gaps_of(decisions, blank, requirement), task.y, blank.cells)
 
@@ -301,7 +310,7 @@ def test_the_expected_gap_is_free_of_the_luck_of_the_choice():
     rates = [[0.2, 0.3], [0.6, 0.7]]
     decisions = np.stack([decide(rng, y, groups, rates) for _ in range(200)])
     task = Task(np.zeros((600, 1)), y, sensitive_features=groups)
-    blank = Observed(decisions.astype(np.int8), np.zeros(200), y, Cells.of(task))
+    blank = Observed(decisions.astype(np.int16), np.zeros(200), y, Cells.of(task))
     held = Observed(blank.decisions, gaps_of(blank.decisions, blank, EOD), y, blank.cells)
     seen = Observed(held.decisions, np.full(200, 0.1), y, held.cells)
     chosen = choose(skill_table(held, seen), budget(1.0)).candidate
