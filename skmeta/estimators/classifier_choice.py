@@ -65,6 +65,12 @@ class Asked(NamedTuple):
     budget: Budget
 
     @property
+    def weight(self) -> Any:
+        """Lam as what makes the edit takes it: to fine-tuning, several requirements are one."""
+        one = self.method == "finetune" and self.lam is not None
+        return self.plan.lam if one else self.lam
+
+    @property
     def max_drops(self) -> dict[str, float]:
         """How far each skill may fall before it is lost."""
         drop = self.budget.max_drop if self.lam is None else None

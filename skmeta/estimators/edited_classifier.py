@@ -281,7 +281,7 @@ class EditedClassifier(FittedClassifier):
             settings = EditorSettings(**given, lam=asked.lam)
         make = check_memory(self.memory).cache(fit_front, ignore=["n_jobs", "verbose"])
         effort = {"n_jobs": self.n_jobs, "verbose": self.verbose}
-        fitted = make(estimator, rows, requirement, asked.lam, settings, seeds, **effort)
+        fitted = make(estimator, rows, requirement, asked.weight, settings, seeds, **effort)
         self._fitted, self.front_ = fitted, fitted.table
         self.estimator_, self.editor_ = fitted.estimator, fitted.editor
         self.source_ = fitted.source

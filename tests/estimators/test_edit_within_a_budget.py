@@ -267,6 +267,13 @@ def test_lam_makes_one_edit_and_no_choice(table):
         model.reedit(lam=0.5)
 
 
+def test_several_requirements_have_a_lam_each(table):
+    both = ["equalized_odds", "demographic_parity"]
+    model = fit(table, requirement=both, lam={"equalized_odds": 0.1, "demographic_parity": 1.0})
+    assert model.lam_ == {"equalized_odds": 0.1, "demographic_parity": 1.0}
+    assert model.choice_["gap_after"] < model.choice_["gap_before"]
+
+
 def test_an_editor_gives_candidates_too(table):
     small = {"n_networks": 8, "zoo_epochs": 3, "max_epochs": 10}
     model = fit(table, max_accuracy_drop=0.03, method="editor", lam_range=(0.03, 0.5), **small)
