@@ -41,8 +41,7 @@ from skmeta.baselines import (
 from skmeta.datasets import Cells, Task
 from skmeta.editing.choice import Budget, choose, skill_table
 from skmeta.editing.front import Observed
-from skmeta.editing.resampling import chance_of_gap, gap_changes, gaps_of
-from skmeta.estimators.classifier_choice import CHANCE
+from skmeta.editing.resampling import confirmed, gaps_of
 from skmeta.estimators.classifier_front import FEW_ROWS
 from skmeta.estimators.classifier_rows import split as split_rows
 from skmeta.requirements import EqualizedOdds
@@ -124,20 +123,11 @@ def observed(decisions: np.ndarray, task: Task) -> Observed:
     return Observed(decisions, gaps_of(decisions, blank, EqualizedOdds()), task.y, blank.cells)
 
 
-def chosen(seen: Observed, held: Observed, everywhere: Observed, drop: float) -> int:
+def chosen(seen: Observed, held: Observed, drop: float) -> int:
     """The rule of EditedClassifier."""
     budget = Budget(drop, None, SKILLS, 0.9, 0.15)
-    best = choose(skill_table(held, seen), budget).candidate
-    if best == 0:
-        return 0
-    requirement = EqualizedOdds()
-    if min(chance_of_gap(rows, requirement) for rows in (held, everywhere)) > CHANCE:
-        return 0
-    both = [0, best]
-    pair = Observed(
-        everywhere.decisions[both], everywhere.gaps[both], everywhere.y, everywhere.cells
-    )
-    return best if np.quantile(gap_changes(pair, requirement, 500, 0), 0.9) < 0 else 0
+    best = choose(skill_table(held, seen), budget)
+    return confirmed(best, held, seen, EqualizedOdds(), budget.confidence).candidate
 
 
 def measures(before: np.ndarray, after: np.ndarray, test: Task) -> dict:
@@ -190,14 +180,8 @@ def run(name: str, split: int, data_home: str | None) -> list[dict]:
         ]
         seconds = time.process_time() - started
         seen, held = (observed(columns[i], parts[i]) for i in (0, 1))
-        whole = Task(
-            np.concatenate([p.X for p in parts[:2]]),
-            np.concatenate([p.y for p in parts[:2]]),
-            sensitive_features=np.concatenate([p.sensitive for p in parts[:2]]),
-        )
-        everywhere = observed(np.concatenate(columns[:2], axis=1), whole)
         for drop in BUDGETS:
-            best = chosen(seen, held, everywhere, drop)
+            best = chosen(seen, held, drop)
             row = {"method": method, "budget": drop, "seconds": seconds}
             rows.append(row | measures(first[2], columns[2][best], test))
     return [{"table": name, "split": split, **row} for row in rows]

@@ -33,6 +33,7 @@ from skmeta.demo.page import Page
 from skmeta.editing.checks import MIN_CELL_ROWS, cell_counts, small_cells
 from skmeta.editing.verdict import STATUSES
 from skmeta.estimators import EditedClassifier
+from skmeta.estimators.classifier_rows import train_network
 from skmeta.estimators.saving import save
 from skmeta.evaluation import GroupRatesDisplay
 from skmeta.requirements import EqualizedOdds
@@ -106,8 +107,7 @@ def run_audit(table: OwnedTable, settings: AuditSettings) -> Audit:
         audit = fit_audit(table, settings)
         page = write_page(audit, table, settings)
         names = _write(audit, page, settings)
-    first = page.to_text().split("\nThe data")[0]
-    print(first)
+    print(page.to_text(sections=3))
     seconds = time.process_time() - started
     print(f"\nWritten in {seconds:.0f} CPU s:\n" + "\n".join(f"  {name}" for name in names))
     model = settings.output / "model.joblib"
@@ -270,7 +270,9 @@ def _rivals(audit: Audit) -> Iterator[tuple[str, dict[str, str]]]:
     cells = Cells.of(train)
     shares = cells.frequencies.numpy()
     weights = (shares.sum(1, keepdims=True) * shares.sum(0) / shares).ravel()[cells.codes]
-    again = clone(model.estimator_).fit(train.X, _labels(train), sample_weight=weights)
+    again = train_network(
+        clone(model.estimator_), train.X, _labels(train), model.classes_, weights, 0
+    )
     labels["reweighting"] = (again.predict(test.X), "nothing (label and group made independent)")
     for name, (decided, needs) in labels.items():
         yield name, {**_measured(decided, test), "needs to predict": needs}

@@ -60,11 +60,13 @@ class Page:
         """Add a PNG file that lies beside the page."""
         self._blocks.append(("picture", (path, text)))
 
-    def to_text(self, *, width: int = 100) -> str:
+    def to_text(self, *, sections: int | None = None, width: int = 100) -> str:
         """Show the page in a terminal, without pictures.
 
         Parameters
         ----------
+        sections : int, optional
+            How many to show, from the first; by default all.
         width : int, default=100
             Where paragraphs are broken.
 
@@ -83,6 +85,7 @@ class Page:
                 "picture": lambda _: "",
             },
             printable(self.title),
+            sections,
         )
 
     def to_markdown(self) -> str:
@@ -125,8 +128,10 @@ class Page:
             "</html>\n"
         )
 
-    def _joined(self, shown: dict[str, Callable], first: str) -> str:
-        return "\n".join([first, *(shown[kind](content) for kind, content in self._blocks)])
+    def _joined(self, shown: dict[str, Callable], first: str, sections: int | None = None) -> str:
+        heads = [i for i, (kind, _) in enumerate(self._blocks) if kind == "head"]
+        end = None if sections is None else [*heads, None][min(sections, len(heads))]
+        return "\n".join([first, *(shown[kind](content) for kind, content in self._blocks[:end])])
 
 
 def _html(text: object) -> str:

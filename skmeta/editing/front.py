@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -70,6 +70,23 @@ class Front:
         n_classes = stack.architectures[0].n_outputs
         shifts = (-1, *range(n_classes)) if _output_bias(stack) is not None else (-1,)
         return cls(original, edits, settings, POINTS, shifts)
+
+    @classmethod
+    def single(cls, original: Population, edit: Population, settings: pd.DataFrame) -> Front:
+        """Take one edit as it is, as the only candidate beside the network.
+
+        Parameters
+        ----------
+        original, edit : Population
+            One network before and after.
+        settings : DataFrame
+            One row.
+
+        Returns
+        -------
+        Front
+        """
+        return cls(original, edit, settings, (1.0,), (-1,))
 
     @property
     def table(self) -> pd.DataFrame:
@@ -189,6 +206,10 @@ class Observed:
     def n_classes(self) -> int:
         """Number of labels."""
         return len(self.cells.frequencies)
+
+    def of(self, candidates: Sequence[int]) -> Observed:
+        """Look at some candidates only."""
+        return replace(self, decisions=self.decisions[candidates], gaps=self.gaps[candidates])
 
     def recalls(self) -> NDArray[np.float64]:
         """Share of the rows of each class that each candidate gets right, ``(n, n_classes)``.

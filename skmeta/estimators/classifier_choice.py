@@ -22,11 +22,11 @@ from skmeta.editing.choice import SKILLS, Budget, Choice, choose, skill_table, w
 from skmeta.editing.front import Front, Observed, observe
 from skmeta.editing.guard import check_guard
 from skmeta.editing.reporting import edit_report
-from skmeta.editing.resampling import chance_of_gap, expected_gap, gap_changes
+from skmeta.editing.resampling import confirmed, expected_gap
 from skmeta.editing.verdict import verdict
 from skmeta.estimators.classifier_front import FittedFront
 from skmeta.population import Population
-from skmeta.requirements import GroupFairness, Requirement, split_requirements
+from skmeta.requirements import GroupFairness, split_requirements
 from skmeta.requirements.resolve import Plan
 
 _OWNER = "EditedClassifier"
@@ -36,10 +36,6 @@ _DEFAULT_LAM = 0.1
 WITHOUT_BUDGET = 0.05
 """Where no budget was given, skill is lost if it falls further than this."""
 
-CHANCE = 0.05
-"""A gap that groups drawn by lot have more often is not edited."""
-
-_N_BOOTSTRAP = 500
 _WEAK = 0.55
 _WORSE = 0.02
 
@@ -172,7 +168,9 @@ def describe_choice(fitted: FittedFront, asked: Asked, forced: int | None = None
     if forced is not None:
         choice = Choice(forced, "")
     else:
-        choice = _confirmed(choose(table, budget), fitted, requirement, budget)
+        seen = None if fitted.cross_fitted else fitted.seen
+        choice = choose(table, budget)
+        choice = confirmed(choice, fitted.held, seen, requirement, budget.confidence)
     row = table.loc[choice.candidate]
     expected = row["gap_held"]
     by_gap = forced is None and choice.candidate and budget.max_gap is None
@@ -180,7 +178,10 @@ def describe_choice(fitted: FittedFront, asked: Asked, forced: int | None = None
         allowed, _ = within(table, budget)
         expected = max(expected, expected_gap(fitted.held, fitted.seen, allowed, requirement))
     status = verdict(
-        _pair(fitted.held, choice.candidate), requirement, asked.max_drops, budget.max_recall_drop
+        fitted.held.of([0, choice.candidate]),
+        requirement,
+        asked.max_drops,
+        budget.max_recall_drop,
     )
     described = {
         "candidate": choice.candidate,
@@ -208,41 +209,6 @@ def _of_source(decisions: NDArray[np.int64], y: NDArray[np.int64]) -> dict[str, 
     }
 
 
-def _confirmed(
-    choice: Choice, fitted: FittedFront, requirement: Requirement | None, budget: Budget
-) -> Choice:
-    """Keep the network if its gap, or the smaller one, could be the luck of the rows.
-
-    Without this, small groups are edited for their noise: on tables with a few hundred rows the
-    gap on new rows grew.
-    """
-    if choice.candidate == 0 or not isinstance(requirement, GroupFairness):
-        return choice
-    # A network may know the rows of its training by heart, and have no gap there.
-    chance = min(chance_of_gap(rows, requirement) for rows in (fitted.held, fitted.everywhere))
-    if chance > CHANCE:
-        return Choice(
-            0,
-            f"the network's gap of {fitted.held.gaps[0]:.3f} could be chance: groups drawn by lot "
-            f"have one as large in {100 * chance:.0f} % of draws",
-        )
-    pair = _pair(fitted.everywhere, choice.candidate)
-    bound = np.quantile(gap_changes(pair, requirement, _N_BOOTSTRAP, 0), budget.confidence)
-    if bound < 0:
-        return choice
-    before, after = pair.gaps
-    return Choice(
-        0,
-        f"the smallest gap within the budget, {after:.3f} against {before:.3f}, could be the luck "
-        f"of {len(pair.y)} rows",
-    )
-
-
-def _pair(held: Observed, candidate: int) -> Observed:
-    both = [0, candidate]
-    return Observed(held.decisions[both], held.gaps[both], held.y, held.cells)
-
-
 def warn_of_base(fitted: FittedFront) -> None:
     """Warn of a network that is hardly better than a constant, or worse than trees.
 
@@ -250,7 +216,7 @@ def warn_of_base(fitted: FittedFront) -> None:
     gaps.
     """
     held = fitted.held
-    first = skill_table(held, fitted.seen).iloc[0]
+    first = fitted.table.iloc[0]
     balanced, chance = first["balanced_accuracy"], 1 / held.n_classes
     said, way_out = "", "Pass a better 'estimator', scale the columns, or train it longer."
     if balanced < chance + (_WEAK - 0.5) or first["degenerate"]:
@@ -286,7 +252,7 @@ def _compared(both: NDArray[np.int16], held: Observed) -> pd.DataFrame:
 
 def report_on(classifier: Any, task: Task, n_bootstrap: int) -> pd.DataFrame:
     """Report the edit of a fitted classifier on rows; see ``EditedClassifier.report``."""
-    asked = asked_of(classifier)
+    asked: Asked = classifier._asked  # of the edit there is, whatever the parameters are now
     requirement = asked.plan.requirement
     before, after = (
         Population([network]) for network in (classifier.estimator_, classifier.edited_estimator_)
@@ -295,9 +261,10 @@ def report_on(classifier: Any, task: Task, n_bootstrap: int) -> pd.DataFrame:
         np.array_equal(a.weights.flat, b.weights.flat)
         for (_, a), (_, b) in zip(before.blocks, after.blocks, strict=True)
     )
-    rolled_back = np.array([same and classifier.guard is not None])
+    guard = getattr(classifier.editor_, "guard", None)
+    rolled_back = np.array([same and guard is not None])
     report = edit_report(before, after, task, asked.plan, n_bootstrap, rolled_back)
-    edits = Front(before, after, pd.DataFrame({"method": ["edit"]}), (1.0,), (-1,))
+    edits = Front.single(before, after, pd.DataFrame({"method": ["edit"]}))
     pair = observe([edits], [task], requirement)
     table = skill_table(pair, pair)
     for name in ("balanced_accuracy", *table.filter(regex="^recall_").columns):

@@ -10,21 +10,14 @@ from sklearn.neural_network import MLPClassifier
 
 from skmeta._checks import check_unchanged, params_now
 from skmeta.editing.verdict import STATUSES
+from skmeta.estimators.classifier_choice import asked_of
 from skmeta.estimators.compliance_editor import ComplianceEditor
 from skmeta.estimators.files import describe, rebuild
 from skmeta.files.checks import expect, fields_of
 from skmeta.files.codec import Fields
 
-_FOLLOWED: tuple[str, ...] = (
-    "guard",
-    "budget",
-    "memory",
-    "n_jobs",
-    "verbose",
-    "max_accuracy_drop",
-    "max_gap",
-)
-_FOLLOWED += ("scoring", "confidence", "max_recall_drop")
+_BUDGET = ("max_accuracy_drop", "max_gap", "scoring", "confidence", "max_recall_drop")
+_FOLLOWED = (*_BUDGET, "guard", "budget", "memory", "n_jobs", "verbose")
 
 _OWNER = "EditedClassifier"
 _KINDS: dict[str, Any] = {
@@ -56,6 +49,13 @@ def contents(classifier: Any, *, include_task: bool) -> Fields:
     editor = classifier.editor_
     editor = None if editor is None else describe(editor, include_task=include_task)
     check_unchanged(classifier, "save", obeyed=followed(classifier))
+    asked, now = classifier._asked, asked_of(classifier)
+    if (asked.lam, asked.budget) != (now.lam, now.budget):
+        raise ValueError(
+            f"The parameters of this {_OWNER} ask for another edit than it has: a file would hold "
+            f"both. Got {now.budget} and lam={now.lam!r}, after an edit by {asked.budget} and "
+            f"lam={asked.lam!r}. Call reedit() first, or set them back."
+        )
     choice = None if classifier.choice_ is None else classifier.choice_.to_dict()
     return {**fields, "choice_": choice, "editor_": editor}
 
@@ -86,3 +86,4 @@ def restore(classifier: Any, fitted: Fields) -> None:
         expect(same, "the classifier and its editor disagree")
     expect(names is None or len(names) == n_features, "the names of features do not fit")
     classifier._params_of_fit = params_now(classifier)
+    classifier._asked = asked_of(classifier)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +34,6 @@ class EditorSettings(NamedTuple):
     """How the zoo and the editor of ``method="editor"`` are made."""
 
     requirement: Any
-    lam: Any
     lam_range: tuple[float, float] | None
     guard: dict | None
     n_networks: int
@@ -55,8 +55,8 @@ class FittedFront:
         On rows held out; of few rows, by the candidates of folds that have not seen them.
     seen : Observed
         On the rows of training.
-    everywhere : Observed
-        On all rows, each once, held out where there is a choice.
+    cross_fitted : bool
+        Whether every row was held out from some network.
     editor : ComplianceEditor or None
         What made the edits, of ``method="editor"``.
     source : classifier or None
@@ -70,12 +70,12 @@ class FittedFront:
     front: Front
     held: Observed
     seen: Observed
-    everywhere: Observed
+    cross_fitted: bool
     editor: ComplianceEditor | None
     source: Any
     others: dict[str, NDArray[np.int64]]
 
-    @property
+    @cached_property
     def table(self) -> pd.DataFrame:
         """Each candidate with its settings and measures."""
         return self.front.table.join(skill_table(self.held, self.seen))
@@ -168,11 +168,7 @@ def fit_front(
         assert requirement is not None  # without one there is a mask, and an editor
         lams = _LAMS if lam is None else (lam,)
         edits, table = lam_edits(network, task, requirement, lams, seeds[2])
-        return (
-            Front.of(network, edits, table)
-            if lam is None
-            else Front(network, edits, table, (1.0,), (-1,))
-        )
+        return (Front.of if lam is None else Front.single)(network, edits, table)
 
     if rows.task.n_samples < FEW_ROWS:
         return _cross_fitted(estimator, rows, requirement, edit, seeds, teachers)
@@ -236,10 +232,7 @@ def _looked_at(
 ) -> FittedFront:
     trained, parts = rows.part(train), [rows.part(part) for part in held]
     seen, unseen = observe([front], [trained], requirement), observe(fronts, parts, requirement)
-    once = unseen
-    if len(fronts) == 1:
-        once = observe([front, front], [trained, *parts], requirement)
-    return FittedFront(network, front, unseen, seen, once, editor, None, {})
+    return FittedFront(network, front, unseen, seen, len(fronts) > 1, editor, None, {})
 
 
 def _with_editor(
@@ -270,7 +263,7 @@ def _with_editor(
         front = Front.of(original, edits, pd.DataFrame({"method": "editor", "lam": lams}))
     else:
         settings_of = pd.DataFrame({"method": "editor", "lam": editor.editor_.plan.lam}, index=[0])
-        front = Front(original, editor.transform(original), settings_of, (1.0,), (-1,))
+        front = Front.single(original, editor.transform(original), settings_of)
     return network, front, editor, train
 
 

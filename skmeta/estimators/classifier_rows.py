@@ -184,6 +184,12 @@ def split(task: Task, needs_groups: bool, by_label: bool, seed: int) -> tuple[ND
     counts = table.ravel()
     if not by_label:
         largest = table.argmax(0) * task.n_groups + np.arange(task.n_groups)
+        if (few := table.sum(1)).min() < _N_PARTS:  # a part without a label trains another network
+            raise ValueError(
+                f"EditedClassifier needs at least {_N_PARTS} rows of every label. Got {few.min()} "
+                f"of label {shown(np.asarray(task.classes)[few.argmin()])}. Leave them out, or "
+                "merge the label with another."
+            )
         cells = np.where(counts[cells] < _N_PARTS, largest[cells % task.n_groups], cells)
         counts = np.bincount(cells, minlength=len(counts))
         counts = np.where(counts == 0, _N_PARTS, counts)  # of each group, its largest cell

@@ -7,14 +7,13 @@ from copy import copy
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_memory, validate_data
 
 from skmeta._checks import check_rng, check_unchanged, check_weights, params_now
 from skmeta._columns import checked_column
 from skmeta._modes import in_own_modes
-from skmeta.editing.guard import check_guard
 from skmeta.estimators.classifier_choice import (
     Asked,
     asked_of,
@@ -263,14 +262,14 @@ class EditedClassifier(FittedClassifier):
         seeds = check_rng(self.random_state).integers(2**31, size=4).tolist()
         requirement = asked.plan.requirement
         by_group = asked.plan.needs_sensitive
-        self._fitted, self.editor_, self.lam_, self.choice_ = None, None, None, None
-        self.front_ = None
         if by_group and sensitive_features is None:
             warn_of_no_edit(type(requirement).__name__)
             self.estimator_, self.source_ = trained(
                 estimator, X, y, self.classes_, weights, seeds[0]
             )
-            self.edited_estimator_ = self.estimator_
+            self.edited_estimator_, self._asked = self.estimator_, asked
+            self._fitted, self.editor_, self.lam_ = None, None, None
+            self.front_, self.choice_ = None, None
             return self
         by_label = requirement is None or not by_group or requirement.needs_labels
         rows = Rows(task, X, y, weights, by_group, by_label)
@@ -278,11 +277,11 @@ class EditedClassifier(FittedClassifier):
         if asked.method == "editor":
             names = ("requirement", "lam_range", "guard", "n_networks", "zoo_epochs", "max_epochs")
             given = {name: getattr(self, name) for name in names}
-            settings = EditorSettings(**given, lam=asked.lam)
+            settings = EditorSettings(**given)
         make = check_memory(self.memory).cache(fit_front, ignore=["n_jobs", "verbose"])
         effort = {"n_jobs": self.n_jobs, "verbose": self.verbose}
         fitted = make(estimator, rows, requirement, asked.weight, settings, seeds, **effort)
-        self._fitted, self.front_ = fitted, fitted.table
+        self._fitted, self.front_ = fitted, fitted.table.copy()
         self.estimator_, self.editor_ = fitted.estimator, fitted.editor
         self.source_ = fitted.source
         if requirement is not None:
@@ -312,19 +311,24 @@ class EditedClassifier(FittedClassifier):
         EditedClassifier
             Itself.
         """
-        before = {name: getattr(self, name) for name in params if hasattr(self, name)}
-        try:
-            self.set_params(**params)
-            self._check_edited("reedit")
-            check_guard(self.guard, "EditedClassifier")
-            check_unchanged(self, "reedit", obeyed=followed(self))
-            return self._follow(self._check_params())
-        except Exception:
-            self.set_params(**before)
-            raise
+        # A copy, with its own parts of parameters: a refused edit leaves everything as it was.
+        trial = copy(self)
+        for name in {name.split("__")[0] for name in params if "__" in name}:
+            setattr(trial, name, clone(getattr(self, name), safe=False))
+        trial.set_params(**params)
+        trial._check_edited("reedit")
+        check_unchanged(trial, "reedit", obeyed=followed(trial))
+        trial._follow(trial._check_params())
+        self.__dict__.update(trial.__dict__)
+        return self
 
     def _follow(self, asked: Asked) -> EditedClassifier:
         fitted: Any = self._fitted
+        if fitted is None and (asked.lam is None or self.editor_ is None):
+            raise ValueError(
+                "reedit needs the candidates of fit, which files leave out. Fit again, or pickle "
+                "the EditedClassifier."
+            )
         if asked.lam is None:
             choice = describe_choice(fitted, asked)
             edited = self.estimator_
@@ -337,7 +341,6 @@ class EditedClassifier(FittedClassifier):
                     "loaded without them. Save it with skmeta.save(classifier, path, "
                     "include_task=True)."
                 )
-            # A copy: an edit that is refused leaves everything as it was.
             present = {"requirement": self.requirement, "lam": asked.lam, "guard": self.guard}
             editor = copy(self.editor_).set_params(**present)
             [edited] = editor.transform([self.estimator_])
@@ -346,6 +349,7 @@ class EditedClassifier(FittedClassifier):
             choice = describe_choice(fitted, asked, forced=1)
             [edited] = fitted.front.network(1).to_networks()
         self.edited_estimator_, self.choice_, self.lam_ = edited, choice, asked.lam
+        self._asked = asked
         if choice is not None and choice["reason"]:
             warnings.warn(
                 f"EditedClassifier has edited nothing: {choice['reason']}.",

@@ -27,7 +27,6 @@ FLOATS = [np.float64, np.float32]
 class FittedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
     """Predicts with a network that was edited, and reports on it."""
 
-    lam: Any
     classes_: NDArray
     estimator_: Any
     edited_estimator_: Any
@@ -88,7 +87,7 @@ class FittedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
             Rows, best new ones.
         y : array-like of shape (n_samples,)
             Their labels.
-        sensitive_features : array-like of shape (n_samples,), optional
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
             Their groups.
 
         Returns
@@ -114,11 +113,6 @@ class FittedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"{method} needs an edit, and this EditedClassifier was fitted without groups. "
                 "Pass fit(X, y, sensitive_features=...)."
-            )
-        if method == "reedit" and self._fitted is None and self.lam is None:
-            raise ValueError(
-                "reedit needs the candidates of fit, which files leave out. Fit again, or pickle "
-                "the EditedClassifier."
             )
 
     def predict_proba(self, X: Any) -> NDArray:

@@ -1,32 +1,18 @@
 """The tabular classifier with a budget of skill: what the owner of a table meets."""
 
-import pickle
-import time
 import warnings
 
 import numpy as np
-import pandas as pd
-import polars
 import pytest
-from fairlearn.metrics import equalized_odds_difference, plot_model_comparison
-from sklearn import config_context
-from sklearn.calibration import CalibratedClassifierCV
+from fairlearn.metrics import equalized_odds_difference
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, make_scorer
-from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.utils import estimator_checks
-from skorch import NeuralNetClassifier
-from torch import nn
 
 import skmeta
 from skmeta import EditedClassifier
 from skmeta.datasets import fetch_adult, make_biased_classification, split_tasks
-from skmeta.estimators import classifier_front
-
-NETWORK = MLPClassifier((16,), early_stopping=True)
+from tests.estimators.budgets import NETWORK, fit, people
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -36,24 +22,12 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def table():
-    bunch = make_biased_classification(6000, gap=0.3, proxy_strength=4.0, random_state=0)
-    X = bunch.data.drop(columns="group")
-    return train_test_split(X, bunch.target, bunch.sensitive_features["group"], random_state=0)
+    return people()
 
 
 @pytest.fixture(scope="module")
 def fitted(table):
     return fit(table, max_accuracy_drop=0.02)
-
-
-def fit(table, estimator=NETWORK, **params):
-    X, _, y, _, groups, _ = table
-    params = {"random_state": 0, **params}
-    return EditedClassifier(estimator, **params).fit(X, y, sensitive_features=groups)
-
-
-def copied(fitted):
-    return pickle.loads(pickle.dumps(fitted))
 
 
 def test_the_gap_shrinks_within_the_budget_on_new_rows(fitted, table):
@@ -108,21 +82,6 @@ def test_the_rates_of_groups_are_those_of_fairlearn(fitted, table):
     assert rates.loc["B", ("rows", "")] == (groups == "B").sum()
 
 
-def test_fairlearn_draws_it_beside_its_network(fitted, table):
-    _, X, _, y, _, groups = table
-    before = fitted.estimator_.predict(X.to_numpy())
-    ax = plot_model_comparison(
-        x_axis_metric=accuracy_score,
-        y_axis_metric=equalized_odds_difference,
-        y_true=y == "yes",
-        y_preds={"edited": fitted.predict(X) == "yes", "before": before == "yes"},
-        sensitive_features=groups,
-    )
-    [points] = ax.collections
-    x, gap = points.get_offsets().T
-    assert len(x) == 2 and gap[0] < 0.6 * gap[1]
-
-
 def test_the_front_and_the_choice_belong_together(fitted):
     front, choice = fitted.front_, fitted.choice_
     assert front.loc[0, "method"] == "original" and choice["candidate"] in front.index
@@ -164,39 +123,6 @@ def test_few_rows_are_all_trained_on_and_all_held_out(table):
     assert len(model._fitted.held.y) == len(model._fitted.seen.y) == 600
     again = MLPClassifier(**model.estimator_.get_params()).fit(X, y)
     assert all(map(np.array_equal, again.coefs_, model.estimator_.coefs_))
-
-
-def test_reedit_chooses_again_in_milliseconds(fitted, table):
-    model = copied(fitted)
-    started = time.perf_counter()
-    gaps = {}
-    for drop in (0.0, 0.02, 0.1):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.reedit(max_accuracy_drop=drop)
-        gaps[drop] = model.front_.loc[model.choice_["candidate"], "gap"]
-        assert model.max_accuracy_drop == drop
-    assert time.perf_counter() - started < 3  # a fit takes longer than these three
-    assert gaps[0.0] >= gaps[0.02] >= gaps[0.1]
-    assert fitted.reedit().predict(table[1]).tolist() == fitted.predict(table[1]).tolist()
-    wide = model.reedit(max_accuracy_drop=None, max_gap=0.15)
-    assert wide.front_.loc[wide.choice_["candidate"], "gap_held"] <= 0.15
-
-
-def test_a_refused_reedit_leaves_everything_as_it_was(fitted, table):
-    model = copied(fitted)
-    before = model.predict_proba(table[1])
-    for params, message in (
-        ({"max_gap": 0.05}, "At most one of .*max_accuracy_drop=0.02, max_gap=0.05. Set the"),
-        ({"max_accuracy_drop": -1}, "'max_accuracy_drop' parameter"),
-        ({"max_accuracy_drop": None, "lam": 0.1}, "'lam' parameter .* was changed after fit"),
-        ({"method": "editor"}, "'method' parameter .* was changed after fit"),
-        ({"requirement": "demographic_parity"}, "'requirement' parameter .* was changed"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            model.reedit(**params)
-        assert repr(model) == repr(fitted)
-        assert np.array_equal(model.predict_proba(table[1]), before)
 
 
 def test_without_a_gap_nothing_is_edited_and_it_says_so():
@@ -314,145 +240,6 @@ def test_three_classes_three_groups():
     assert model.choice_["gap_after"] < model.choice_["gap_before"]
     assert {"recall_x", "recall_y", "recall_z"} <= set(model.front_.columns)
     assert set(model.predict(X)) == {"x", "y", "z"}
-
-
-# -- scikit-learn ------------------------------------------------------------------------
-
-
-class Grouped(EditedClassifier):
-    """Makes groups of its own where scikit-learn's checks pass none, in rows enough for an edit."""
-
-    def fit(self, X, y, *, sensitive_features=None):
-        X, y = np.tile(X, (6, 1)), np.tile(y, 6)
-        rank = pd.Series(y).groupby(y).cumcount()
-        super().fit(X, y, sensitive_features=rank % 2)
-        assert self.front_ is not None
-        return self
-
-
-@pytest.mark.filterwarnings("ignore:EditedClassifier has edited nothing:UserWarning")
-@pytest.mark.parametrize(
-    "check",
-    [
-        estimator_checks.check_dict_unchanged,
-        estimator_checks.check_estimators_pickle,
-        estimator_checks.check_fit_idempotent,
-        estimator_checks.check_methods_subset_invariance,
-    ],
-)
-def test_scikit_learn_checks_with_candidates(check):
-    check("Grouped", Grouped(MLPClassifier((4,), max_iter=20), random_state=0))
-
-
-@pytest.mark.parametrize("routing", [False, True])
-def test_a_search_over_the_budget_makes_candidates_once_a_fold(
-    table, routing, tmp_path, monkeypatch
-):
-    X, _, y, _, groups, _ = table
-    fits = []
-    taught = classifier_front.taught_edits
-    monkeypatch.setattr(
-        classifier_front, "taught_edits", lambda *args: fits.append(1) or taught(*args)
-    )
-    model = EditedClassifier(NETWORK, memory=str(tmp_path), random_state=0)
-    with config_context(enable_metadata_routing=routing), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        scorer = make_scorer(balanced_accuracy_score)
-        search = GridSearchCV(
-            make_pipeline(StandardScaler(), model),
-            {"editedclassifier__max_accuracy_drop": [0.0, 0.02, 0.1]},
-            cv=2,
-            scoring=scorer,
-            error_score="raise",
-        )
-        name = "sensitive_features" if routing else "editedclassifier__sensitive_features"
-        search.fit(X, y, **{name: groups})
-    assert len(fits) == 3  # two folds, and all rows
-    assert search.best_estimator_[-1].choice_ is not None
-
-
-def test_calibration_around_it(table):
-    X, X_test, y, _, groups, _ = table
-    model = CalibratedClassifierCV(EditedClassifier(NETWORK, random_state=0), cv=2)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.fit(X, y, sensitive_features=groups.to_numpy())
-    assert model.predict_proba(X_test).shape == (len(X_test), 2)
-
-
-def test_frames_of_polars_and_nullable_columns(table, fitted):
-    X, X_test, y, _, groups, _ = table
-    expected = fitted.predict_proba(X_test)
-    for frame, column in (
-        (polars.from_pandas(X), polars.Series(groups.to_list())),
-        (X.convert_dtypes(), groups.astype("string")),
-    ):
-        model = EditedClassifier(NETWORK, max_accuracy_drop=0.02, random_state=0)
-        model.fit(frame, y, sensitive_features=column)
-        np.testing.assert_array_equal(model.predict_proba(X_test), expected)
-
-
-def test_a_row_of_weight_two_is_there_twice(table):
-    X, X_test, y, _, groups, _ = table
-    model = EditedClassifier(NETWORK, max_accuracy_drop=0.05, random_state=0)
-    weights = np.where(np.arange(len(X)) % 2 == 0, 2.0, 1.0)
-    model.fit(X, y, sensitive_features=groups, sample_weight=weights)
-    n_held, n_seen = len(model._fitted.held.y), len(model._fitted.seen.y)
-    assert n_held + n_seen == weights.sum()
-    assert model.choice_["gap_after"] < model.choice_["gap_before"]
-
-
-def test_skorch_nets(table):
-    module = nn.Sequential(nn.Linear(9, 16), nn.ReLU(), nn.Linear(16, 2))
-    net = NeuralNetClassifier(
-        module, criterion=nn.CrossEntropyLoss, max_epochs=10, lr=0.1, verbose=0
-    )
-    model = fit(table, net, max_accuracy_drop=0.05)
-    assert type(model.edited_estimator_) is NeuralNetClassifier
-    assert model.choice_["gap_after"] < 0.7 * model.choice_["gap_before"]
-
-
-def test_same_seed_same_choice_and_another_seed_another(table, fitted):
-    again, other = fit(table, max_accuracy_drop=0.02), fit(table, random_state=1)
-    pd.testing.assert_frame_equal(fitted.front_, again.front_)
-    assert not fitted.front_["gap"].equals(other.front_["gap"])
-
-
-def test_files_keep_what_was_chosen_and_leave_candidates_out(fitted, table, tmp_path):
-    _, X, _, y, _, groups = table
-    skmeta.save(fitted, tmp_path / "file")
-    loaded = skmeta.load(tmp_path / "file")
-    assert loaded.predict_proba(X).tobytes() == fitted.predict_proba(X).tobytes()
-    assert loaded.choice_.to_dict() == fitted.choice_.to_dict() and loaded.front_ is None
-    kwargs = {"sensitive_features": groups, "n_bootstrap": 20}
-    pd.testing.assert_frame_equal(loaded.report(X, y, **kwargs), fitted.report(X, y, **kwargs))
-    with pytest.raises(ValueError, match="reedit needs the candidates of fit, which files leave"):
-        loaded.reedit(max_accuracy_drop=0.05)
-    skmeta.save(loaded, tmp_path / "again")
-    assert (tmp_path / "again").read_bytes() == (tmp_path / "file").read_bytes()
-
-
-@pytest.mark.parametrize(
-    "params, message",
-    [
-        ({"max_accuracy_drop": 0.1, "max_gap": 0.1}, "At most one of 'max_accuracy_drop', 'max_g"),
-        ({"max_accuracy_drop": 0.1, "lam": 0.1}, "Got max_accuracy_drop=0.1, lam=0.1. Set the"),
-        ({"max_accuracy_drop": 2.0}, "'max_accuracy_drop' parameter of EditedClassifier"),
-        ({"max_gap": -0.1}, "'max_gap' parameter of EditedClassifier"),
-        ({"confidence": 1.0}, "'confidence' parameter of EditedClassifier"),
-        ({"confidence": 0.2}, "'confidence' parameter of EditedClassifier"),
-        ({"max_recall_drop": 1.5}, "'max_recall_drop' parameter of EditedClassifier"),
-        ({"method": "tune"}, "'method' parameter of EditedClassifier"),
-        ({"scoring": "acuracy"}, "Did you mean 'accuracy'"),
-        ({"guard": {"max_divergence": 0.1}}, "'guard' parameter .* is for method='editor'"),
-        ({"lam_range": (0.1, 0.2)}, "'lam_range' parameter .* is for method='editor'"),
-        ({"requirement": "pruning", "max_gap": 0.1}, "needs method='editor' and 'lam'"),
-        ({"requirement": "pruning", "method": "finetune"}, "needs method='editor' and 'lam'"),
-    ],
-)
-def test_bad_parameters(params, message, table):
-    with pytest.raises(ValueError, match=message):
-        fit(table, **params)
 
 
 def test_adult(data_home):

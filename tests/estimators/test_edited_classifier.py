@@ -10,13 +10,11 @@ from fairlearn.metrics import equalized_odds_difference
 from scipy.sparse import csr_array
 from sklearn import config_context
 from sklearn.compose import make_column_selector, make_column_transformer
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import GridSearchCV, cross_validate, train_test_split
-from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.svm import LinearSVC
 from sklearn.utils import estimator_checks
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from torch import nn
@@ -255,66 +253,6 @@ def test_three_float_labels_and_few_rows():
     classifier = EditedClassifier(SMALL, **FAST).fit(X, y, sensitive_features=groups)
     assert classifier.lam_ == 0.1
     assert set(classifier.predict(X)) <= {-1.0, 0.0, 2.0}
-
-
-def rows(n=40):
-    rng = np.random.default_rng(0)
-    return rng.normal(size=(n, 3)), np.arange(n) % 2, np.arange(n) // 2 % 2
-
-
-BAD_ESTIMATORS = {
-    "no probabilities": (LinearSVC(), "Got LinearSVC, .*and which has no predict_proba"),
-    "regressor": (MLPRegressor(), "Got MLPRegressor, which is no classifier"),
-    "class": (MLPClassifier, "which is no classifier"),
-    "module": (nn.Linear(3, 2), "Got Linear, which is no classifier"),
-}
-
-
-@pytest.mark.parametrize("name", BAD_ESTIMATORS)
-def test_estimators_that_cannot_be_edited_are_refused_before_training(name):
-    estimator, message = BAD_ESTIMATORS[name]
-    X, y, groups = rows()
-    with pytest.raises(TypeError, match=f"'estimator' parameter of EditedClassifier.*{message}"):
-        EditedClassifier(estimator).fit(X, y, sensitive_features=groups)
-
-
-@pytest.mark.parametrize(
-    "estimator", [LogisticRegression(), make_pipeline(StandardScaler(), SMALL)], ids=["linear", "p"]
-)
-def test_an_editor_needs_a_network(estimator):
-    X, y, groups = rows()
-    with pytest.raises(TypeError, match="'estimator' parameter .*weights a Population cannot read"):
-        EditedClassifier(estimator, **FAST).fit(X, y, sensitive_features=groups)
-
-
-@pytest.mark.parametrize(
-    "params, message",
-    [
-        ({"n_networks": 0}, "'n_networks' parameter of EditedClassifier"),
-        ({"zoo_epochs": 0}, "'zoo_epochs' parameter of EditedClassifier"),
-        ({"max_epochs": 0}, "'max_epochs' parameter of EditedClassifier"),
-        ({"lam": -1}, "'lam' parameter of EditedClassifier"),
-        ({"lam_range": (0.3, 0.5)}, "must lie in 'lam_range'"),
-        ({"requirement": "equalised_odds"}, "Did you mean 'equalized_odds'"),
-    ],
-)
-def test_bad_parameters(params, message):
-    X, y, groups = rows()
-    with pytest.raises(ValueError, match=message):
-        EditedClassifier(SMALL, **{**FAST, **params}).fit(X, y, sensitive_features=groups)
-
-
-def test_bad_rows():
-    X, y, groups = rows()
-    rare = np.where((np.arange(40) < 8) & (y == 1), "c", groups.astype(str))
-    for labels, came, message in (
-        (np.zeros(40, int), groups, "at least two classes. Got 1 class"),
-        (y, np.zeros(40), "at least two groups"),
-        (y, rare, "Got 0 of label .*0.* in group 'c'"),
-        (y, groups[:-1], "one value for each of the 40 rows"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            EditedClassifier(SMALL, **FAST).fit(X, labels, sensitive_features=came)
 
 
 def test_a_pipeline_without_routing(table):
