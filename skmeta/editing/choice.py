@@ -64,7 +64,8 @@ def skill_table(held: Observed, seen: Observed) -> pd.DataFrame:
     Parameters
     ----------
     held : Observed
-        On rows that neither network nor edit has seen.
+        On rows that neither network nor edit has seen. The standard errors include that networks
+        of several folds differ: what is handed out is yet another one.
     seen : Observed
         On the rows that the edits were made with; of these, the gaps count.
 
@@ -74,7 +75,7 @@ def skill_table(held: Observed, seen: Observed) -> pd.DataFrame:
         ``gap``, the mean of those on seen and held rows by their numbers (seen rows are more,
         held rows are new: either alone chooses worse); ``gap_seen``, ``gap_held``; ``<skill>``,
         ``<skill>_loss`` and ``<skill>_loss_se`` on held rows, paired; ``recall_<label>`` of each
-        class; and ``degenerate`` where a class is nearly never predicted.
+        class; and ``degenerate`` where a class is nearly never predicted, on either.
     """
     n_held, n_seen = len(held.y), len(seen.y)
     columns: dict[str, NDArray] = {
@@ -87,8 +88,7 @@ def skill_table(held: Observed, seen: Observed) -> pd.DataFrame:
     shares = np.bincount(held.y, minlength=held.n_classes) / n_held
     lost = right[:1] - right
     members = held.y == np.arange(held.n_classes)[:, None]
-    means = per_class(lost, members)
-    spread = (per_class(lost**2, members) - means**2) / members.sum(1).clip(1)
+    means, spread = _means_and_spread(lost, members)
     recalls = held.recalls()
     for skill in SKILLS:
         weights = shares if skill == "accuracy" else np.full(len(shares), 1 / len(shares))
@@ -96,11 +96,39 @@ def skill_table(held: Observed, seen: Observed) -> pd.DataFrame:
         counts = weights > 0
         columns[skill] = recalls[:, counts] @ weights[counts]
         columns[f"{skill}_loss"] = means[:, counts] @ weights[counts]
-        columns[f"{skill}_loss_se"] = np.sqrt(spread[:, counts].clip(0) @ weights[counts] ** 2)
+        variance = spread[:, counts] @ weights[counts] ** 2
+        if held.folds is not None:
+            variance += _between_folds(lost, members[counts], held.folds, weights[counts])
+        columns[f"{skill}_loss_se"] = np.sqrt(variance)
     labels = held.cells.labels
     columns |= {f"recall_{label}": recalls[:, k] for k, label in enumerate(labels)}
-    columns["degenerate"] = is_degenerate(held)
+    columns["degenerate"] = is_degenerate(held) | is_degenerate(seen)
     return pd.DataFrame(columns)
+
+
+def _means_and_spread(
+    lost: NDArray[np.float64], members: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean of each class, and the squares of its standard error."""
+    means = per_class(lost, members)
+    spread = (per_class(lost**2, members) - means**2) / members.sum(1).clip(1)
+    return means, spread.clip(0)
+
+
+def _between_folds(
+    lost: NDArray[np.float64],
+    members: NDArray[np.bool_],
+    folds: NDArray[np.intp],
+    weights: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return by how much the losses of folds vary, beyond the luck of their rows."""
+    losses, lucks = [], []
+    for fold in np.unique(folds):
+        rows = folds == fold
+        means, spread = _means_and_spread(lost[:, rows], members[:, rows])
+        losses.append(np.nan_to_num(means) @ weights)
+        lucks.append(np.nan_to_num(spread) @ weights**2)
+    return (np.var(losses, axis=0, ddof=1) - np.mean(lucks, axis=0)).clip(0)
 
 
 def is_degenerate(observed: Observed) -> NDArray[np.bool_]:

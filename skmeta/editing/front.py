@@ -195,12 +195,15 @@ class Observed:
         Labels.
     cells : Cells
         Label and group of each row.
+    folds : ndarray of int of shape (n_samples,) or None
+        Which network has decided each row, if there are several.
     """
 
     decisions: NDArray[np.int16]
     gaps: NDArray[np.float64]
     y: NDArray[np.int64]
     cells: Cells
+    folds: NDArray[np.intp] | None = None
 
     @property
     def n_classes(self) -> int:
@@ -269,4 +272,5 @@ def observe(
         torch.cat(gaps).double().numpy(),
         np.concatenate([task.y for task in tasks]),
         whole,
+        None if len(tasks) == 1 else np.repeat(range(len(tasks)), [t.n_samples for t in tasks]),
     )

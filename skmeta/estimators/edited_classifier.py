@@ -142,8 +142,9 @@ class EditedClassifier(FittedClassifier):
     are trained and edited, each on four fifths of the rows, and measured on the fifth; the choice
     that is best there is made with a network of all rows.
 
-    Nothing is edited where the network's gap could be chance (groups drawn by lot have one as large
-    in more than 5 % of draws), or where the edit's smaller gap could be, at the ``confidence``.
+    Nothing is edited where the network's gap could be chance (groups drawn by lot differ as much,
+    in standard errors, in more than 5 % of draws), or where the edit's smaller gap could be, at the
+    ``confidence``.
 
     With metadata routing enabled, ``sensitive_features`` reaches ``fit`` through a
     Pipeline, ``GridSearchCV`` or ``cross_validate`` without a further call. Sparse rows are made

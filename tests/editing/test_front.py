@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import torch
 from fairlearn.metrics import equalized_odds_difference
-from scipy.stats import norm
+from scipy.stats import chi2_contingency, norm
+from scipy.stats.contingency import crosstab
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score
 from sklearn.neural_network import MLPClassifier
 from torch import nn
@@ -244,16 +245,82 @@ def test_the_chance_of_a_gap_is_that_of_permuted_groups(requirement):
     rng, y, groups = people(300)
     decisions = decide(rng, y, groups, [[0.2, 0.22], [0.62, 0.66]])
     pair = pair_of(decisions, decisions, y, groups, requirement)
+    strata = [y == 0, y == 1] if requirement is EOD else [y >= 0]
+
+    def largest(groups):
+        tables = [crosstab(groups[rows], decisions[rows])[1] for rows in strata]
+        return max(chi2_contingency(table, correction=False).statistic for table in tables)
+
     count = 0
     for _ in range(400):
         lot = groups.copy()
-        for rows in [y == 0, y == 1] if requirement is EOD else [slice(None)]:
+        for rows in strata:
             lot[rows] = rng.permutation(groups[rows])
-        count += pair_of(decisions, decisions, y, lot, requirement).gaps[0] >= pair.gaps[0] - 1e-12
+        count += largest(lot) >= largest(groups) - 1e-9
     assert 0.02 < count / 400 < 0.98
     assert chance_of_gap(pair, requirement) == pytest.approx(count / 400, abs=0.08)
     large = decide(rng, y, groups, [[0.1, 0.1], [0.9, 0.3]])
     assert chance_of_gap(pair_of(large, large, y, groups, requirement), requirement) < 0.01
+
+
+def test_a_sure_difference_is_heard_beside_one_of_few_rows():
+    """Of 20 rows of label 1 rates differ by luck; of 4,000 of label 0 they differ surely."""
+    groups, y = np.arange(4020) % 2, (np.arange(4020) >= 4000).astype(int)
+    decisions = np.where(y == 1, np.arange(4020) % 5 < 2, np.arange(4020) % 40 < 2 * groups)
+    pair = pair_of(decisions, decisions, y, groups)
+    by_lot = [
+        pair_of(decisions, decisions, y, np.random.default_rng(i).permutation(groups)).gaps[0]
+        for i in range(50)
+    ]
+    assert np.mean(by_lot >= pair.gaps[0]) > 0.2
+    assert chance_of_gap(pair, EOD) < 0.01
+
+
+def test_three_classes_and_groups_differ_by_chance_or_not():
+    rng = np.random.default_rng(0)
+    y, groups = rng.integers(3, size=900), rng.integers(3, size=900)
+    right = rng.random(900)
+    for requirement in (EOD, DemographicParity()):
+        chances = []
+        for seed in range(20):
+            lot = np.random.default_rng(seed).permutation(900)
+            decisions = np.where(right < 0.6, y, (y + 1) % 3)
+            chances.append(
+                chance_of_gap(
+                    pair_of(decisions, decisions, y, groups[lot], requirement), requirement
+                )
+            )
+        assert 0.2 < np.mean(chances) < 0.8 and min(chances) < 0.5 < max(chances)
+        unequal = np.where(right < 0.6 + 0.1 * groups, y, (y + 1) % 3)
+        unequal = np.where((groups == 2) & (right > 0.9), 0, unequal)
+        pair = pair_of(unequal, unequal, y, groups, requirement)
+        assert chance_of_gap(pair, requirement) < 0.05
+
+
+def test_errors_include_that_networks_of_folds_differ():
+    """Five networks, of which two give a class up: the sixth may, too."""
+    y, folds = np.arange(2000) % 2, np.repeat(range(5), 400)
+    cells = Cells.of(Task(np.zeros((2000, 1)), y, sensitive_features=np.arange(2000) // 2 % 2))
+    given_up = np.where(folds < 2, 0, y)
+    decisions = np.stack([y, given_up]).astype(np.int16)
+    pooled, apart = (
+        skill_table(o, o).loc[1]
+        for o in (
+            Observed(decisions, np.zeros(2), y, cells),
+            Observed(decisions, np.zeros(2), y, cells, folds),
+        )
+    )
+    assert apart["accuracy_loss"] == pooled["accuracy_loss"] == pytest.approx(0.2)
+    assert pooled["accuracy_loss_se"] < 0.01
+    expected = np.std([0.5, 0.5, 0, 0, 0], ddof=1)
+    assert apart["accuracy_loss_se"] == pytest.approx(expected, rel=0.01)
+
+
+def test_a_constant_on_the_rows_of_training_is_no_candidate():
+    y, groups = np.arange(400) % 2, np.arange(400) // 2 % 2
+    held = pair_of(y, y, y, groups)
+    seen = pair_of(y, np.zeros(400), y, groups)
+    assert skill_table(held, seen)["degenerate"].tolist() == [False, True]
 
 
 VERDICTS = {
