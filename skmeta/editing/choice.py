@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from skmeta.editing.front import Observed, per_class
-
-SKILLS = ("accuracy", "balanced_accuracy")
+from skmeta.editing.front import Observed
+from skmeta.editing.skills import skill_columns
 
 NEARLY_NEVER = 0.1
 """A class that is predicted more rarely than this share of its rows is as good as given up."""
@@ -58,16 +58,25 @@ class Choice(NamedTuple):
     reason: str
 
 
-def skill_table(held: Observed, seen: Observed) -> pd.DataFrame:
+def mean_gaps(held: Observed, seen: Observed) -> NDArray[np.float64]:
+    """Average the gaps on seen and held rows by their numbers; see :func:`skill_table`."""
+    n_held, n_seen = len(held.y), len(seen.y)
+    return (n_seen * seen.gaps + n_held * held.gaps) / (n_seen + n_held)
+
+
+def skill_table(
+    held: Observed, seen: Observed, scorers: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
     """Say what each candidate gains and loses against the first.
 
     Parameters
     ----------
     held : Observed
-        On rows that neither network nor edit has seen. The standard errors include that networks
-        of several folds differ: what is handed out is yet another one.
+        On rows that neither network nor edit has seen.
     seen : Observed
         On the rows that the edits were made with; of these, the gaps count.
+    scorers : mapping of str to callable, optional
+        Skills beside the accuracies, as of :func:`~skmeta.editing.skills.skill_columns`.
 
     Returns
     -------
@@ -75,60 +84,25 @@ def skill_table(held: Observed, seen: Observed) -> pd.DataFrame:
         ``gap``, the mean of those on seen and held rows by their numbers (seen rows are more,
         held rows are new: either alone chooses worse); ``gap_seen``, ``gap_held``; ``<skill>``,
         ``<skill>_loss`` and ``<skill>_loss_se`` on held rows, paired; ``recall_<label>`` of each
-        class; and ``degenerate`` where a class is nearly never predicted, on either.
+        class, and the ``largest_recall_drop`` of any; and ``degenerate`` where a class is nearly
+        never predicted, on either.
     """
-    n_held, n_seen = len(held.y), len(seen.y)
     columns: dict[str, NDArray] = {
-        "gap": (n_seen * seen.gaps + n_held * held.gaps) / (n_seen + n_held),
+        "gap": mean_gaps(held, seen),
         "gap_seen": seen.gaps,
         "gap_held": held.gaps,
     }
-    # With equal weights of classes, or of rows.
-    right = (held.decisions == held.y).astype(np.float64)
-    shares = np.bincount(held.y, minlength=held.n_classes) / n_held
-    lost = right[:1] - right
-    members = held.y == np.arange(held.n_classes)[:, None]
-    means, spread = _means_and_spread(lost, members)
+    columns |= skill_columns(held, scorers or {})
     recalls = held.recalls()
-    for skill in SKILLS:
-        weights = shares if skill == "accuracy" else np.full(len(shares), 1 / len(shares))
-        # Where a class has no rows, accuracy does without, and there is no balanced accuracy.
-        counts = weights > 0
-        columns[skill] = recalls[:, counts] @ weights[counts]
-        columns[f"{skill}_loss"] = means[:, counts] @ weights[counts]
-        variance = spread[:, counts] @ weights[counts] ** 2
-        if held.folds is not None:
-            variance += _between_folds(lost, members[counts], held.folds, weights[counts])
-        columns[f"{skill}_loss_se"] = np.sqrt(variance)
-    labels = held.cells.labels
-    columns |= {f"recall_{label}": recalls[:, k] for k, label in enumerate(labels)}
+    columns |= dict(zip(recall_columns(held), recalls.T, strict=True))
+    columns["largest_recall_drop"] = (recalls[:1] - recalls).max(1)
     columns["degenerate"] = is_degenerate(held) | is_degenerate(seen)
     return pd.DataFrame(columns)
 
 
-def _means_and_spread(
-    lost: NDArray[np.float64], members: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean of each class, and the squares of its standard error."""
-    means = per_class(lost, members)
-    spread = (per_class(lost**2, members) - means**2) / members.sum(1).clip(1)
-    return means, spread.clip(0)
-
-
-def _between_folds(
-    lost: NDArray[np.float64],
-    members: NDArray[np.bool_],
-    folds: NDArray[np.intp],
-    weights: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Return by how much the losses of folds vary, beyond the luck of their rows."""
-    losses, lucks = [], []
-    for fold in np.unique(folds):
-        rows = folds == fold
-        means, spread = _means_and_spread(lost[:, rows], members[:, rows])
-        losses.append(np.nan_to_num(means) @ weights)
-        lucks.append(np.nan_to_num(spread) @ weights**2)
-    return (np.var(losses, axis=0, ddof=1) - np.mean(lucks, axis=0)).clip(0)
+def recall_columns(observed: Observed) -> list[str]:
+    """Name the columns of recalls, class by class."""
+    return [f"recall_{label}" for label in observed.cells.labels]
 
 
 def is_degenerate(observed: Observed) -> NDArray[np.bool_]:
@@ -169,9 +143,8 @@ def within(table: pd.DataFrame, budget: Budget) -> tuple[NDArray[np.bool_], NDAr
     bounds = [table[f"{s}_loss"] + z * table[f"{s}_loss_se"] for s in budget.scoring]
     losses = np.stack(bounds, axis=1).max(1)
     losses[0] = 0.0
-    recalls = table.filter(regex=r"^recall_").to_numpy()
     allowed = ~table["degenerate"].to_numpy()
-    allowed &= (recalls[0] - recalls <= budget.max_recall_drop + 1e-12).all(1)
+    allowed &= (table["largest_recall_drop"] <= budget.max_recall_drop + 1e-12).to_numpy()
     allowed[0] = True
     if budget.max_gap is not None:
         return allowed & (reached(table) <= budget.max_gap), losses

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import one_hot
 
 from skmeta.datasets import stratified_folds
-from skmeta.editing.choice import Choice, skill_table
+from skmeta.editing.choice import Choice, mean_gaps
 from skmeta.editing.front import Observed
 from skmeta.requirements import GroupFairness, Requirement
 
@@ -209,7 +209,7 @@ def expected_gap(
     Parameters
     ----------
     held, seen : Observed
-        As of :func:`~skmeta.editing.choice.skill_table`.
+        As of :func:`~skmeta.editing.choice.mean_gaps`.
     allowed : ndarray of bool of shape (n_candidates,)
         Candidates within the budget.
     requirement : GroupFairness
@@ -223,8 +223,7 @@ def expected_gap(
     decided = np.empty(len(held.y), dtype=np.int64)
     for fold in range(_N_FOLDS):
         rest = rows_of(held, folds != fold, requirement)
-        gaps = skill_table(rest, seen)["gap"].to_numpy()
-        chosen = int(np.where(allowed, gaps, np.inf).argmin())
+        chosen = int(np.where(allowed, mean_gaps(rest, seen), np.inf).argmin())
         decided[folds == fold] = held.decisions[chosen, folds == fold]
     return float(gaps_of(decided[None], held, requirement)[0])
 

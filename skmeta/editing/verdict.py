@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ def verdict(
     max_drops: Mapping[str, float],
     max_recall_drop: float,
     *,
+    scorers: Mapping[str, Any] | None = None,
     n_bootstrap: int = 500,
     random_state: int = 0,
 ) -> str:
@@ -45,6 +47,8 @@ def verdict(
         How far each skill may fall: more than that by more than a standard error is too far.
     max_recall_drop : float
         How far the recall of any class may fall.
+    scorers : mapping of str to callable, optional
+        Of the skills that are not accuracies.
     n_bootstrap : int, default=500
         Resamples of the rows within label and group.
     random_state : int, default=0
@@ -57,7 +61,7 @@ def verdict(
     """
     if np.array_equal(*pair.decisions):
         return "kept"
-    table = skill_table(pair, pair)
+    table = skill_table(pair, pair, scorers)
     after = table.iloc[1]
     too_far = any(
         after[f"{skill}_loss"] - after[f"{skill}_loss_se"] > drop

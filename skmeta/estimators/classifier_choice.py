@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.metrics import get_scorer, get_scorer_names
 
 from skmeta._checks import (
     check_in_range,
@@ -18,11 +19,12 @@ from skmeta._checks import (
 )
 from skmeta.datasets import Task
 from skmeta.editing.checks import check_lam_range
-from skmeta.editing.choice import SKILLS, Budget, Choice, choose, skill_table, within
+from skmeta.editing.choice import Budget, Choice, choose, recall_columns, skill_table, within
 from skmeta.editing.front import Front, Observed, observe
 from skmeta.editing.guard import check_guard
 from skmeta.editing.reporting import edit_report
 from skmeta.editing.resampling import confirmed, expected_gap
+from skmeta.editing.skills import SKILLS
 from skmeta.editing.verdict import verdict
 from skmeta.estimators.classifier_front import FittedFront
 from skmeta.population import Population
@@ -53,12 +55,15 @@ class Asked(NamedTuple):
         Of the one edit to make.
     budget : Budget
         Of the choice among many.
+    scorers : dict of str to callable
+        Of the skills in the budget that are no accuracies.
     """
 
     plan: Plan
     method: str
     lam: Any
     budget: Budget
+    scorers: dict[str, Any]
 
     @property
     def weight(self) -> Any:
@@ -102,14 +107,16 @@ def asked_of(classifier: Any) -> Asked:
         method, lam = _of_mask(plan, method, lam, given)
     method = "finetune" if method == "auto" else method
     _check_options_of_editor(classifier, method, plan)
+    scorers = _scorers(classifier.scoring)
     budget = Budget(
         max_drop=_DEFAULT_DROP if not given else drop,
         max_gap=gap,
-        scoring=_scoring(classifier.scoring),
+        scoring=tuple(scorers),
         confidence=classifier.confidence,
         max_recall_drop=classifier.max_recall_drop,
     )
-    return Asked(plan, method, lam, budget)
+    others = {name: scorer for name, scorer in scorers.items() if name not in SKILLS}
+    return Asked(plan, method, lam, budget, others)
 
 
 def _of_mask(plan: Plan, method: str, lam: Any, given: dict[str, Any]) -> tuple[str, Any]:
@@ -137,23 +144,34 @@ def _check_options_of_editor(classifier: Any, method: str, plan: Plan) -> None:
         check_lam_range(classifier.lam_range, low, _OWNER)
 
 
-def _scoring(scoring: Any) -> tuple[str, ...]:
+def _scorers(scoring: Any) -> dict[str, Any]:
+    """Name what may be lost, as scikit-learn's searches name it."""
     names = (scoring,) if isinstance(scoring, str) else scoring
-    if not isinstance(names, tuple | list) or not names:
-        raise TypeError(
-            f"The 'scoring' parameter of {_OWNER} must be one of {', '.join(map(repr, SKILLS))} or "
-            f"a tuple of them. Got {shown(scoring)}."
-        )
-    return tuple(check_option("scoring", name, SKILLS, owner=_OWNER) for name in names)
+    if isinstance(names, tuple | list) and names:
+        known = get_scorer_names()
+        return {check_option("scoring", n, known, owner=_OWNER): get_scorer(n) for n in names}
+    scorers = {"score": scoring} if callable(scoring) else scoring
+    if isinstance(scorers, dict) and scorers:
+        if all(isinstance(name, str) and callable(s) for name, s in scorers.items()):
+            return scorers
+    raise TypeError(
+        f"The 'scoring' parameter of {_OWNER} must be the name of a scorer of labels, such as "
+        f"{', '.join(map(repr, SKILLS))} or 'f1_macro', a tuple of names, or a scorer or a dict of "
+        f"scorers, as of make_scorer. Got {shown(scoring)}."
+    )
 
 
-def describe_choice(fitted: FittedFront, asked: Asked, forced: int | None = None) -> pd.Series:
+def describe_choice(
+    fitted: FittedFront, table: pd.DataFrame, asked: Asked, forced: int | None = None
+) -> pd.Series:
     """Choose a candidate, and say what it does on the rows held out.
 
     Parameters
     ----------
     fitted : FittedFront
         Candidates.
+    table : DataFrame
+        What they do, with the skills that are asked for.
     asked : Asked
         The budget.
     forced : int, optional
@@ -164,7 +182,7 @@ def describe_choice(fitted: FittedFront, asked: Asked, forced: int | None = None
     Series
         See ``EditedClassifier.choice_``.
     """
-    table, requirement, budget = fitted.table, asked.plan.requirement, asked.budget
+    requirement, budget = asked.plan.requirement, asked.budget
     if forced is not None:
         choice = Choice(forced, "")
     else:
@@ -182,6 +200,7 @@ def describe_choice(fitted: FittedFront, asked: Asked, forced: int | None = None
         requirement,
         asked.max_drops,
         budget.max_recall_drop,
+        scorers=asked.scorers,
     )
     described = {
         "candidate": choice.candidate,
@@ -191,7 +210,7 @@ def describe_choice(fitted: FittedFront, asked: Asked, forced: int | None = None
         "gap_after": row["gap_held"],
         "expected_gap": expected,
     }
-    described |= {f"{skill}_change": -row[f"{skill}_loss"] for skill in SKILLS}
+    described |= {f"{skill}_change": -row[f"{skill}_loss"] for skill in (*SKILLS, *asked.scorers)}
     if "source" in fitted.others:
         described |= _of_source(fitted.others["source"], fitted.held.y)
     described |= row[fitted.front.table.columns].dropna()
@@ -220,8 +239,7 @@ def warn_of_base(fitted: FittedFront) -> None:
     balanced, chance = first["balanced_accuracy"], 1 / held.n_classes
     said, way_out = "", "Pass a better 'estimator', scale the columns, or train it longer."
     if balanced < chance + (_WEAK - 0.5) or first["degenerate"]:
-        recalls = ((v, str(name)) for name, v in first.items() if str(name).startswith("recall_"))
-        worst, name = min(recalls)
+        worst, name = min((first[name], name) for name in recall_columns(held))
         said = f"before any edit: a constant has {chance:.3f} ({name} is {worst:.3f})"
     if "trees" in fitted.others:
         both = np.stack([fitted.others["trees"], held.decisions[0]]).astype(np.int16)
@@ -266,8 +284,8 @@ def report_on(classifier: Any, task: Task, n_bootstrap: int) -> pd.DataFrame:
     report = edit_report(before, after, task, asked.plan, n_bootstrap, rolled_back)
     edits = Front.single(before, after, pd.DataFrame({"method": ["edit"]}))
     pair = observe([edits], [task], requirement)
-    table = skill_table(pair, pair)
-    for name in ("balanced_accuracy", *table.filter(regex="^recall_").columns):
+    table = skill_table(pair, pair, asked.scorers)
+    for name in ("balanced_accuracy", *asked.scorers, *recall_columns(pair)):
         report[f"{name}_before"], report[f"{name}_after"] = table[name]
     report["changed"] = (pair.decisions[0] != pair.decisions[1]).mean()
     if getattr(classifier, "source_", None) is not None:
@@ -283,6 +301,7 @@ def report_on(classifier: Any, task: Task, n_bootstrap: int) -> pd.DataFrame:
             requirement,
             asked.max_drops,
             asked.budget.max_recall_drop,
+            scorers=asked.scorers,
             n_bootstrap=n_bootstrap,
         )
     report["status"] = report.pop("status")

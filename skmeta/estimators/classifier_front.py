@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -79,6 +79,12 @@ class FittedFront:
     def table(self) -> pd.DataFrame:
         """Each candidate with its settings and measures."""
         return self.front.table.join(skill_table(self.held, self.seen))
+
+    def table_with(self, scorers: Mapping[str, Any]) -> pd.DataFrame:
+        """The table with the skills that scorers measure beside the others."""
+        if not scorers:
+            return self.table.copy()
+        return self.front.table.join(skill_table(self.held, self.seen, scorers))
 
 
 class Rows(NamedTuple):

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_memory, validate_data
 from skmeta._checks import check_rng, check_unchanged, check_weights, params_now
 from skmeta._columns import checked_column
 from skmeta._modes import in_own_modes
+from skmeta.editing.skills import score_counts
 from skmeta.estimators.classifier_choice import (
     Asked,
     asked_of,
@@ -62,9 +63,11 @@ class EditedClassifier(FittedClassifier):
     lam : float or dict, optional
         For experts: one edit that minimises the divergence from the network plus ``lam`` times
         the violation. It changes scores little, and skill is not looked at.
-    scoring : {"accuracy", "balanced_accuracy"} or tuple of these
-        Skills that may fall by ``max_accuracy_drop`` each; by default both. One alone hides harm:
-        on a table with few positives a constant is accurate.
+    scoring : str, tuple of str, callable or dict of callables
+        Skills that may fall by ``max_accuracy_drop`` each; by default accuracy and balanced
+        accuracy. One alone hides harm: on a table with few positives a constant is accurate. Any
+        scorer of predicted labels will do that takes weights of rows: "f1_macro", or
+        ``make_scorer(f1_score, pos_label="yes")``.
     confidence : float, default=0.9
         With which a candidate must keep the budget on new rows: one-sided, from the rows held out.
     max_recall_drop : float, default=0.15
@@ -260,6 +263,8 @@ class EditedClassifier(FittedClassifier):
                 f"{self.classes_.tolist()}."
             )
         task = self._task(X, y, sensitive_features)
+        for name, scorer in asked.scorers.items():  # before anything is trained
+            score_counts(name, scorer, np.asarray(task.classes), np.ones((len(self.classes_),) * 2))
         seeds = check_rng(self.random_state).integers(2**31, size=4).tolist()
         requirement = asked.plan.requirement
         by_group = asked.plan.needs_sensitive
@@ -282,7 +287,7 @@ class EditedClassifier(FittedClassifier):
         make = check_memory(self.memory).cache(fit_front, ignore=["n_jobs", "verbose"])
         effort = {"n_jobs": self.n_jobs, "verbose": self.verbose}
         fitted = make(estimator, rows, requirement, asked.weight, settings, seeds, **effort)
-        self._fitted, self.front_ = fitted, fitted.table.copy()
+        self._fitted = fitted
         self.estimator_, self.editor_ = fitted.estimator, fitted.editor
         self.source_ = fitted.source
         if requirement is not None:
@@ -330,8 +335,9 @@ class EditedClassifier(FittedClassifier):
                 "reedit needs the candidates of fit, which files leave out. Fit again, or pickle "
                 "the EditedClassifier."
             )
+        table = None if fitted is None else fitted.table_with(asked.scorers)
         if asked.lam is None:
-            choice = describe_choice(fitted, asked)
+            choice = describe_choice(fitted, table, asked)
             edited = self.estimator_
             if choice["candidate"]:
                 [edited] = fitted.front.network(choice["candidate"]).to_networks()
@@ -347,10 +353,10 @@ class EditedClassifier(FittedClassifier):
             [edited] = editor.transform([self.estimator_])
             self.editor_, choice = editor, None
         else:
-            choice = describe_choice(fitted, asked, forced=1)
+            choice = describe_choice(fitted, table, asked, forced=1)
             [edited] = fitted.front.network(1).to_networks()
         self.edited_estimator_, self.choice_, self.lam_ = edited, choice, asked.lam
-        self._asked = asked
+        self._asked, self.front_ = asked, table
         if choice is not None and choice["reason"]:
             warnings.warn(
                 f"EditedClassifier has edited nothing: {choice['reason']}.",

@@ -152,8 +152,7 @@ def candidates(**columns):
     table = {
         "gap": columns["gap"],
         "gap_held": columns["gap"],
-        "recall_a": [0.8] * n,
-        "recall_b": [0.8] * n,
+        "largest_recall_drop": [0.0] * n,
         "degenerate": [False] * n,
     }
     for skill in ("accuracy", "balanced_accuracy"):
@@ -187,7 +186,7 @@ def test_confidence_is_that_of_a_normal_bound():
 def test_constants_and_lost_recalls_are_not_chosen():
     table = candidates(gap=[0.3, 0.0, 0.1], degenerate=[False, True, False])
     assert choose(table, budget()).candidate == 2
-    table = candidates(gap=[0.3, 0.0, 0.1], recall_b=[0.8, 0.6, 0.7])
+    table = candidates(gap=[0.3, 0.0, 0.1], largest_recall_drop=[0.0, 0.2, 0.1])
     assert choose(table, budget()).candidate == 2
 
 

@@ -99,6 +99,25 @@ def test_bad_parameters_of_a_budget(params, message):
         EditedClassifier(SMALL, **params).fit(X, y, sensitive_features=groups)
 
 
+def test_scorers_of_anything_but_labels_are_refused_before_training():
+    X, y, groups = rows()
+    names = np.where(y == 1, "yes", "no")
+    for scoring, error, message in (
+        ("roc_auc", ValueError, "'scoring' parameter .*score predicted labels.*Got 'roc_auc'"),
+        ("f1", ValueError, "'scoring' parameter .*Got 'f1', which raises.*pos_label"),
+        (0.5, TypeError, "'scoring' parameter .* must be the name of a scorer.*Got 0.5"),
+        ({"f1": "f1"}, TypeError, "'scoring' parameter .* must be the name of a scorer"),
+        ((), TypeError, "'scoring' parameter .* must be the name of a scorer"),
+    ):
+        with pytest.raises(error, match=message):
+            EditedClassifier(Untrained(), scoring=scoring).fit(X, names, sensitive_features=groups)
+
+
+class Untrained(MLPClassifier):
+    def fit(self, X, y):
+        raise AssertionError("trained")
+
+
 def test_a_label_of_two_rows_is_named_where_labels_are_not_compared():
     X, y, groups = rows()
     y = np.where(np.arange(40) < 2, 2, y)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from fairlearn.metrics import equalized_odds_difference
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.metrics import accuracy_score, balanced_accuracy_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, make_scorer
 from sklearn.neural_network import MLPClassifier
 
 import skmeta
 from skmeta import EditedClassifier
 from skmeta.datasets import fetch_adult, make_biased_classification, split_tasks
-from tests.estimators.budgets import NETWORK, fit, people
+from tests.estimators.budgets import NETWORK, copied, fit, people
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -93,6 +93,24 @@ def test_the_front_and_the_choice_belong_together(fitted):
     for skill in ("accuracy", "balanced_accuracy"):
         assert chosen[f"{skill}_loss"] + 1.2 * chosen[f"{skill}_loss_se"] <= 0.02
         assert choice[f"{skill}_change"] == -chosen[f"{skill}_loss"]
+
+
+def test_a_budget_of_any_scorer_of_labels(fitted, table):
+    _, X, _, y, _, groups = table
+    scorers = {"f1": make_scorer(f1_score, pos_label="yes")}
+    model = copied(fitted).reedit(scoring=scorers)
+    chosen = model.front_.loc[model.choice_["candidate"]]
+    assert chosen["f1_loss"] + 1.2 * chosen["f1_loss_se"] <= 0.02
+    assert model.choice_["f1_change"] == -chosen["f1_loss"]
+    assert model.choice_["gap_after"] < 0.7 * model.choice_["gap_before"]
+    tight = copied(fitted).reedit(scoring="f1_macro", max_accuracy_drop=0.01)
+    assert (
+        "f1_macro_loss" in tight.front_ and tight.choice_["gap_after"] >= model.choice_["gap_after"]
+    )
+    [row] = model.report(X, y, sensitive_features=groups).to_dict("records")
+    for when, network in (("before", model.estimator_), ("after", model.edited_estimator_)):
+        expected = f1_score(y, network.predict(X.to_numpy()), pos_label="yes")
+        assert row[f"f1_{when}"] == pytest.approx(expected)
 
 
 def test_the_rows_held_out_are_new_to_network_and_edit(table):
