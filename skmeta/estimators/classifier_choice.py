@@ -40,6 +40,7 @@ WITHOUT_BUDGET = 0.05
 
 _WEAK = 0.55
 _WORSE = 0.02
+_SMALL_GAP = 0.02
 
 
 class Asked(NamedTuple):
@@ -257,6 +258,24 @@ def warn_of_base(fitted: FittedFront) -> None:
             f"The network of EditedClassifier is weak {said}. Its balanced accuracy is "
             f"{balanced:.3f} on rows held out. A gap is easily small then and means little. "
             f"{way_out}",
+            UserWarning,
+            stacklevel=5,
+        )
+
+
+def warn_of_lam(fitted: FittedFront) -> None:
+    """Warn of edits at several lam that are all alike and leave most of the gap."""
+    table = fitted.table
+    if "lam" not in table or table["lam"].nunique() < 2:
+        return
+    whole = table[(table["point"] == 1) & (table["favours"] < 0)].set_index("lam")["gap_seen"]
+    least, most = whole.index.min(), whole.index.max()
+    before, closed = table.loc[0, "gap_seen"], whole[least] - whole[most]
+    if before > _SMALL_GAP and whole[most] > before / 2 and closed < before / 10:
+        warnings.warn(
+            f"The edits of EditedClassifier do not follow lam: of a gap of {before:.3f}, "
+            f"{whole[least]:.3f} is left at lam={least:g} and {whole[most]:.3f} at lam={most:g}, on "
+            "rows of training. Take method='finetune', or more 'n_networks' and 'max_epochs'.",
             UserWarning,
             stacklevel=5,
         )

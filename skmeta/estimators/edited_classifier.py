@@ -20,6 +20,7 @@ from skmeta.estimators.classifier_choice import (
     asked_of,
     describe_choice,
     warn_of_base,
+    warn_of_lam,
 )
 from skmeta.estimators.classifier_files import followed
 from skmeta.estimators.classifier_front import EditorSettings, Rows, fit_front
@@ -292,6 +293,7 @@ class EditedClassifier(FittedClassifier):
         self.source_ = fitted.source
         if requirement is not None:
             warn_of_base(fitted)
+            warn_of_lam(fitted)
         return self._follow(asked)
 
     def _check_params(self) -> Asked:

@@ -229,6 +229,15 @@ def test_an_editor_gives_candidates_too(table):
     assert sum(sizes) == len(table[0])
 
 
+def test_an_editor_that_does_not_follow_lam_is_named(table):
+    options = {"n_networks": 4, "zoo_epochs": 1, "max_epochs": 1, "lam_range": (0.001, 0.002)}
+    with (
+        pytest.warns(UserWarning, match=r"do not follow lam: .* left at lam=0.001 .*lam=0.002"),
+        pytest.warns(UserWarning, match="edited nothing"),
+    ):
+        fit(table, method="editor", max_accuracy_drop=0.0, **options)
+
+
 @pytest.mark.parametrize("requirement", ["demographic_parity", "equal_opportunity"])
 def test_other_requirements(table, requirement):
     model = fit(table, requirement=requirement, max_accuracy_drop=0.05)
