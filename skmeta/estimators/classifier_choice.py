@@ -274,8 +274,8 @@ def warn_of_lam(fitted: FittedFront) -> None:
     if before > _SMALL_GAP and whole[most] > before / 2 and closed < before / 10:
         warnings.warn(
             f"The edits of EditedClassifier do not follow lam: of a gap of {before:.3f}, "
-            f"{whole[least]:.3f} is left at lam={least:g} and {whole[most]:.3f} at lam={most:g}, on "
-            "rows of training. Take method='finetune', or more 'n_networks' and 'max_epochs'.",
+            f"{whole[least]:.3f} is left at lam={least:g} and {whole[most]:.3f} at lam={most:g}, "
+            "on rows of training. Take method='finetune', or more 'n_networks' and 'max_epochs'.",
             UserWarning,
             stacklevel=5,
         )
