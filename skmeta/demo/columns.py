@@ -8,11 +8,19 @@ from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import roc_auc_score
 
 from skmeta._columns import listed
 
 _DISTINCT = 0.95
 """Share of different values from which a column of texts or whole numbers looks like names."""
+
+
+_GIVES_AWAY = 0.98
+"""Area under the curve of one column beside which no model is needed."""
+
+FREQUENT = 20
+"""Rows that a category needs to have a column of its own."""
 
 
 class InputError(ValueError):
@@ -97,6 +105,10 @@ def _remarks(features: pd.DataFrame, target: pd.Series) -> Iterator[str]:
         ("constant", [name for name in features if features[name].nunique() < 2]),
         ("different in nearly every row, as identifiers are", _identifiers(features)),
         (
+            f"too varied to learn from (dates, for instance: no value has {FREQUENT} rows)",
+            _varied(features),
+        ),
+        (
             "each enough to tell the target, and perhaps what it was made of",
             [name for name in features if _tells(features[name], target)],
         ),
@@ -120,16 +132,31 @@ def _is_measured(column: pd.Series) -> bool:
     return pd.api.types.is_float_dtype(column) and not np.array_equal(column, np.rint(column))
 
 
+def _varied(features: pd.DataFrame) -> list[str]:
+    """Texts of which none is frequent: nothing is learned from them."""
+    return [
+        name
+        for name in features
+        if not pd.api.types.is_numeric_dtype(features[name])
+        and features[name].value_counts().max() < FREQUENT
+        and name not in _identifiers(features)
+    ]
+
+
 def _tells(column: pd.Series, target: pd.Series) -> bool:
-    """Whether a threshold on a number, or the value of a category, gives the target away."""
-    known = pd.DataFrame({"value": column, "label": target}).dropna()
-    if known["label"].nunique() < 2:
+    """Whether a threshold on a number, or the value of a category, gives the target away.
+
+    Nearly: a copy with a few wrong values does, too.
+    """
+    known = pd.DataFrame({"value": column, "label": pd.factorize(target)[0]}).dropna()
+    if known["label"].nunique() != 2:
         return False
-    if pd.api.types.is_numeric_dtype(column):
-        ends = known.groupby("label")["value"].agg(["min", "max"]).sort_values("min")
-        return bool((ends["max"].to_numpy()[:-1] < ends["min"].to_numpy()[1:]).all())
-    labels = known.groupby("value")["label"].nunique()
-    return len(labels) < len(known) / 2 and labels.max() == 1
+    if not pd.api.types.is_numeric_dtype(column):
+        if known["value"].nunique() > len(known) / 2:
+            return False
+        known["value"] = known.groupby("value")["label"].transform("mean")
+    area = roc_auc_score(known["label"], known["value"])
+    return bool(max(area, 1 - area) > _GIVES_AWAY)
 
 
 def _says_the_same(column: pd.Series, known: pd.Series) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
@@ -86,6 +87,7 @@ def load_data(
     Task(n_samples=3000, n_features=10, classes=['no', 'yes'], groups=['A', 'B'])
     """
     bunch, sensitive, notes = _load(data, target, sensitive, drop, data_home)
+    bunch.target = bunch.target.astype(str)
     try:
         tasks = split_tasks(bunch, sensitive, impute=True, random_state=random_state)
     except (TypeError, ValueError) as error:  # unknown or mixed columns, too few rows in a cell
@@ -175,13 +177,14 @@ def _read_csv(data: str, target: str | None, sensitive: str | None) -> tuple[Bun
     path = Path(data)
     if not path.is_file():
         names = ", ".join(_DEFAULT_SENSITIVE)
-        raise InputError(f"--data must be one of {names} or a CSV file. There is no file {data}.")
+        raise InputError(f"The data must be one of {names} or a CSV file. There is no file {data}.")
     if target is None or sensitive is None:
-        raise InputError("--data PATH needs --target COLUMN and --sensitive COLUMN.")
+        raise InputError("A CSV file needs --target COLUMN and --sensitive COLUMN.")
     try:
-        frame = pd.read_csv(path)
+        frame = _read(path)
     except (OSError, ValueError) as error:  # pandas' and unicode's errors are ValueErrors
-        raise InputError(f"{data} cannot be read as CSV: {error}") from error
+        said = str(error).strip()
+        raise InputError(f"{data} cannot be read as CSV: {said}") from error
     for option, column in (("--target", target), ("--sensitive", sensitive)):
         check_column(option, column, list(map(str, frame.columns)), data)
     if target == sensitive:
@@ -191,11 +194,21 @@ def _read_csv(data: str, target: str | None, sensitive: str | None) -> tuple[Bun
     return (
         Bunch(
             data=features,
-            target=frame[target].astype(str),
+            target=frame[target],
             sensitive_features=frame[[sensitive]].astype(str),
         ),
         sensitive,
     )
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """Read columns between commas, or else between semicolons or tabs."""
+    names = pd.read_csv(path, nrows=0).columns
+    for separator in ";\t":
+        if len(names) == 1 and separator in names[0]:
+            ways = [pd.read_csv(path, sep=separator, decimal=mark) for mark in ".,"]
+            return max(ways, key=lambda way: way.select_dtypes("number").shape[1])
+    return pd.read_csv(path)
 
 
 def _check_frame(frame: pd.DataFrame, target: str, sensitive: str) -> None:
@@ -216,6 +229,12 @@ def _check_frame(frame: pd.DataFrame, target: str, sensitive: str) -> None:
         )
     if frame.shape[1] < 3:
         raise InputError("The file needs a feature beside the target and the groups.")
+    numbers = frame.select_dtypes("number")
+    if endless := [str(name) for name in numbers if np.isinf(numbers[name]).any()]:
+        raise InputError(
+            f"Numbers must be finite, or missing. The columns {', '.join(endless)} have infinite "
+            "values. Leave these cells empty, or leave the columns out of the file."
+        )
     pairs = frame[[target, sensitive]].drop_duplicates()
     if len(pairs) == n_labels == n_groups:
         raise InputError(

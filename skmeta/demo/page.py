@@ -20,9 +20,11 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
 table { border-collapse: collapse; font-size: .9rem; margin: .8rem 0; }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid #ddd; text-align: right; }
 th:first-child, td:first-child { text-align: left; }
-img { max-width: 100%; } .verdict { font-size: 1.15rem; border-left: 4px solid #0072b2;
-  padding-left: .8rem; }
+img { max-width: 100%; }
 """
+
+_WIDTH = 100
+"""Where paragraphs are broken in a terminal."""
 
 
 @dataclass
@@ -60,15 +62,13 @@ class Page:
         """Add a PNG file that lies beside the page."""
         self._blocks.append(("picture", (path, text)))
 
-    def to_text(self, *, sections: int | None = None, width: int = 100) -> str:
+    def to_text(self, *, sections: int | None = None) -> str:
         """Show the page in a terminal, without pictures.
 
         Parameters
         ----------
         sections : int, optional
             How many to show, from the first; by default all.
-        width : int, default=100
-            Where paragraphs are broken.
 
         Returns
         -------
@@ -77,9 +77,9 @@ class Page:
         return self._joined(
             {
                 "head": lambda text: f"\n{printable(text)}\n",
-                "say": lambda text: "\n".join(textwrap.wrap(printable(text), width)),
+                "say": lambda text: "\n".join(textwrap.wrap(printable(text), _WIDTH)),
                 "point": lambda text: textwrap.fill(
-                    printable(text), width, initial_indent="- ", subsequent_indent="  "
+                    printable(text), _WIDTH, initial_indent="- ", subsequent_indent="  "
                 ),
                 "table": lambda frame: textwrap.indent(_plain(frame, printable).to_string(), "  "),
                 "picture": lambda _: "",

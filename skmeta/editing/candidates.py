@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from skmeta.datasets import Task
 from skmeta.editing.fine_tuning import fine_tune
@@ -23,7 +24,11 @@ _CLOSE: dict[str, Any] = {"n_steps": 150, "lr": 5e-3, "n_per_cell": 256}
 
 
 def taught_edits(
-    network: Population, task: Task, requirement: GroupFairness, random_state: int
+    network: Population,
+    task: Task,
+    requirement: GroupFairness,
+    random_state: int,
+    counts: NDArray[np.int64] | None = None,
 ) -> tuple[Population, pd.DataFrame, FairTeacher]:
     """Teach a network the blind optimum, at many tolerances and costs of classes at once.
 
@@ -39,6 +44,8 @@ def taught_edits(
         Which rates must agree.
     random_state : int
         Seed.
+    counts : ndarray of int of shape (n_samples,), optional
+        How often each row counts.
 
     Returns
     -------
@@ -49,9 +56,12 @@ def taught_edits(
     teacher : FairTeacher
         Fitted to the rows.
     """
-    teacher = FairTeacher(requirement, random_state=random_state).fit(task)
+    teacher = FairTeacher(requirement, random_state=random_state).fit(task, counts=counts)
     grid = list(product(TOLERANCES, COST_POWERS))
     taught = np.stack([teacher.soft_labels(teacher.solve(*point)) for point in grid])
+    if counts is not None:
+        task = task.subset(np.repeat(np.arange(task.n_samples), counts))
+        taught = np.repeat(taught, counts, axis=1)
     edits = fine_tune(
         network[np.zeros(len(grid), dtype=int)],
         task,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from skmeta.editing.front import Observed
-from skmeta.editing.skills import skill_columns
+from skmeta.editing.skills import Score, skill_columns
 
 NEARLY_NEVER = 0.1
 """A class that is predicted more rarely than this share of its rows is as good as given up."""
@@ -65,7 +65,7 @@ def mean_gaps(held: Observed, seen: Observed) -> NDArray[np.float64]:
 
 
 def skill_table(
-    held: Observed, seen: Observed, scorers: Mapping[str, Any] | None = None
+    held: Observed, seen: Observed, scores: Mapping[str, Score] | None = None
 ) -> pd.DataFrame:
     """Say what each candidate gains and loses against the first.
 
@@ -75,7 +75,7 @@ def skill_table(
         On rows that neither network nor edit has seen.
     seen : Observed
         On the rows that the edits were made with; of these, the gaps count.
-    scorers : mapping of str to callable, optional
+    scores : mapping of str to callable, optional
         Skills beside the accuracies, as of :func:`~skmeta.editing.skills.skill_columns`.
 
     Returns
@@ -92,7 +92,7 @@ def skill_table(
         "gap_seen": seen.gaps,
         "gap_held": held.gaps,
     }
-    columns |= skill_columns(held, scorers or {})
+    columns |= skill_columns(held, scores or {})
     recalls = held.recalls()
     columns |= dict(zip(recall_columns(held), recalls.T, strict=True))
     columns["largest_recall_drop"] = (recalls[:1] - recalls).max(1)
@@ -143,12 +143,18 @@ def within(table: pd.DataFrame, budget: Budget) -> tuple[NDArray[np.bool_], NDAr
     bounds = [table[f"{s}_loss"] + z * table[f"{s}_loss_se"] for s in budget.scoring]
     losses = np.stack(bounds, axis=1).max(1)
     losses[0] = 0.0
-    allowed = ~table["degenerate"].to_numpy()
-    allowed &= (table["largest_recall_drop"] <= budget.max_recall_drop + 1e-12).to_numpy()
-    allowed[0] = True
+    allowed = is_sound(table, budget)
     if budget.max_gap is not None:
         return allowed & (reached(table) <= budget.max_gap), losses
     return allowed & (losses <= budget.max_drop), losses
+
+
+def is_sound(table: pd.DataFrame, budget: Budget) -> NDArray[np.bool_]:
+    """Tell which candidates have given no class up; the network as it is counts as one."""
+    sound = ~table["degenerate"].to_numpy()
+    sound &= (table["largest_recall_drop"] <= budget.max_recall_drop + 1e-12).to_numpy()
+    sound[0] = True
+    return sound
 
 
 def reached(table: pd.DataFrame) -> NDArray[np.float64]:
@@ -179,7 +185,10 @@ def choose(table: pd.DataFrame, budget: Budget) -> Choice:
         best = int(which[np.lexsort((gaps[which], losses[which]))[0]])
         reason = "the gap is small enough as it is"
     else:
-        nearest = reached(table[~table["degenerate"]]).min()
-        reason = f"no candidate reaches a gap of {budget.max_gap:g}: {nearest:.3f} is the nearest"
+        nearest = reached(table[is_sound(table, budget)]).min()
+        reason = (
+            f"no candidate reaches a gap of {budget.max_gap:g}: {nearest:.3f} is the nearest of "
+            f"those that keep max_recall_drop={budget.max_recall_drop:g}"
+        )
         best = 0
     return Choice(best, "" if best else reason)

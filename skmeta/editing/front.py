@@ -197,6 +197,10 @@ class Observed:
         Label and group of each row.
     folds : ndarray of int of shape (n_samples,) or None
         Which network has decided each row, if there are several.
+    ids : ndarray of int of shape (n_samples,) or None
+        What each row is a copy of, if rows stand as often as they weigh.
+    evidence : float
+        How many independent rows each counts for.
     """
 
     decisions: NDArray[np.int16]
@@ -204,6 +208,8 @@ class Observed:
     y: NDArray[np.int64]
     cells: Cells
     folds: NDArray[np.intp] | None = None
+    ids: NDArray[np.intp] | None = None
+    evidence: float = 1.0
 
     @property
     def n_classes(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from skmeta.editing.measures import paired_logits
 from skmeta.population import Population
 from skmeta.population.mapping import pieces
 from skmeta.requirements import jensen_shannon, resolve_requirement
-from skmeta.requirements.rates import hard_predictions
+from skmeta.requirements.rates import hard_predictions, moved_threshold
 
 
 class Interval(NamedTuple):
@@ -217,11 +217,13 @@ def network_intervals(
     members = [(cells.codes == c).nonzero().flatten() for c in range(len(sizes))]
     frames = []
     # Rates before and after, and the divergence, on all rows; means of them per resample.
-    n_values = 2 * task.n_classes + 1
+    grid = (0.5, *(t for t in getattr(requirement, "thresholds", ()) if t != 0.5))
+    n_values = 2 * len(grid) * task.n_classes + 1
     held = n_values * (task.n_samples + len(sizes) * n_bootstrap)
     for part in pieces(len(original_logits), held, original_logits.device):
-        means = _resampled_means(original_logits[part], edited_logits[part], members, draws)
-        frames.append(pd.DataFrame(dict(_columns(means, cells, requirement, level))))
+        both = original_logits[part], edited_logits[part]
+        means = _resampled_means(*both, grid, members, draws)
+        frames.append(pd.DataFrame(dict(_columns(means, grid, cells, requirement, level))))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -238,15 +240,19 @@ def _ends(values: NDArray[np.floating], level: float) -> NDArray[np.floating]:
 
 
 def _resampled_means(
-    before: Tensor, after: Tensor, members: list[Tensor], draws: list[Tensor]
+    before: Tensor,
+    after: Tensor,
+    grid: Sequence[float],
+    members: list[Tensor],
+    draws: list[Tensor],
 ) -> Tensor:
-    """Means per resample, network and cell, ``(n_bootstrap, n, n_cells, 2 K + 1)``.
+    """Means per resample, network and cell, ``(n_bootstrap, n, n_cells, 2 T K + 1)``.
 
-    The last axis holds the rates of the K classes before, those after, and the divergence.
+    The last axis holds the rates of the K classes before, at each of T thresholds, those after,
+    and the divergence.
     """
-    divergence = jensen_shannon(before, after)[..., None]
-    values = torch.cat([hard_predictions(before), hard_predictions(after), divergence], -1)
-    values = values.float().cpu()
+    decided = [hard_predictions(moved_threshold(z, t)) for z in (before, after) for t in grid]
+    values = torch.cat([*decided, jensen_shannon(before, after)[..., None]], -1).float().cpu()
     parts = []
     for rows, draw in zip(members, draws, strict=True):
         flat = values[:, rows].transpose(0, 1).flatten(1)  # (n_rows, n * (2 K + 1))
@@ -255,17 +261,21 @@ def _resampled_means(
 
 
 def _columns(
-    means: Tensor, cells: Cells, requirement: Any, level: float
+    means: Tensor, grid: Sequence[float], cells: Cells, requirement: Any, level: float
 ) -> Iterator[tuple[str, NDArray[np.floating]]]:
     n_labels, n_groups = cells.frequencies.shape
     rates = means.unflatten(2, (n_labels, n_groups))
     share = cells.frequencies.float()
     measures, accuracies = [], []
     for part in rates[..., :-1].chunk(2, -1):
+        decided = dict(zip(grid, part.chunk(len(grid), -1), strict=True))
         if requirement is not None:
-            measure = requirement.of_rates(part.flatten(0, 1), cells.frequencies)
-            measures.append(measure.unflatten(0, means.shape[:2]))
-        correct = part.diagonal(dim1=2, dim2=4).transpose(-1, -2)  # (B, n, label, group)
+            each = [
+                requirement.of_rates(decided[t].flatten(0, 1), cells.frequencies)
+                for t in getattr(requirement, "thresholds", (0.5,))
+            ]
+            measures.append(torch.stack(each).mean(0).unflatten(0, means.shape[:2]))
+        correct = decided[0.5].diagonal(dim1=2, dim2=4).transpose(-1, -2)  # (B, n, label, group)
         accuracies.append((correct * share).sum((-1, -2)))
     quantities = {"divergence": (rates[..., -1] * share).sum((-1, -2))}
     for name, values in (("measure", measures), ("accuracy", accuracies)):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn.functional import one_hot
 
 from skmeta.datasets import stratified_folds
 from skmeta.editing.choice import Choice, mean_gaps
 from skmeta.editing.front import Observed
-from skmeta.requirements import GroupFairness, Requirement
+from skmeta.requirements import Requirement, group_parts
 
 CHANCE = 0.05
 """A gap that groups drawn by lot have more often is not edited."""
@@ -22,7 +24,7 @@ _N_BOOTSTRAP = 500
 _N_FOLDS = 5
 
 
-def chance_of_gap(observed: Observed, requirement: GroupFairness) -> float:
+def chance_of_gap(observed: Observed, requirement: Requirement) -> float:
     """Say how often groups drawn by lot differ as much as those of the rows do.
 
     The groups of the rows are permuted, among rows of one label if the requirement compares
@@ -35,7 +37,7 @@ def chance_of_gap(observed: Observed, requirement: GroupFairness) -> float:
     ----------
     observed : Observed
         Decisions; those of the first candidate are looked at.
-    requirement : GroupFairness
+    requirement : Requirement
         Whose gap.
 
     Returns
@@ -59,13 +61,15 @@ def chance_of_gap(observed: Observed, requirement: GroupFairness) -> float:
         excess.append(draws - sizes * rates)
         variance.append(sizes * rates * (1 - rates))
     statistics = []
-    for k, compared in requirement.compared_rates(observed.n_classes):
+    parts = group_parts(requirement)
+    for k, compared in chain(*(part.compared_rates(observed.n_classes) for _, part in parts)):
         which = compared if requirement.needs_labels else [0]
         squares = np.sum([excess[y][..., k] for y in which], axis=0) ** 2
         spread = np.sum([variance[y][:, k] for y in which], axis=0)
         statistics.append((squares / np.where(spread > 0, spread, np.inf)).sum(1))
     largest = np.max(statistics, axis=0)
-    return float((largest[1:] >= largest[0] * (1 - 1e-9)).mean())
+    # A chi-square grows with the number of rows, of which some may be copies.
+    return float((largest[1:] >= largest[0] * observed.evidence * (1 - 1e-9)).mean())
 
 
 def _by_lot(counts: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -78,7 +82,7 @@ def _by_lot(counts: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.i
 
 
 def gap_changes(
-    pair: Observed, requirement: GroupFairness, n_bootstrap: int, random_state: int
+    pair: Observed, requirement: Requirement, n_bootstrap: int, random_state: int
 ) -> NDArray[np.float64]:
     """Resample the rows within label and group, and measure how an edit changes the gap.
 
@@ -86,7 +90,7 @@ def gap_changes(
     ----------
     pair : Observed
         Decisions before and after.
-    requirement : GroupFairness
+    requirement : Requirement
         Whose gap.
     n_bootstrap : int
         Resamples.
@@ -107,12 +111,15 @@ def gap_changes(
     for cell in range(shape[0] * shape[1]):
         counts = np.bincount(joined[codes == cell], minlength=n_classes**2)
         if n := counts.sum():
-            draws = rng.multinomial(n, counts / n, size=n_bootstrap) / n
+            n_drawn = max(round(n * pair.evidence), 1)
+            draws = rng.multinomial(n_drawn, counts / n, size=n_bootstrap) / n_drawn
             rates[:, cell] = draws.reshape(-1, n_classes, n_classes)
     before, after = (
-        requirement.of_rates(
-            torch.from_numpy(rates.sum(axis)).unflatten(1, shape), pair.cells.frequencies
-        ).numpy()
+        _of_rates(
+            requirement,
+            torch.from_numpy(rates.sum(axis)).unflatten(1, shape),
+            pair.cells.frequencies,
+        )
         for axis in (3, 2)
     )
     return after - before
@@ -148,7 +155,7 @@ def confirmed(
     Choice
         The same, or the network and why.
     """
-    if choice.candidate == 0 or not isinstance(requirement, GroupFairness):
+    if choice.candidate == 0 or requirement is None or not group_parts(requirement):
         return choice
     held = held.of([0, choice.candidate])
     rows = held if seen is None else joined(seen.of([0, choice.candidate]), held, requirement)
@@ -169,18 +176,18 @@ def confirmed(
     return Choice(
         0,
         f"the smallest gap within the budget, {after:.3f} against {before:.3f}, could be the luck "
-        f"of {len(rows.y)} rows",
+        f"of {len(rows.y) * rows.evidence:.0f} rows",
     )
 
 
-def joined(first: Observed, second: Observed, requirement: GroupFairness) -> Observed:
+def joined(first: Observed, second: Observed, requirement: Requirement) -> Observed:
     """Put the rows of two together, and measure the decisions on all.
 
     Parameters
     ----------
     first, second : Observed
         The same candidates on different rows.
-    requirement : GroupFairness
+    requirement : Requirement
         What is measured.
 
     Returns
@@ -194,12 +201,13 @@ def joined(first: Observed, second: Observed, requirement: GroupFairness) -> Obs
         first.gaps,
         np.concatenate([first.y, second.y]),
         replace(cells, frequencies=counts / counts.sum()),
+        evidence=first.evidence,
     )
     return replace(both, gaps=gaps_of(both.decisions, both, requirement))
 
 
 def expected_gap(
-    held: Observed, seen: Observed, allowed: NDArray[np.bool_], requirement: GroupFairness
+    held: Observed, seen: Observed, allowed: NDArray[np.bool_], requirement: Requirement
 ) -> float:
     """Say which gap to expect on new rows, where the choice of the smallest has not looked.
 
@@ -212,14 +220,16 @@ def expected_gap(
         As of :func:`~skmeta.editing.choice.mean_gaps`.
     allowed : ndarray of bool of shape (n_candidates,)
         Candidates within the budget.
-    requirement : GroupFairness
+    requirement : Requirement
         Whose gap.
 
     Returns
     -------
     float
     """
-    folds = stratified_folds(held.cells.codes.numpy(), _N_FOLDS, 0)
+    ids = np.arange(len(held.y)) if held.ids is None else held.ids
+    _, first, copy_of = np.unique(ids, return_index=True, return_inverse=True)
+    folds = stratified_folds(held.cells.codes.numpy()[first], _N_FOLDS, 0)[copy_of]
     decided = np.empty(len(held.y), dtype=np.int64)
     for fold in range(_N_FOLDS):
         rest = rows_of(held, folds != fold, requirement)
@@ -228,7 +238,7 @@ def expected_gap(
     return float(gaps_of(decided[None], held, requirement)[0])
 
 
-def rows_of(observed: Observed, rows: NDArray[np.bool_], requirement: GroupFairness) -> Observed:
+def rows_of(observed: Observed, rows: NDArray[np.bool_], requirement: Requirement) -> Observed:
     """Look at some rows only.
 
     Parameters
@@ -237,7 +247,7 @@ def rows_of(observed: Observed, rows: NDArray[np.bool_], requirement: GroupFairn
         Decisions on all rows.
     rows : ndarray of bool of shape (n_samples,)
         Which to keep; of every cell that there is.
-    requirement : GroupFairness
+    requirement : Requirement
         Measured on these, at the decisions.
 
     Returns
@@ -251,13 +261,14 @@ def rows_of(observed: Observed, rows: NDArray[np.bool_], requirement: GroupFairn
         decisions=observed.decisions[:, rows],
         y=observed.y[rows],
         folds=None if observed.folds is None else observed.folds[rows],
+        ids=None if observed.ids is None else observed.ids[rows],
         cells=replace(cells, frequencies=counts / counts.sum()),
     )
     return replace(part, gaps=gaps_of(part.decisions, part, requirement))
 
 
 def gaps_of(
-    decisions: NDArray[np.integer], observed: Observed, requirement: GroupFairness
+    decisions: NDArray[np.integer], observed: Observed, requirement: Requirement
 ) -> NDArray[np.float64]:
     """Measure decisions.
 
@@ -267,7 +278,7 @@ def gaps_of(
         Predicted classes.
     observed : Observed
         Whose labels and groups these rows have.
-    requirement : GroupFairness
+    requirement : Requirement
         What is measured.
 
     Returns
@@ -282,4 +293,10 @@ def gaps_of(
         for k in range(observed.n_classes)
     ]
     rates_of_cells = torch.stack(rates, -1).unflatten(1, shape)
-    return requirement.of_rates(rates_of_cells, observed.cells.frequencies).numpy()
+    return _of_rates(requirement, rates_of_cells, observed.cells.frequencies)
+
+
+def _of_rates(requirement: Requirement, rates: Tensor, frequencies: Tensor) -> NDArray[np.float64]:
+    """Measure rates; several requirements of groups are a weighted sum."""
+    gaps = [w * part.of_rates(rates, frequencies) for w, part in group_parts(requirement)]
+    return np.asarray(torch.stack(gaps).sum(0).numpy())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,16 @@ from skmeta.editing.front import Observed, per_class
 SKILLS = ("accuracy", "balanced_accuracy")
 """Those that need no scorer."""
 
+Score = Callable[[NDArray[np.float64]], float]
+"""Of a table that says how many rows of each label got each decision."""
+
+_Losses = tuple[NDArray[np.float64], NDArray[np.float64]]
 _Measured = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
-_Measure = Callable[[NDArray[np.int16], NDArray[np.int64]], _Measured]
 
 
-def skill_columns(observed: Observed, scorers: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
+def skill_columns(
+    observed: Observed, scores: Mapping[str, Score]
+) -> dict[str, NDArray[np.float64]]:
     """Say how good each candidate is, and what it loses against the first.
 
     Parameters
@@ -29,8 +33,8 @@ def skill_columns(observed: Observed, scorers: Mapping[str, Any]) -> dict[str, N
     observed : Observed
         Decisions. If networks of several folds have made them, the standard errors include that
         these differ: what is handed out is yet another one.
-    scorers : mapping of str to callable
-        Scorers of scikit-learn beside :data:`SKILLS`, of predicted labels and with weights of rows.
+    scores : mapping of str to callable
+        Others beside :data:`SKILLS`, as of :func:`score_of_counts`.
 
     Returns
     -------
@@ -39,34 +43,29 @@ def skill_columns(observed: Observed, scorers: Mapping[str, Any]) -> dict[str, N
         classes and paired.
     """
     columns: dict[str, NDArray[np.float64]] = {}
-    for name, measure in _measures(observed, scorers):
-        values, losses, variances = measure(observed.decisions, observed.y)
-        if observed.folds is not None:
-            variances = variances + _between_folds(measure, observed)
+    decisions, y, folds = observed.decisions, observed.y, observed.folds
+    parts = [] if folds is None else [folds == fold for fold in np.unique(folds)]
+    for name in (*SKILLS, *scores):
+        if name in SKILLS:
+            balanced = name == "balanced_accuracy"
+            values, losses, variances = _accuracies(decisions, y, observed.n_classes, balanced)
+            of_parts = [
+                _accuracies(decisions[:, rows], y[rows], observed.n_classes, balanced)[1]
+                for rows in parts
+            ]
+        else:
+            values, losses, variances = _scores(decisions, y, scores[name])
+            of_parts = [_losses(decisions[:, rows], y[rows], scores[name])[1] for rows in parts]
+        variances = variances / observed.evidence
+        if parts:  # what folds differ by, beyond the luck of their rows
+            between = np.nanvar(of_parts, axis=0, ddof=1) - len(parts) * variances
+            variances = variances + between.clip(0)
         columns |= {name: values, f"{name}_loss": losses, f"{name}_loss_se": np.sqrt(variances)}
     return columns
 
 
-def _measures(observed: Observed, scorers: Mapping[str, Any]) -> Iterator[tuple[str, _Measure]]:
-    for name in SKILLS:
-        balanced = name == "balanced_accuracy"
-        yield name, partial(_accuracies, n_classes=observed.n_classes, balanced=balanced)
-    for name, scorer in scorers.items():
-        labels = np.asarray(observed.cells.labels)
-        yield name, partial(_scores, score=partial(score_counts, name, scorer, labels))
-
-
-def _between_folds(measure: _Measure, observed: Observed) -> NDArray[np.float64]:
-    """Return by how much the losses of folds vary, beyond the luck of their rows."""
-    assert observed.folds is not None
-    parts = [observed.folds == fold for fold in np.unique(observed.folds)]
-    measured = [measure(observed.decisions[:, rows], observed.y[rows]) for rows in parts]
-    losses, lucks = (np.stack([part[i] for part in measured]) for i in (1, 2))
-    return (np.nanvar(losses, axis=0, ddof=1) - np.nanmean(lucks, axis=0)).clip(0)
-
-
 def _accuracies(
-    decisions: NDArray[np.int16], y: NDArray[np.int64], *, n_classes: int, balanced: bool
+    decisions: NDArray[np.int16], y: NDArray[np.int64], n_classes: int, balanced: bool
 ) -> _Measured:
     """Average over rows, or over classes; the latter is nan if a class has no rows."""
     right = (decisions == y).astype(np.float64)
@@ -79,31 +78,34 @@ def _accuracies(
     return per_class(right, members[there]) @ weights, means @ weights, spread.clip(0) @ weights**2
 
 
-def _scores(
-    decisions: NDArray[np.int16],
-    y: NDArray[np.int64],
-    *,
-    score: Callable[[NDArray[np.float64]], float],
-) -> _Measured:
-    """Score each candidate; how much each row matters is what the score is without it."""
+def _tables(decisions: NDArray[np.int16], y: NDArray[np.int64]) -> Iterator[NDArray[np.float64]]:
+    """Count the decisions of each candidate, label by label; -1, no number, is never chosen."""
     n_classes = int(max(y.max(), decisions.max())) + 1
-    decided = decisions.clip(0).astype(np.int64)  # -1, no number, is never chosen
-    values, influences = [], []
-    for labels in decided:
-        counts = np.bincount(y * n_classes + labels, minlength=n_classes**2).astype(float)
-        counts = counts.reshape(n_classes, n_classes)
-        value, influence = score(counts), np.zeros_like(counts)
+    for decided in decisions:
+        pairs = y * n_classes + decided.clip(0)
+        yield np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, -1).astype(float)
+
+
+def _losses(decisions: NDArray[np.int16], y: NDArray[np.int64], score: Score) -> _Losses:
+    values = np.array([score(counts) for counts in _tables(decisions, y)])
+    return values, values[0] - values
+
+
+def _scores(decisions: NDArray[np.int16], y: NDArray[np.int64], score: Score) -> _Measured:
+    """Score each candidate; how much each row matters is what the score is without it."""
+    values, losses = _losses(decisions, y, score)
+    influences = []
+    for value, decided, counts in zip(values, decisions, _tables(decisions, y), strict=True):
+        influence = np.zeros_like(counts)
         for cell in zip(*np.nonzero(counts), strict=True):
             without = counts.copy()
             without[cell] -= 1
             influence[cell] = (len(y) - 1) * (value - score(without))
-        values.append(value)
-        influences.append(influence[y, labels])
+        influences.append(influence[y, decided.clip(0)])
     lost = np.subtract(influences[0], influences)
     members = y == np.unique(y)[:, None]
     spread = per_class(lost**2, members) - per_class(lost, members) ** 2
-    variances = spread.clip(0) @ members.sum(1) / len(y) ** 2
-    return np.array(values), values[0] - np.array(values), variances
+    return values, losses, spread.clip(0) @ members.sum(1) / len(y) ** 2
 
 
 class _Decisions(ClassifierMixin, BaseEstimator):
@@ -116,36 +118,40 @@ class _Decisions(ClassifierMixin, BaseEstimator):
         return X
 
 
-def score_counts(name: str, scorer: Any, labels: NDArray, counts: NDArray[np.float64]) -> float:
-    """Score decisions of which only the numbers are known.
+def score_of_counts(name: str, scorer: Any, labels: NDArray) -> Score:
+    """Let a scorer of scikit-learn score decisions of which only the numbers are known.
 
     Parameters
     ----------
     name : str
-        Of the scorer.
+        What it is called.
     scorer : callable
         ``scorer(estimator, X, y, sample_weight=...)``.
     labels : ndarray of shape (n_classes,)
-        The labels.
-    counts : ndarray of shape (n_classes, n_classes)
-        How many rows of each label (rows) got each decision (columns).
+        The labels, of the type of y: ``pos_label`` is one of them.
 
     Returns
     -------
-    float
+    callable
+        From counts ``(n_classes, n_classes)``, of each label (rows) and decision (columns), to the
+        score.
     """
-    y, decided = np.nonzero(counts)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UndefinedMetricWarning)
-            score = scorer(
-                _Decisions(labels), labels[decided], labels[y], sample_weight=counts[y, decided]
-            )
-        return float(score)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ValueError(
-            "A scorer in the 'scoring' parameter of EditedClassifier must score predicted labels, "
-            "those of y, and take sample_weight: the budget is of decisions. Got "
-            f"{name!r}, which raises: {error} Pass make_scorer(f1_score, pos_label='yes'), for "
-            "instance."
-        ) from error
+
+    def score(counts: NDArray[np.float64]) -> float:
+        y, decided = np.nonzero(counts)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UndefinedMetricWarning)
+                value = scorer(
+                    _Decisions(labels), labels[decided], labels[y], sample_weight=counts[y, decided]
+                )
+            return float(value)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ValueError(
+                "A scorer in the 'scoring' parameter of EditedClassifier must score predicted "
+                "labels, those of y, and take sample_weight: the budget is of decisions. Got "
+                f"{name!r}, which raises: {error} Pass make_scorer(f1_score, pos_label='yes'), for "
+                "instance."
+            ) from error
+
+    return score

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,8 @@ from numpy.typing import NDArray
 from skmeta.editing.choice import is_degenerate, skill_table
 from skmeta.editing.front import Observed
 from skmeta.editing.resampling import gap_changes
-from skmeta.requirements import DemographicParity, GroupFairness, Requirement
+from skmeta.editing.skills import Score
+from skmeta.requirements import DemographicParity, Requirement, group_parts
 
 STATUSES = {
     "reduced": "the gap is smaller, and skill was kept",
@@ -31,7 +31,7 @@ def verdict(
     max_drops: Mapping[str, float],
     max_recall_drop: float,
     *,
-    scorers: Mapping[str, Any] | None = None,
+    scores: Mapping[str, Score] | None = None,
     n_bootstrap: int = 500,
     random_state: int = 0,
 ) -> str:
@@ -47,7 +47,7 @@ def verdict(
         How far each skill may fall: more than that by more than a standard error is too far.
     max_recall_drop : float
         How far the recall of any class may fall.
-    scorers : mapping of str to callable, optional
+    scores : mapping of str to callable, optional
         Of the skills that are not accuracies.
     n_bootstrap : int, default=500
         Resamples of the rows within label and group.
@@ -61,7 +61,7 @@ def verdict(
     """
     if np.array_equal(*pair.decisions):
         return "kept"
-    table = skill_table(pair, pair, scorers)
+    table = skill_table(pair, pair, scores)
     after = table.iloc[1]
     too_far = any(
         after[f"{skill}_loss"] - after[f"{skill}_loss_se"] > drop
@@ -71,7 +71,8 @@ def verdict(
     too_far |= bool((recalls[0] - recalls[1] > max_recall_drop).any())
     if too_far or is_degenerate(pair)[1]:
         return "skill lost"
-    if not isinstance(requirement, GroupFairness):
+    parts = group_parts(requirement)
+    if requirement is None or not parts:
         return "unclear"
     low, high = np.quantile(
         gap_changes(pair, requirement, n_bootstrap, random_state), [0.025, 0.975]
@@ -80,21 +81,21 @@ def verdict(
         return "raised"
     if high >= 0:
         return "unclear"
-    return "levelled down" if is_levelled_down(pair, requirement) else "reduced"
+    return "levelled down" if is_levelled_down(pair, parts[0][1]) else "reduced"
 
 
-def is_levelled_down(pair: Observed, requirement: GroupFairness) -> bool:
+def is_levelled_down(pair: Observed, requirement: Requirement) -> bool:
     """Tell whether a gap has closed more by the fall of the better-off group than by a rise.
 
     Groups are better off where more of their rows are classified right, in the label and between
     the groups where that differs most before; for demographic parity, where more of their rows
-    get the last class.
+    get the last class, which counts as the favourable one.
 
     Parameters
     ----------
     pair : Observed
         Decisions before and after.
-    requirement : GroupFairness
+    requirement : Requirement
         What the edit was for.
 
     Returns
@@ -111,7 +112,7 @@ def is_levelled_down(pair: Observed, requirement: GroupFairness) -> bool:
     return bool(fall > max(rise, 0.0))
 
 
-def _goods(pair: Observed, requirement: GroupFairness) -> NDArray[np.float64]:
+def _goods(pair: Observed, requirement: Requirement) -> NDArray[np.float64]:
     """Return the rates that are good to have, ``(2, n_labels or 1, n_groups)``."""
     n_groups = pair.cells.frequencies.shape[1]
     groups = pair.cells.codes.numpy() % n_groups

@@ -24,11 +24,11 @@ from skmeta.editing.front import Front, Observed, observe
 from skmeta.editing.guard import check_guard
 from skmeta.editing.reporting import edit_report
 from skmeta.editing.resampling import confirmed, expected_gap
-from skmeta.editing.skills import SKILLS
+from skmeta.editing.skills import SKILLS, Score, score_of_counts
 from skmeta.editing.verdict import verdict
 from skmeta.estimators.classifier_front import FittedFront
 from skmeta.population import Population
-from skmeta.requirements import GroupFairness, split_requirements
+from skmeta.requirements import group_parts, split_requirements
 from skmeta.requirements.resolve import Plan
 
 _OWNER = "EditedClassifier"
@@ -38,6 +38,8 @@ _DEFAULT_LAM = 0.1
 WITHOUT_BUDGET = 0.05
 """Where no budget was given, skill is lost if it falls further than this."""
 
+_MEASURED = ("gap", "gap_seen", "gap_held", "degenerate", "largest_recall_drop")
+_SETTINGS = ("method", "tolerance", "cost_power", "lam", "edit", "point", "favours")
 _WEAK = 0.55
 _WORSE = 0.02
 _SMALL_GAP = 0.02
@@ -72,6 +74,10 @@ class Asked(NamedTuple):
         one = self.method == "finetune" and self.lam is not None
         return self.plan.lam if one else self.lam
 
+    def scores(self, classes: NDArray) -> dict[str, Score]:
+        """Return the scorers as functions of counts of these labels and decisions."""
+        return {name: score_of_counts(name, s, classes) for name, s in self.scorers.items()}
+
     @property
     def max_drops(self) -> dict[str, float]:
         """How far each skill may fall before it is lost."""
@@ -104,6 +110,7 @@ def asked_of(classifier: Any) -> Asked:
     )
     check_in_range("max_recall_drop", classifier.max_recall_drop, owner=_OWNER, low=0, high=1)
     plan = split_requirements(classifier.requirement, _DEFAULT_LAM if lam is None else lam, _OWNER)
+    _check_thresholds(plan)
     if plan.mask is not None:
         method, lam = _of_mask(plan, method, lam, given)
     method = "finetune" if method == "auto" else method
@@ -118,6 +125,18 @@ def asked_of(classifier: Any) -> Asked:
     )
     others = {name: scorer for name, scorer in scorers.items() if name not in SKILLS}
     return Asked(plan, method, lam, budget, others)
+
+
+def _check_thresholds(plan: Plan) -> None:
+    """What is observed of candidates is what they decide, at .5."""
+    for part in getattr(plan.requirement, "requirements", [plan.requirement]):
+        thresholds = getattr(part, "thresholds", (0.5,))
+        if tuple(thresholds) != (0.5,):
+            raise ValueError(
+                f"The 'requirement' parameter of {_OWNER} must be measured on predicted labels: it "
+                f"chooses by these. Got {part!r}, with thresholds={thresholds}. Take "
+                "ComplianceEditor or FineTune for other thresholds on the score."
+            )
 
 
 def _of_mask(plan: Plan, method: str, lam: Any, given: dict[str, Any]) -> tuple[str, Any]:
@@ -154,7 +173,7 @@ def _scorers(scoring: Any) -> dict[str, Any]:
     scorers = {"score": scoring} if callable(scoring) else scoring
     if isinstance(scorers, dict) and scorers:
         if all(isinstance(name, str) and callable(s) for name, s in scorers.items()):
-            return scorers
+            return _without_columns(scorers)
     raise TypeError(
         f"The 'scoring' parameter of {_OWNER} must be the name of a scorer of labels, such as "
         f"{', '.join(map(repr, SKILLS))} or 'f1_macro', a tuple of names, or a scorer or a dict of "
@@ -162,8 +181,23 @@ def _scorers(scoring: Any) -> dict[str, Any]:
     )
 
 
+def _without_columns(scorers: dict[str, Any]) -> dict[str, Any]:
+    """Refuse names that mean something else in ``front_``."""
+    for name in scorers:
+        if name in (*SKILLS, *_MEASURED, *_SETTINGS) or name.startswith("recall_"):
+            raise ValueError(
+                f"A scorer in the 'scoring' parameter of {_OWNER} must not have the name of a "
+                f"column of front_. Got {name!r}. Call it 'my {name}', for instance."
+            )
+    return scorers
+
+
 def describe_choice(
-    fitted: FittedFront, table: pd.DataFrame, asked: Asked, forced: int | None = None
+    fitted: FittedFront,
+    table: pd.DataFrame,
+    asked: Asked,
+    scores: dict[str, Score],
+    forced: int | None = None,
 ) -> pd.Series:
     """Choose a candidate, and say what it does on the rows held out.
 
@@ -175,6 +209,8 @@ def describe_choice(
         What they do, with the skills that are asked for.
     asked : Asked
         The budget.
+    scores : dict of str to callable
+        Skills beside the accuracies.
     forced : int, optional
         A candidate that needs no choice.
 
@@ -193,15 +229,21 @@ def describe_choice(
     row = table.loc[choice.candidate]
     expected = row["gap_held"]
     by_gap = forced is None and choice.candidate and budget.max_gap is None
-    if by_gap and isinstance(requirement, GroupFairness):
+    if by_gap and requirement is not None and group_parts(requirement):
         allowed, _ = within(table, budget)
         expected = max(expected, expected_gap(fitted.held, fitted.seen, allowed, requirement))
+        if expected >= (before := table.loc[0, "gap_held"]):
+            reason = (
+                f"the smallest gap within the budget is luck: {expected:.3f} is to be expected on "
+                f"new rows, against {before:.3f}"
+            )
+            choice, row, expected = Choice(0, reason), table.loc[0], before
     status = verdict(
         fitted.held.of([0, choice.candidate]),
         requirement,
         asked.max_drops,
         budget.max_recall_drop,
-        scorers=asked.scorers,
+        scores=scores,
     )
     described = {
         "candidate": choice.candidate,
@@ -238,7 +280,8 @@ def warn_of_base(fitted: FittedFront) -> None:
     held = fitted.held
     first = fitted.table.iloc[0]
     balanced, chance = first["balanced_accuracy"], 1 / held.n_classes
-    said, way_out = "", "Pass a better 'estimator', scale the columns, or train it longer."
+    way_out = "Pass a better 'estimator', scale the columns, or train it longer."
+    said, better = "", "Pass estimator=HistGradientBoostingClassifier(), from which a network"
     if balanced < chance + (_WEAK - 0.5) or first["degenerate"]:
         worst, name = min((first[name], name) for name in recall_columns(held))
         said = f"before any edit: a constant has {chance:.3f} ({name} is {worst:.3f})"
@@ -249,24 +292,22 @@ def warn_of_base(fitted: FittedFront) -> None:
         if ahead > _WORSE and pair["accuracy_loss"] > 0:
             trees = balanced + pair["balanced_accuracy_loss"]
             said = said or f"beside boosted trees, which have {trees:.3f}"
-            way_out = (
-                "Pass estimator=HistGradientBoostingClassifier(), from which a network learns "
-                "first, or a better network."
-            )
+            if "source" not in fitted.others:
+                way_out = f"{better} learns first, or a better network."
     if said:
         warnings.warn(
             f"The network of EditedClassifier is weak {said}. Its balanced accuracy is "
             f"{balanced:.3f} on rows held out. A gap is easily small then and means little. "
             f"{way_out}",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
 
 def warn_of_lam(fitted: FittedFront) -> None:
     """Warn of edits at several lam that are all alike and leave most of the gap."""
     table = fitted.table
-    if "lam" not in table or table["lam"].nunique() < 2:
+    if fitted.editor is None or table["lam"].nunique() < 2:
         return
     whole = table[(table["point"] == 1) & (table["favours"] < 0)].set_index("lam")["gap_seen"]
     least, most = whole.index.min(), whole.index.max()
@@ -277,7 +318,7 @@ def warn_of_lam(fitted: FittedFront) -> None:
             f"{whole[least]:.3f} is left at lam={least:g} and {whole[most]:.3f} at lam={most:g}, "
             "on rows of training. Take method='finetune', or more 'n_networks' and 'max_epochs'.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
 
@@ -299,11 +340,12 @@ def report_on(classifier: Any, task: Task, n_bootstrap: int) -> pd.DataFrame:
         for (_, a), (_, b) in zip(before.blocks, after.blocks, strict=True)
     )
     guard = getattr(classifier.editor_, "guard", None)
-    rolled_back = np.array([same and guard is not None])
+    rolled_back = np.array([same and guard is not None and asked.lam is not None])
     report = edit_report(before, after, task, asked.plan, n_bootstrap, rolled_back)
     edits = Front.single(before, after, pd.DataFrame({"method": ["edit"]}))
     pair = observe([edits], [task], requirement)
-    table = skill_table(pair, pair, asked.scorers)
+    scores = asked.scores(classifier.classes_)
+    table = skill_table(pair, pair, scores)
     for name in ("balanced_accuracy", *asked.scorers, *recall_columns(pair)):
         report[f"{name}_before"], report[f"{name}_after"] = table[name]
     report["changed"] = (pair.decisions[0] != pair.decisions[1]).mean()
@@ -320,7 +362,7 @@ def report_on(classifier: Any, task: Task, n_bootstrap: int) -> pd.DataFrame:
             requirement,
             asked.max_drops,
             asked.budget.max_recall_drop,
-            scorers=asked.scorers,
+            scores=scores,
             n_bootstrap=n_bootstrap,
         )
     report["status"] = report.pop("status")

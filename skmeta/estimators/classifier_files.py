@@ -75,6 +75,7 @@ def restore(classifier: Any, fitted: Fields) -> None:
         choice = pd.Series(choice, dtype=object)
     # The candidates stay with the rows of fit.
     classifier.choice_, classifier.front_, classifier._fitted = choice, None, None
+    classifier.source_ = None
     classes, n_features, names, _, *networks = values
     for network in networks:
         good = getattr(network, "n_features_in_", None) == n_features

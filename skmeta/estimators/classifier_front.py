@@ -16,7 +16,8 @@ from skmeta.datasets import Task, stratified_folds
 from skmeta.editing.candidates import lam_edits, taught_edits
 from skmeta.editing.choice import skill_table
 from skmeta.editing.front import Front, Observed, observe
-from skmeta.estimators.classifier_rows import by_weight, split
+from skmeta.editing.skills import Score
+from skmeta.estimators.classifier_rows import Copies, split
 from skmeta.estimators.compliance_editor import ComplianceEditor
 from skmeta.estimators.distilling import trained
 from skmeta.population import Population
@@ -80,11 +81,11 @@ class FittedFront:
         """Each candidate with its settings and measures."""
         return self.front.table.join(skill_table(self.held, self.seen))
 
-    def table_with(self, scorers: Mapping[str, Any]) -> pd.DataFrame:
-        """The table with the skills that scorers measure beside the others."""
-        if not scorers:
+    def table_with(self, scores: Mapping[str, Score]) -> pd.DataFrame:
+        """The table with other skills beside the accuracies."""
+        if not scores:
             return self.table.copy()
-        return self.front.table.join(skill_table(self.held, self.seen, scorers))
+        return self.front.table.join(skill_table(self.held, self.seen, scores))
 
 
 class Rows(NamedTuple):
@@ -100,6 +101,8 @@ class Rows(NamedTuple):
         Labels as they came.
     weights : ndarray or None
         Of rows.
+    copies : Copies or None
+        How often each stands for what knows no weights.
     by_group, by_label : bool
         Whether groups are compared, and whether label by label.
     """
@@ -108,14 +111,32 @@ class Rows(NamedTuple):
     X: NDArray
     y: NDArray
     weights: NDArray | None
+    copies: Copies | None
     by_group: bool
     by_label: bool
 
+    def counts(self, rows: NDArray[np.intp]) -> NDArray[np.int64] | None:
+        """How often rows stand."""
+        return None if self.copies is None else self.copies.counts[rows]
+
+    def repeated(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Rows as often as they weigh."""
+        counts = self.counts(rows)
+        return rows if counts is None else np.repeat(rows, counts)
+
     def part(self, rows: NDArray[np.intp]) -> Task:
         """Rows as often as they weigh."""
-        if self.weights is not None:
-            rows = by_weight(self.task, rows, self.weights)
-        return self.task.subset(rows)
+        return self.task.subset(self.repeated(rows))
+
+    def observe(
+        self, fronts: list[Front], parts: list[NDArray[np.intp]], requirement: Any
+    ) -> Observed:
+        """Look at candidates on rows, those of each front on a part of its own."""
+        observed = observe(fronts, [self.part(rows) for rows in parts], requirement)
+        if self.copies is None:
+            return observed
+        ids = np.concatenate([self.repeated(rows) for rows in parts])
+        return replace(observed, ids=ids, evidence=self.copies.evidence)
 
     def train(self, estimator: BaseEstimator, rows: NDArray[np.intp], seed: int) -> tuple[Any, Any]:
         """Fit a clone; return the network, and what it learned from if it is not the same."""
@@ -166,20 +187,21 @@ def fit_front(
 
     teachers: list[FairTeacher] = []
 
-    def edit(network: Population, task: Task) -> Front:
+    def edit(network: Population, train: NDArray[np.intp]) -> Front:
         if lam is None and isinstance(requirement, GroupFairness):
-            edits, table, teacher = taught_edits(network, task, requirement, seeds[2])
+            task, counts = rows.task.subset(train), rows.counts(train)
+            edits, table, teacher = taught_edits(network, task, requirement, seeds[2], counts)
             teachers.append(teacher)
             return Front.of(network, edits, table)
         assert requirement is not None  # without one there is a mask, and an editor
         lams = _LAMS if lam is None else (lam,)
-        edits, table = lam_edits(network, task, requirement, lams, seeds[2])
+        edits, table = lam_edits(network, rows.part(train), requirement, lams, seeds[2])
         return (Front.of if lam is None else Front.single)(network, edits, table)
 
     if rows.task.n_samples < FEW_ROWS:
         return _cross_fitted(estimator, rows, requirement, edit, seeds, teachers)
     network, source = rows.train(estimator, train, seeds[0])
-    front = edit(Population([network]), rows.part(train))
+    front = edit(Population([network]), train)
     fitted = _looked_at(network, [front], rows, front, train, [held], requirement)
     return _with_others(fitted, source, [source], teachers, rows, [held])
 
@@ -188,7 +210,7 @@ def _cross_fitted(
     estimator: BaseEstimator,
     rows: Rows,
     requirement: Requirement | None,
-    edit: Callable[[Population, Task], Front],
+    edit: Callable[[Population, NDArray[np.intp]], Front],
     seeds: list[int],
     teachers: list[FairTeacher],
 ) -> FittedFront:
@@ -199,10 +221,10 @@ def _cross_fitted(
         rest = np.flatnonzero(folds != fold)
         network, source = rows.train(estimator, rest, seeds[0])
         sources.append(source)
-        fronts.append(edit(Population([network]), rows.part(rest)))
+        fronts.append(edit(Population([network]), rest))
     everything = np.arange(rows.task.n_samples)
     network, source = rows.train(estimator, everything, seeds[0])
-    front = edit(Population([network]), rows.part(everything))
+    front = edit(Population([network]), everything)
     fitted = _looked_at(network, fronts, rows, front, everything, parts, requirement)
     return _with_others(fitted, source, sources, teachers, rows, parts)
 
@@ -236,8 +258,8 @@ def _looked_at(
     requirement: Requirement | None,
     editor: ComplianceEditor | None = None,
 ) -> FittedFront:
-    trained, parts = rows.part(train), [rows.part(part) for part in held]
-    seen, unseen = observe([front], [trained], requirement), observe(fronts, parts, requirement)
+    seen = rows.observe([front], [train], requirement)
+    unseen = rows.observe(fronts, held, requirement)
     return FittedFront(network, front, unseen, seen, len(fronts) > 1, editor, None, {})
 
 
@@ -283,8 +305,7 @@ def _fit_editor(
     effort: tuple[int | None, int],
 ) -> ComplianceEditor:
     (train, reference), (n_jobs, verbose) = parts, effort
-    if rows.weights is not None:
-        train = by_weight(rows.task, train, rows.weights)
+    train = rows.repeated(train)
     # make_zoo holds back a stratified tenth: ten rows per class, repeated if need be.
     zoo = make_zoo(
         rows.task.subset(np.resize(train, max(len(train), 10 * rows.task.n_classes))),

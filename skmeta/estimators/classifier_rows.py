@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -39,41 +39,64 @@ def whole_labels(y: NDArray) -> NDArray:
     return y.astype(np.int64) if y.dtype.kind == "f" else y
 
 
-def by_weight(task: Task, rows: NDArray, weights: NDArray) -> NDArray:
-    """Repeat rows as often as they weigh, cell by cell."""
-    rows = rows[np.argsort(task.cells()[rows], kind="stable")]
-    return np.sort(repeated(rows, weights[rows]))
+class Copies(NamedTuple):
+    """How often each row stands for what knows no weights.
+
+    Attributes
+    ----------
+    counts : ndarray of int of shape (n_samples,)
+        At least 1.
+    evidence : float
+        How many independent rows each copy counts for: 1 if weights are numbers of rows.
+    """
+
+    counts: NDArray[np.int64]
+    evidence: float
 
 
 _RESOLUTION = 10
 
 
-def repeated(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Repeat rows as often as they weigh, for what knows no weights.
+def copies(weights: NDArray) -> Copies:
+    """Turn weights into copies of rows.
 
     Parameters
     ----------
-    rows : ndarray of int of shape (n,)
-        Numbers of rows; those of one kind stand together.
     weights : ndarray of shape (n,)
-        Positive. Whole numbers are taken as they are if they make at most ten times as many
-        rows, and without what divides them all. Others are rounded to tenths of the mean,
-        such that the sum over rows that stand together is kept; each row stays once at least.
+        Positive; rows of one kind stand together. Whole numbers are taken as they are if they make
+        at most ten times as many rows, and without what divides them all. Others are rounded to
+        tenths of the mean, such that the sum over rows that stand together is kept; each row stays
+        once at least. These copies are worth ``(sum w) ** 2 / sum w ** 2`` rows (Kish).
+
+    Returns
+    -------
+    Copies
 
     Examples
     --------
     >>> import numpy as np
-    >>> repeated(np.array([3, 5, 6]), np.array([2.0, 4.0, 2.0]))
-    array([3, 5, 5, 6])
+    >>> copies(np.array([2.0, 4.0, 2.0]))
+    Copies(counts=array([1, 2, 1]), evidence=1.0)
+    >>> copies(np.array([0.5, 1.5])).evidence
+    0.08
     """
-    whole = weights == np.round(weights)
-    if whole.all() and weights.max() < 2**53:
+    if (weights == np.round(weights)).all() and weights.max() < 2**53:
         counts = weights.astype(np.int64)
         counts //= np.gcd.reduce(counts)
-        if counts.sum() <= _RESOLUTION * len(rows):
-            return np.repeat(rows, counts)
-    ends = np.cumsum(weights) * (_RESOLUTION * len(rows) / weights.sum())
-    return np.repeat(rows, np.maximum(np.diff(np.round(ends), prepend=0.0), 1).astype(np.int64))
+        if counts.sum() <= _RESOLUTION * len(weights):
+            return Copies(counts, 1.0)
+    ends = np.cumsum(weights) * (_RESOLUTION * len(weights) / weights.sum())
+    counts = np.maximum(np.diff(np.round(ends), prepend=0.0), 1).astype(np.int64)
+    return Copies(counts, float(weights.sum() ** 2 / (weights**2).sum() / counts.sum()))
+
+
+def copies_by_cell(task: Task, weights: NDArray) -> Copies:
+    """Turn the weights of a table's rows into copies, such that each cell keeps its share."""
+    order = np.argsort(task.cells(), kind="stable")
+    sorted_counts, evidence = copies(weights[order])
+    counts = np.empty_like(sorted_counts)
+    counts[order] = sorted_counts
+    return Copies(counts, evidence)
 
 
 def rows_for(estimator: BaseEstimator, X: NDArray) -> NDArray:
@@ -153,8 +176,12 @@ def train_network(
     seed: int,
 ) -> Any:
     """Fit a network; one that takes no weights gets rows as often as they weigh."""
-    if estimator.get_params().get("random_state", 0) is None:
-        estimator.set_params(random_state=seed)
+    seeded = {
+        name: seed  # of every part that has one
+        for name, value in estimator.get_params().items()
+        if name.split("__")[-1] == "random_state" and value is None
+    }
+    estimator.set_params(**seeded)
     if isinstance(estimator, NeuralNet):
         y = np.searchsorted(classes, y)
     if isinstance(estimator, NeuralNetBinaryClassifier):
@@ -163,8 +190,8 @@ def train_network(
     if weights is not None and has_fit_parameter(estimator, "sample_weight"):
         options["sample_weight"] = weights
     elif weights is not None:
-        rows = repeated(np.arange(len(X)), weights)
-        X, y = X[rows], y[rows]
+        counts = copies(weights).counts
+        X, y = np.repeat(X, counts, axis=0), np.repeat(y, counts)
     with local_draws(seed):  # skorch draws from torch's global generator
         return estimator.fit(X, y, **options)
 
@@ -213,5 +240,5 @@ def warn_of_no_edit(requirement: str) -> None:
         "Pass fit(X, y, sensitive_features=...); with metadata routing enabled it also "
         "arrives through a Pipeline, GridSearchCV and cross_validate.",
         UserWarning,
-        stacklevel=4,
+        stacklevel=5,
     )

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import StratifiedKFold
 from sklearn.neural_network import MLPClassifier
-from sklearn.utils.validation import has_fit_parameter
 
 from skmeta.datasets import Task
 from skmeta.editing.fine_tuning import fine_tune
@@ -59,7 +58,7 @@ def trained(
     fitted = train_network(clone(estimator), X, y, classes, weights, seed)
     if is_network(estimator):
         return fitted, None
-    taught = _probabilities(estimator, fitted, X, y, weights, seed)
+    taught = _probabilities(estimator, fitted, X, y, classes, weights, seed)
     # A few epochs on the labels, without early stopping's demands on the rows.
     start = MLPClassifier(**_STUDENT, tol=1e9, n_iter_no_change=3)
     start = train_network(start, X, y, classes, weights, seed)
@@ -83,20 +82,16 @@ def _probabilities(
     fitted: Any,
     X: NDArray,
     y: NDArray,
+    classes: NDArray,
     weights: NDArray | None,
     seed: int,
 ) -> NDArray[np.float64]:
     if np.unique(y, return_counts=True)[1].min() < _N_FOLDS:
         return fitted.predict_proba(X)
-    fresh = clone(estimator)
-    if fresh.get_params().get("random_state", 0) is None:
-        fresh.set_params(random_state=seed)
-    weighs = weights is not None and has_fit_parameter(fresh, "sample_weight")
-    return cross_val_predict(
-        fresh,
-        X,
-        y,
-        cv=StratifiedKFold(_N_FOLDS, shuffle=True, random_state=seed),
-        method="predict_proba",
-        params={"sample_weight": weights} if weighs else {},
-    )
+    taught = np.empty((len(X), len(classes)))
+    parts = StratifiedKFold(_N_FOLDS, shuffle=True, random_state=seed)
+    for rest, part in parts.split(X, y):
+        weighing = None if weights is None else weights[rest]
+        fresh = train_network(clone(estimator), X[rest], y[rest], classes, weighing, seed)
+        taught[part] = fresh.predict_proba(X[part])
+    return taught

@@ -14,7 +14,6 @@ from sklearn.utils.validation import check_memory, validate_data
 from skmeta._checks import check_rng, check_unchanged, check_weights, params_now
 from skmeta._columns import checked_column
 from skmeta._modes import in_own_modes
-from skmeta.editing.skills import score_counts
 from skmeta.estimators.classifier_choice import (
     Asked,
     asked_of,
@@ -25,6 +24,7 @@ from skmeta.estimators.classifier_choice import (
 from skmeta.estimators.classifier_files import followed
 from skmeta.estimators.classifier_front import EditorSettings, Rows, fit_front
 from skmeta.estimators.classifier_rows import (
+    copies_by_cell,
     dense,
     new_classifier,
     warn_of_no_edit,
@@ -147,8 +147,8 @@ class EditedClassifier(FittedClassifier):
     that is best there is made with a network of all rows.
 
     Nothing is edited where the network's gap could be chance (groups drawn by lot differ as much,
-    in standard errors, in more than 5 % of draws), or where the edit's smaller gap could be, at the
-    ``confidence``.
+    in standard errors, in more than 5 % of draws, both on the rows held out and on all rows), or
+    where the edit's smaller gap could be, at the ``confidence``, or is not to be expected again.
 
     With metadata routing enabled, ``sensitive_features`` reaches ``fit`` through a
     Pipeline, ``GridSearchCV`` or ``cross_validate`` without a further call. Sparse rows are made
@@ -248,6 +248,11 @@ class EditedClassifier(FittedClassifier):
         EditedClassifier
             Itself.
         """
+        trial = self._twin()
+        trial._fit(X, y, sensitive_features, sample_weight)
+        return self._become(trial)
+
+    def _fit(self, X: Any, y: Any, sensitive_features: Any, sample_weight: Any) -> None:
         asked = self._check_params()
         self._params_of_fit = params_now(self)
         estimator = new_classifier(self.estimator, asked.method)
@@ -264,8 +269,8 @@ class EditedClassifier(FittedClassifier):
                 f"{self.classes_.tolist()}."
             )
         task = self._task(X, y, sensitive_features)
-        for name, scorer in asked.scorers.items():  # before anything is trained
-            score_counts(name, scorer, np.asarray(task.classes), np.ones((len(self.classes_),) * 2))
+        for score in asked.scores(self.classes_).values():  # before anything is trained
+            score(np.ones((len(self.classes_), len(self.classes_))))
         seeds = check_rng(self.random_state).integers(2**31, size=4).tolist()
         requirement = asked.plan.requirement
         by_group = asked.plan.needs_sensitive
@@ -277,9 +282,10 @@ class EditedClassifier(FittedClassifier):
             self.edited_estimator_, self._asked = self.estimator_, asked
             self._fitted, self.editor_, self.lam_ = None, None, None
             self.front_, self.choice_ = None, None
-            return self
+            return
         by_label = requirement is None or not by_group or requirement.needs_labels
-        rows = Rows(task, X, y, weights, by_group, by_label)
+        repeats = None if weights is None else copies_by_cell(task, weights)
+        rows = Rows(task, X, y, weights, repeats, by_group, by_label)
         settings = None
         if asked.method == "editor":
             names = ("requirement", "lam_range", "guard", "n_networks", "zoo_epochs", "max_epochs")
@@ -294,12 +300,31 @@ class EditedClassifier(FittedClassifier):
         if requirement is not None:
             warn_of_base(fitted)
             warn_of_lam(fitted)
-        return self._follow(asked)
+        self._follow(asked)
+
+    def _twin(self) -> EditedClassifier:
+        """Return another one in the same state; what fails on it leaves this one as it was."""
+        trial = object.__new__(type(self))
+        trial.__dict__.update(self.__dict__)
+        return trial
+
+    def _become(self, trial: EditedClassifier) -> EditedClassifier:
+        """Take another one's state, and say why if there is no edit."""
+        self.__dict__.clear()
+        self.__dict__.update(trial.__dict__)
+        if self.choice_ is not None and self.choice_["reason"]:
+            warnings.warn(
+                f"EditedClassifier has edited nothing: {self.choice_['reason']}.",
+                UserWarning,
+                stacklevel=4,
+            )
+        return self
 
     def _check_params(self) -> Asked:
         """Return what is asked for; what only an editor knows, it checks."""
         return asked_of(self)
 
+    @in_own_modes
     def reedit(self, **params: Any) -> EditedClassifier:
         """Choose again, or edit again, by the present parameters.
 
@@ -308,6 +333,8 @@ class EditedClassifier(FittedClassifier):
         ``lam``, it follows ``lam`` (other values than that of ``fit`` need a ``lam_range`` there),
         ``guard`` and the budget of a mask. A change of any other parameter needs another fit and
         is refused.
+
+        It takes milliseconds; a scorer in ``scoring`` that is no accuracy takes seconds.
 
         Parameters
         ----------
@@ -319,27 +346,27 @@ class EditedClassifier(FittedClassifier):
         EditedClassifier
             Itself.
         """
-        # A copy, with its own parts of parameters: a refused edit leaves everything as it was.
-        trial = copy(self)
+        trial = self._twin()
         for name in {name.split("__")[0] for name in params if "__" in name}:
-            setattr(trial, name, clone(getattr(self, name), safe=False))
+            if hasattr(trial, name):  # its parts are not those of this one
+                setattr(trial, name, clone(getattr(trial, name), safe=False))
         trial.set_params(**params)
         trial._check_edited("reedit")
         check_unchanged(trial, "reedit", obeyed=followed(trial))
         trial._follow(trial._check_params())
-        self.__dict__.update(trial.__dict__)
-        return self
+        return self._become(trial)
 
-    def _follow(self, asked: Asked) -> EditedClassifier:
+    def _follow(self, asked: Asked) -> None:
         fitted: Any = self._fitted
         if fitted is None and (asked.lam is None or self.editor_ is None):
             raise ValueError(
                 "reedit needs the candidates of fit, which files leave out. Fit again, or pickle "
                 "the EditedClassifier."
             )
-        table = None if fitted is None else fitted.table_with(asked.scorers)
+        scores = asked.scores(self.classes_)
+        table = None if fitted is None else fitted.table_with(scores)
         if asked.lam is None:
-            choice = describe_choice(fitted, table, asked)
+            choice = describe_choice(fitted, table, asked, scores)
             edited = self.estimator_
             if choice["candidate"]:
                 [edited] = fitted.front.network(choice["candidate"]).to_networks()
@@ -355,14 +382,7 @@ class EditedClassifier(FittedClassifier):
             [edited] = editor.transform([self.estimator_])
             self.editor_, choice = editor, None
         else:
-            choice = describe_choice(fitted, table, asked, forced=1)
+            choice = describe_choice(fitted, table, asked, scores, forced=1)
             [edited] = fitted.front.network(1).to_networks()
         self.edited_estimator_, self.choice_, self.lam_ = edited, choice, asked.lam
         self._asked, self.front_ = asked, table
-        if choice is not None and choice["reason"]:
-            warnings.warn(
-                f"EditedClassifier has edited nothing: {choice['reason']}.",
-                UserWarning,
-                stacklevel=4,
-            )
-        return self

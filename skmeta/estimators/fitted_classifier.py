@@ -66,11 +66,13 @@ class FittedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
             has changed; ``expected_gap``, see ``choice_``. The ``status`` is
 
             * "reduced": the 95 % interval of the gap's change is below zero, and skill was kept;
-            * "levelled down": so it is, but mainly because the better-off group got worse;
+            * "levelled down": so it is, but mainly because the better-off group got worse (by
+              demographic parity: fewer of it get the last of ``classes_``);
             * "skill lost": a skill fell beyond the budget (.05 without one) by more than a
               standard error, the recall of a class by more than ``max_recall_drop``, or a class is
               nearly never predicted;
-            * "raised", "unclear": the interval is above zero, or contains it;
+            * "raised", "unclear": the interval is above zero, or contains it (or there is none:
+              ``requirement`` compares no rates of groups);
             * "kept": no decision has changed; "rolled back": by a guard.
         """
         self._check_edited("report")

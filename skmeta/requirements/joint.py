@@ -10,6 +10,7 @@ from torch import Tensor
 from skmeta._checks import check_in_range, shown
 from skmeta.datasets import Cells
 from skmeta.requirements.base import Requirement
+from skmeta.requirements.group_fairness import GroupFairness
 
 
 class Joint(Requirement):
@@ -85,3 +86,28 @@ class Joint(Requirement):
 
     def _sum(self, values: list[Tensor]) -> Tensor:
         return sum((w * v for w, v in zip(self.weights, values, strict=True)), 0 * values[0])
+
+
+def group_parts(requirement: Requirement | None) -> list[tuple[float, GroupFairness]]:
+    """Take a requirement apart that does nothing but compare rates of groups.
+
+    Parameters
+    ----------
+    requirement : Requirement or None
+        One of groups, or several.
+
+    Returns
+    -------
+    list of (float, GroupFairness)
+        Weights and parts; empty if it looks at anything else.
+    """
+    if isinstance(requirement, GroupFairness):
+        return [(1.0, requirement)]
+    if not isinstance(requirement, Joint):
+        return []
+    parts = []
+    for weight, part in zip(requirement.weights, requirement.requirements, strict=True):
+        if not isinstance(part, GroupFairness):
+            return []
+        parts.append((weight, part))
+    return parts

@@ -91,13 +91,15 @@ class FairTeacher(StablePickle, BaseEstimator):
         self.max_iter = max_iter
         self.random_state = random_state
 
-    def fit(self, task: Task) -> FairTeacher:
+    def fit(self, task: Task, *, counts: NDArray[np.int64] | None = None) -> FairTeacher:
         """Learn label and group from the rows, and solve for the decisions.
 
         Parameters
         ----------
         task : Task
             Rows with labels and sensitive features.
+        counts : ndarray of int of shape (n_samples,), optional
+            How often each row counts; by default once.
 
         Returns
         -------
@@ -120,9 +122,13 @@ class FairTeacher(StablePickle, BaseEstimator):
             model = HistGradientBoostingClassifier(
                 max_iter=self.max_iter, max_leaf_nodes=15, early_stopping=False, random_state=seed
             )
-            self.models_.append(model.fit(task.X[folds != fold], cells[folds != fold]))
+            rest = folds != fold
+            weights = None if counts is None else counts[rest]
+            self.models_.append(model.fit(task.X[rest], cells[rest], sample_weight=weights))
             self.joint_[folds == fold] = self._joint(model, task.X[folds == fold])
-        self.class_shares_ = np.bincount(task.y, minlength=task.n_classes) / task.n_samples
+        self._counts = np.ones(task.n_samples, dtype=int) if counts is None else counts
+        shares = np.bincount(task.y, weights=self._counts, minlength=task.n_classes)
+        self.class_shares_ = shares / self._counts.sum()
         self.optimum_ = self.solve(self.tolerance, self.cost_power)
         return self
 
@@ -143,7 +149,7 @@ class FairTeacher(StablePickle, BaseEstimator):
         costs = self.class_shares_**-cost_power
         costs /= costs @ self.class_shares_
         return solve_fair_optimum(
-            self.joint_,
+            np.repeat(self.joint_, self._counts, axis=0),
             self._requirement,
             tolerance=tolerance,
             costs=costs,

@@ -14,6 +14,7 @@ from fairlearn.metrics import equalized_odds_difference
 import skmeta
 from skmeta.datasets import make_biased_classification
 from skmeta.demo.cli import main
+from skmeta.demo.data import load_table
 from skmeta.demo.page import Page
 
 COLUMNS = ["--target", "hired", "--sensitive", "gender"]
@@ -161,6 +162,44 @@ def test_wrong_options_exit_with_2(file, capsys):
         with pytest.raises(SystemExit) as caught:
             main(["audit", str(file), *COLUMNS, *arguments])
         assert caught.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_what_a_european_spreadsheet_writes_is_read(tmp_path):
+    path = tmp_path / "people.csv"
+    people(300).to_csv(path, index=False, sep=";", decimal=",")
+    table = load_table(str(path), target="hired", sensitive="gender")
+    plain = people(300).drop(columns=["gender", "hired"])
+    pd.testing.assert_frame_equal(table.features, plain, check_dtype=False)
+
+
+def test_targets_stay_what_they_are(tmp_path):
+    frame = people(2400).assign(hired=lambda f: (f["hired"] == "yes").astype(int))
+    frame.drop(columns="id").to_csv(tmp_path / "people.csv", index=False)
+    code, _ = audit(tmp_path / "people.csv", *COLUMNS, "--output", tmp_path / "out")
+    model = joblib.load(tmp_path / "out" / "model.joblib")
+    assert code == 0 and np.mean(model.predict(frame) == frame["hired"]) > 0.6
+
+
+def test_columns_that_say_too_little_or_too_much_are_noted(tmp_path):
+    rng, frame = np.random.default_rng(0), people(1200)
+    days = pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(800, size=1200), "D")
+    frame["since"] = days.astype(str)
+    paid = frame["hired"].where(rng.random(1200) > 0.01, "no")
+    frame["wage"] = np.where(paid == "yes", 1.0, 0.0) + 0.1 * rng.random(1200)
+    frame.to_csv(tmp_path / "people.csv", index=False)
+    table = load_table(str(tmp_path / "people.csv"), target="hired", sensitive="gender")
+    [varied] = [note for note in table.notes if "too varied" in note]
+    [told] = [note for note in table.notes if "enough to tell the target" in note]
+    assert "'since'" in varied and "'id'" not in varied
+    assert "'wage'" in told and "merit_0" not in told
+
+
+def test_infinity_is_named_before_anything_is_trained(tmp_path, capsys):
+    frame = people(300)
+    frame.loc[299, "merit_0"] = np.inf
+    frame.to_csv(tmp_path / "people.csv", index=False)
+    assert main(["audit", str(tmp_path / "people.csv"), *COLUMNS]) != 0
+    assert "The columns merit_0 have infinite values" in capsys.readouterr().err
 
 
 def test_a_page_shows_hostile_names_letter_by_letter(tmp_path):

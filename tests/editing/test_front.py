@@ -1,5 +1,7 @@
 """Candidates, what they do on rows, the choice among them, and the verdict, by slow loops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -273,6 +275,21 @@ def test_a_sure_difference_is_heard_beside_one_of_few_rows():
     ]
     assert np.mean(by_lot >= pair.gaps[0]) > 0.2
     assert chance_of_gap(pair, EOD) < 0.01
+
+
+def test_copies_of_rows_make_no_gap_surer():
+    rng, y, groups = people(300)
+    before = decide(rng, y, groups, [[0.2, 0.3], [0.6, 0.7]])
+    after = np.where(rng.random(300) < 0.9, before, 1 - before)
+    once = pair_of(before, after, y, groups)
+    tenfold = pair_of(*(np.repeat(values, 10) for values in (before, after, y, groups)))
+    copied = replace(tenfold, evidence=0.1, ids=np.repeat(np.arange(300), 10))
+    assert chance_of_gap(tenfold, EOD) < 0.01 < 0.05 < chance_of_gap(copied, EOD)
+    spreads = [np.std(gap_changes(pair, EOD, 1000, 0)) for pair in (once, copied, tenfold)]
+    assert spreads[1] == pytest.approx(spreads[0], rel=0.1) and spreads[2] < 0.5 * spreads[0]
+    for name in ("accuracy_loss_se", "balanced_accuracy_loss_se"):
+        errors = [skill_table(pair, pair).loc[1, name] for pair in (once, copied)]
+        assert errors[1] == pytest.approx(errors[0])
 
 
 def test_three_classes_and_groups_differ_by_chance_or_not():

@@ -6,7 +6,7 @@ from sklearn.metrics import f1_score, get_scorer, make_scorer, roc_auc_score
 
 from skmeta.datasets import Cells, Task
 from skmeta.editing.front import Observed
-from skmeta.editing.skills import skill_columns
+from skmeta.editing.skills import score_of_counts, skill_columns
 
 N = 1200
 
@@ -22,9 +22,14 @@ def observed(request):
     return Observed(np.array(decisions, np.int16), np.zeros(3), y, Cells.of(task))
 
 
+def scored(observed, **scorers):
+    labels = np.asarray(observed.cells.labels)
+    scores = {name: score_of_counts(name, get_scorer(s), labels) for name, s in scorers.items()}
+    return skill_columns(observed, scores)
+
+
 def test_the_jackknife_of_an_accuracy_is_its_closed_form(observed):
-    scorers = {f"my_{name}": get_scorer(name) for name in ("accuracy", "balanced_accuracy")}
-    columns = skill_columns(observed, scorers)
+    columns = scored(observed, my_accuracy="accuracy", my_balanced_accuracy="balanced_accuracy")
     for name in ("accuracy", "balanced_accuracy"):
         np.testing.assert_allclose(columns[f"my_{name}"], columns[name])
         np.testing.assert_allclose(columns[f"my_{name}_loss"], columns[f"{name}_loss"], atol=1e-12)
@@ -35,7 +40,7 @@ def test_the_jackknife_of_an_accuracy_is_its_closed_form(observed):
 
 def test_the_error_of_a_lost_f1_is_that_of_resampling_rows(observed):
     labels = np.asarray(observed.cells.labels)
-    columns = skill_columns(observed, {"f1": get_scorer("f1_macro")})
+    columns = scored(observed, f1="f1_macro")
     y, decisions = labels[observed.y], labels[observed.decisions]
     scores = [f1_score(y, decided, average="macro") for decided in decisions]
     np.testing.assert_allclose(columns["f1"], scores)
@@ -50,7 +55,7 @@ def test_the_error_of_a_lost_f1_is_that_of_resampling_rows(observed):
 
 
 def test_a_skill_that_rises_by_more_is_a_loss_below_zero(observed):
-    columns = skill_columns(observed, {"cost": make_scorer(_errors, greater_is_better=False)})
+    columns = scored(observed, cost=make_scorer(_errors, greater_is_better=False))
     assert columns["cost_loss"][2] > columns["cost_loss"][1] > 0 == columns["cost_loss"][0]
 
 
@@ -70,4 +75,4 @@ def test_scorers_of_anything_else_are_refused(observed, scorer, message):
     with pytest.raises(
         ValueError, match=f"(?s)'scoring' parameter.*Got 'mine'.*({message}).*Pass m"
     ):
-        skill_columns(observed, {"mine": scorer})
+        scored(observed, mine=scorer)

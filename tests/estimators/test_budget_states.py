@@ -106,6 +106,7 @@ def test_a_fit_that_fails_leaves_the_edit_as_it_was(fitted, table):
     X, X_test, y, _, groups, _ = table
     model = copied(fitted)
     with pytest.raises(ValueError, match="at least two groups"):
-        model.fit(X, y, sensitive_features=np.zeros(len(X)))
+        model.fit(X, np.where(y == "yes", "A", "B"), sensitive_features=np.zeros(len(X)))
+    assert np.array_equal(model.predict(X_test), fitted.predict(X_test))
     assert model.choice_.to_dict() == fitted.choice_.to_dict()
     assert np.array_equal(model.predict_proba(X_test), fitted.predict_proba(X_test))

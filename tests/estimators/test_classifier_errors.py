@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -10,6 +11,7 @@ from sklearn.svm import LinearSVC
 from torch import nn
 
 from skmeta import EditedClassifier
+from skmeta.requirements import EqualizedOdds
 
 SMALL = MLPClassifier((8,), solver="lbfgs", max_iter=50)
 FAST = {"method": "editor", "lam": 0.1, "n_networks": 2, "zoo_epochs": 1, "max_epochs": 1}
@@ -107,10 +109,23 @@ def test_scorers_of_anything_but_labels_are_refused_before_training():
         ("f1", ValueError, "'scoring' parameter .*Got 'f1', which raises.*pos_label"),
         (0.5, TypeError, "'scoring' parameter .* must be the name of a scorer.*Got 0.5"),
         ({"f1": "f1"}, TypeError, "'scoring' parameter .* must be the name of a scorer"),
+        ({"gap": make_scorer(accuracy_score)}, ValueError, "Got 'gap'. Call it 'my gap'"),
+        ({"accuracy": make_scorer(accuracy_score)}, ValueError, "name of a column of front_"),
+        ({"recall_yes": make_scorer(accuracy_score)}, ValueError, "name of a column of front_"),
         ((), TypeError, "'scoring' parameter .* must be the name of a scorer"),
     ):
         with pytest.raises(error, match=message):
             EditedClassifier(Untrained(), scoring=scoring).fit(X, names, sensitive_features=groups)
+
+
+def test_other_thresholds_are_refused_where_labels_are_chosen_by():
+    X, y, groups = rows()
+    requirement = EqualizedOdds(thresholds=(0.2, 0.4))
+    for given in (requirement, [requirement, "demographic_parity"]):
+        with pytest.raises(
+            ValueError, match="'requirement' .*thresholds=.0.2, 0.4.. Take Complian"
+        ):
+            EditedClassifier(Untrained(), requirement=given).fit(X, y, sensitive_features=groups)
 
 
 class Untrained(MLPClassifier):

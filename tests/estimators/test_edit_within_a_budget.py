@@ -3,11 +3,14 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from fairlearn.metrics import equalized_odds_difference
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, make_scorer
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import skmeta
 from skmeta import EditedClassifier
@@ -113,6 +116,25 @@ def test_a_budget_of_any_scorer_of_labels(fitted, table):
         assert row[f"f1_{when}"] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("kind", [int, float, bool])
+def test_a_scorer_sees_labels_as_they_came(table, kind):
+    X, X_test, y, y_test, groups, _ = table
+    y, y_test = ((part == "yes").astype(kind) for part in (y, y_test))
+
+    def cost(truth, decided, sample_weight):
+        misses, alarms = (truth == 1) & (decided == 0), (truth == 0) & (decided == 1)
+        return -np.average(misses + 3.0 * alarms, weights=sample_weight)
+
+    scoring = {"f1": make_scorer(f1_score), "cost": make_scorer(cost)}
+    model = EditedClassifier(NETWORK, max_accuracy_drop=0.05, scoring=scoring, random_state=0)
+    model.fit(X, y, sensitive_features=groups)
+    held = model._fitted.held
+    before, front = held.decisions[0], model.front_
+    assert front.loc[0, "f1"] == pytest.approx(f1_score(held.y, before))
+    assert front.loc[0, "cost"] == pytest.approx(cost(held.y, before, np.ones(len(before))))
+    assert front["cost_loss"].nunique() > 20
+
+
 def test_the_rows_held_out_are_new_to_network_and_edit(table):
     X, _, y, _, groups, _ = table
     seen = []
@@ -199,6 +221,17 @@ def test_any_classifier_teaches_a_network_first(table, tmp_path):
     assert loaded.predict(X_test.to_numpy()).tolist() == model.predict(X_test).tolist()
 
 
+def test_parts_of_what_teaches_are_seeded_too(table):
+    source = make_pipeline(StandardScaler(), RandomForestClassifier(10, max_depth=4))
+    fronts = []
+    for seed in (0, 1):
+        np.random.seed(seed)  # noqa: NPY002
+        state = np.random.get_state()[1].copy()  # noqa: NPY002
+        fronts.append(fit(table, source, max_accuracy_drop=0.05).front_)
+        assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+    pd.testing.assert_frame_equal(*fronts)
+
+
 def test_lam_makes_one_edit_and_no_choice(table):
     gaps = {}
     for lam in (0.03, 1.0):
@@ -236,6 +269,27 @@ def test_an_editor_that_does_not_follow_lam_is_named(table):
         pytest.warns(UserWarning, match="edited nothing"),
     ):
         fit(table, method="editor", max_accuracy_drop=0.0, **options)
+
+
+def test_several_requirements_are_tested_for_luck_too(table):
+    both = ["equalized_odds", "demographic_parity"]
+    model = fit(table, requirement=both, max_accuracy_drop=0.05)
+    assert model.choice_["status"] in ("reduced", "levelled down")
+    X, X_test, y, y_test, groups, groups_test = table
+    lot = groups.sample(frac=1, random_state=0).to_numpy()
+    with pytest.warns(UserWarning, match="edited nothing: the network.s gap .* could be chance"):
+        fit((X, X_test, y, y_test, lot, groups_test), requirement=both, max_accuracy_drop=0.05)
+
+
+def test_a_budget_that_keeps_the_network_is_no_work_of_the_guard(table):
+    options = {"n_networks": 4, "zoo_epochs": 1, "max_epochs": 1, "guard": {"max_divergence": 1.0}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = fit(
+            table, method="editor", max_accuracy_drop=0.0, lam_range=(1e-3, 2e-3), **options
+        )
+    report = model.report(table[1], table[3], sensitive_features=table[5], n_bootstrap=20)
+    assert report.loc[0, "status"] == model.choice_["status"] == "kept"
 
 
 @pytest.mark.parametrize("requirement", ["demographic_parity", "equal_opportunity"])

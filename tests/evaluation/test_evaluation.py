@@ -113,10 +113,11 @@ def test_bad_values_are_refused(values):
         bootstrap_interval(values)
 
 
-def test_network_intervals_equal_a_loop_over_resampled_rows(logits, tasks):
+@pytest.mark.parametrize("thresholds", [(0.5,), (0.2, 0.35)], ids=["labels", "thresholds"])
+def test_network_intervals_equal_a_loop_over_resampled_rows(logits, tasks, thresholds):
     before, after = (x[:2] for x in logits)
-    test, requirement, n = tasks[2], EqualizedOdds(), 600
-    frame = network_intervals(before, after, test, n_bootstrap=n, random_state=0)
+    test, requirement, n = tasks[2], EqualizedOdds(thresholds=thresholds), 600
+    frame = network_intervals(before, after, test, requirement, n_bootstrap=n, random_state=0)
     cells, rng, codes = Cells.of(test), np.random.default_rng(1), test.cells()
     members = [np.flatnonzero(codes == c) for c in range(4)]
     slow = {"divergence": [], "measure": [], "measure_change": [], "accuracy": []}
