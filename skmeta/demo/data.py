@@ -232,8 +232,8 @@ def _check_frame(frame: pd.DataFrame, target: str, sensitive: str) -> None:
     numbers = frame.select_dtypes("number")
     if endless := [str(name) for name in numbers if np.isinf(numbers[name]).any()]:
         raise InputError(
-            f"Numbers must be finite, or missing. The columns {', '.join(endless)} have infinite "
-            "values. Leave these cells empty, or leave the columns out of the file."
+            f"Numbers must be finite, or missing. There is infinity in {', '.join(endless)}. Leave "
+            "these cells empty, or leave the columns out of the file."
         )
     pairs = frame[[target, sensitive]].drop_duplicates()
     if len(pairs) == n_labels == n_groups:

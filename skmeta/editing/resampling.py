@@ -14,7 +14,8 @@ from torch.nn.functional import one_hot
 from skmeta.datasets import stratified_folds
 from skmeta.editing.choice import Choice, mean_gaps
 from skmeta.editing.front import Observed
-from skmeta.requirements import Requirement, group_parts
+from skmeta.requirements import Requirement
+from skmeta.requirements.joint import group_parts
 
 CHANCE = 0.05
 """A gap that groups drawn by lot have more often is not edited."""

@@ -11,7 +11,8 @@ from skmeta.editing.choice import is_degenerate, skill_table
 from skmeta.editing.front import Observed
 from skmeta.editing.resampling import gap_changes
 from skmeta.editing.skills import Score
-from skmeta.requirements import DemographicParity, Requirement, group_parts
+from skmeta.requirements import DemographicParity, Requirement
+from skmeta.requirements.joint import group_parts
 
 STATUSES = {
     "reduced": "the gap is smaller, and skill was kept",

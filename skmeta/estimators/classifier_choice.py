@@ -28,7 +28,8 @@ from skmeta.editing.skills import SKILLS, Score, score_of_counts
 from skmeta.editing.verdict import verdict
 from skmeta.estimators.classifier_front import FittedFront
 from skmeta.population import Population
-from skmeta.requirements import group_parts, split_requirements
+from skmeta.requirements import split_requirements
+from skmeta.requirements.joint import group_parts
 from skmeta.requirements.resolve import Plan
 
 _OWNER = "EditedClassifier"

@@ -9,7 +9,7 @@ from skmeta.requirements.group_fairness import (
     EqualOpportunity,
     GroupFairness,
 )
-from skmeta.requirements.joint import Joint, group_parts
+from skmeta.requirements.joint import Joint
 from skmeta.requirements.masks import DataMinimization, MaskRequirement, Pruning
 from skmeta.requirements.objective import Objective
 from skmeta.requirements.optimum import FairOptimum, solve_fair_optimum
@@ -31,7 +31,6 @@ __all__ = [
     "Pruning",
     "Requirement",
     "cross_entropy",
-    "group_parts",
     "jensen_shannon",
     "resolve_requirement",
     "solve_fair_optimum",
