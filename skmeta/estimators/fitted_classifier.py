@@ -107,6 +107,12 @@ class FittedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
     def _new_task(self, X: Any, y: Any, sensitive_features: Any, method: str) -> Task:
         y = None if y is None else checked_column("y", y, owner=f"EditedClassifier.{method}")
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, reset=False)
+        if not np.array_equal(labels := np.unique(y), self.classes_):
+            raise ValueError(
+                f"The rows of EditedClassifier.{method} must have all labels of fit, and no "
+                f"others: {self.classes_.tolist()}. Got {labels.tolist()}. Pass more rows, or the "
+                "labels as they were in fit."
+            )
         return self._task(dense(X), y, sensitive_features)
 
     def _check_edited(self, method: str) -> None:

@@ -102,6 +102,14 @@ def test_one_edit_comes_back_from_a_file_and_cannot_be_made_again(table, tmp_pat
         loaded.reedit()
 
 
+def test_a_report_needs_the_labels_of_fit(fitted, table):
+    _, X, _, y, _, groups = table
+    for labels, came in ((y[y == "yes"], "'yes'"), (y == "yes", "False, True")):
+        rows = labels.index
+        with pytest.raises(ValueError, match=f"must have all labels of fit.*Got .{came}"):
+            fitted.report(X.loc[rows], labels, sensitive_features=groups.loc[rows])
+
+
 def test_a_fit_that_fails_leaves_the_edit_as_it_was(fitted, table):
     X, X_test, y, _, groups, _ = table
     model = copied(fitted)
