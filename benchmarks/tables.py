@@ -330,12 +330,14 @@ def main() -> None:
     if args.read:
         frame = pd.read_csv(args.read)
     else:
-        parts = joblib.Parallel(args.n_jobs)(
+        frame = pd.DataFrame()
+        runs = joblib.Parallel(args.n_jobs, return_as="generator")(
             joblib.delayed(run)(name, split, args) for split in range(args.splits) for name in names
         )
-        frame = pd.DataFrame([row for part in parts for row in part])
-    if args.csv:
-        frame.to_csv(args.csv, index=False, float_format="%.5g")
+        for rows in runs:  # what is finished is kept, whatever comes
+            frame = pd.concat([frame, pd.DataFrame(rows)], ignore_index=True)
+            if args.csv:
+                frame.to_csv(args.csv, index=False, float_format="%.5g")
     if args.summary:
         by_method(frame).to_csv(args.summary)
     show(frame)
