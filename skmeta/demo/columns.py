@@ -92,6 +92,40 @@ def select_columns(
     return features, [*notes, *_remarks(features, target)]
 
 
+def remarks_on_encoding(features: pd.DataFrame) -> list[str]:
+    """Say which texts an audit learns nothing from, because no value of theirs is frequent.
+
+    Parameters
+    ----------
+    features : DataFrame
+        Raw columns.
+
+    Returns
+    -------
+    list of str
+        A sentence, or none.
+    """
+    identifiers = _identifiers(features)
+    varied = [
+        name
+        for name in features
+        if not pd.api.types.is_numeric_dtype(features[name])
+        and features[name].value_counts().max() < FREQUENT
+        and name not in identifiers
+    ]
+    if not varied:
+        return []
+    return [
+        f"These columns are too varied to learn from (no value has {FREQUENT} rows): "
+        f"{listed(varied)}. Make numbers of them, of dates for instance, or leave them out with "
+        f"{_drop(varied)}."
+    ]
+
+
+def _drop(names: Sequence[str]) -> str:
+    return " ".join(f"--drop {shlex.quote(name)}" for name in names)
+
+
 def _remarks(features: pd.DataFrame, target: pd.Series) -> Iterator[str]:
     """Say which features are kept but want a look."""
     filled = [name for name in features if features[name].isna().any()]
@@ -105,17 +139,12 @@ def _remarks(features: pd.DataFrame, target: pd.Series) -> Iterator[str]:
         ("constant", [name for name in features if features[name].nunique() < 2]),
         ("different in nearly every row, as identifiers are", _identifiers(features)),
         (
-            f"too varied to learn from (dates, for instance: no value has {FREQUENT} rows)",
-            _varied(features),
-        ),
-        (
             "each enough to tell the target, and perhaps what it was made of",
             [name for name in features if _tells(features[name], target)],
         ),
     ):
         if names:
-            options = " ".join(f"--drop {shlex.quote(name)}" for name in names)
-            yield f"These columns are {what}: {listed(names)}. Leave them out with {options}."
+            yield f"These columns are {what}: {listed(names)}. Leave them out with {_drop(names)}."
 
 
 def _identifiers(features: pd.DataFrame) -> list[str]:
@@ -130,17 +159,6 @@ def _identifiers(features: pd.DataFrame) -> list[str]:
 def _is_measured(column: pd.Series) -> bool:
     """Whether a column has numbers with fractions."""
     return pd.api.types.is_float_dtype(column) and not np.array_equal(column, np.rint(column))
-
-
-def _varied(features: pd.DataFrame) -> list[str]:
-    """Texts of which none is frequent: nothing is learned from them."""
-    return [
-        name
-        for name in features
-        if not pd.api.types.is_numeric_dtype(features[name])
-        and features[name].value_counts().max() < FREQUENT
-        and name not in _identifiers(features)
-    ]
 
 
 def _tells(column: pd.Series, target: pd.Series) -> bool:

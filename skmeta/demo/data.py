@@ -19,7 +19,12 @@ from skmeta.datasets import (
     merge_rare,
     split_tasks,
 )
-from skmeta.demo.columns import InputError, check_column, select_columns
+from skmeta.demo.columns import (
+    InputError,
+    check_column,
+    remarks_on_encoding,
+    select_columns,
+)
 
 _DEFAULT_SENSITIVE = {"embedded": "group", "adult": "sex", "bank": "marital"}
 _FETCH = {"adult": fetch_adult, "bank": fetch_bank}
@@ -137,6 +142,7 @@ def load_table(
     features = bunch.data.drop(columns=sensitive, errors="ignore").reset_index(drop=True)
     if not features.shape[1]:
         raise InputError("The table needs a feature beside the target and the groups.")
+    notes += tuple(remarks_on_encoding(features))
     return OwnedTable(Path(data).stem, features, labels, groups, notes)
 
 
