@@ -17,7 +17,7 @@ from skmeta.editing.candidates import lam_edits, taught_edits
 from skmeta.editing.choice import skill_table
 from skmeta.editing.front import Front, Observed, observe
 from skmeta.editing.skills import Score
-from skmeta.estimators.classifier_rows import Copies, split
+from skmeta.estimators.classifier_rows import Copies, rounded, split
 from skmeta.estimators.compliance_editor import ComplianceEditor
 from skmeta.estimators.distilling import trained
 from skmeta.population import Population
@@ -116,8 +116,15 @@ class Rows(NamedTuple):
     by_label: bool
 
     def counts(self, rows: NDArray[np.intp]) -> NDArray[np.int64] | None:
-        """How often rows stand."""
-        return None if self.copies is None else self.copies.counts[rows]
+        """How often rows stand: what has to be rounded keeps the sum of each cell of the part."""
+        if self.weights is None or self.copies is None:
+            return None
+        if self.copies.evidence == 1:
+            return self.copies.counts[rows]
+        order = np.argsort(self.task.cells()[rows], kind="stable")
+        counts = np.empty(len(rows), dtype=np.int64)
+        counts[order] = rounded(self.weights[rows[order]], self.weights.mean())
+        return counts
 
     def repeated(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
         """Rows as often as they weigh."""

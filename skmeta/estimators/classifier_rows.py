@@ -85,18 +85,14 @@ def copies(weights: NDArray) -> Copies:
         counts //= np.gcd.reduce(counts)
         if counts.sum() <= _RESOLUTION * len(weights):
             return Copies(counts, 1.0)
-    ends = np.cumsum(weights) * (_RESOLUTION * len(weights) / weights.sum())
-    counts = np.maximum(np.diff(np.round(ends), prepend=0.0), 1).astype(np.int64)
+    counts = rounded(weights, weights.mean())
     return Copies(counts, float(weights.sum() ** 2 / (weights**2).sum() / counts.sum()))
 
 
-def copies_by_cell(task: Task, weights: NDArray) -> Copies:
-    """Turn the weights of a table's rows into copies, such that each cell keeps its share."""
-    order = np.argsort(task.cells(), kind="stable")
-    sorted_counts, evidence = copies(weights[order])
-    counts = np.empty_like(sorted_counts)
-    counts[order] = sorted_counts
-    return Copies(counts, evidence)
+def rounded(weights: NDArray, mean: float) -> NDArray[np.int64]:
+    """Round weights to tenths of a mean, such that the sum of rows that stand together is kept."""
+    ends = np.cumsum(weights) * (_RESOLUTION / mean)
+    return np.maximum(np.diff(np.round(ends), prepend=0.0), 1).astype(np.int64)
 
 
 def rows_for(estimator: BaseEstimator, X: NDArray) -> NDArray:

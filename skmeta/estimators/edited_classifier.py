@@ -24,7 +24,7 @@ from skmeta.estimators.classifier_choice import (
 from skmeta.estimators.classifier_files import followed
 from skmeta.estimators.classifier_front import EditorSettings, Rows, fit_front
 from skmeta.estimators.classifier_rows import (
-    copies_by_cell,
+    copies,
     dense,
     new_classifier,
     warn_of_no_edit,
@@ -284,7 +284,7 @@ class EditedClassifier(FittedClassifier):
             self.front_, self.choice_ = None, None
             return
         by_label = requirement is None or not by_group or requirement.needs_labels
-        repeats = None if weights is None else copies_by_cell(task, weights)
+        repeats = None if weights is None else copies(weights)
         rows = Rows(task, X, y, weights, repeats, by_group, by_label)
         settings = None
         if asked.method == "editor":
