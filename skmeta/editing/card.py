@@ -104,6 +104,8 @@ def _editor_lines(editor: Editor, metanet: str) -> Iterator[str]:
     if mask is not None and mask.budget is None:
         yield f"- lam of {_name(mask)}, for the share that stays: {plan.lam_mask:g}"
     untrained = " (not trained: a mask alone)" * (editor.metanet is None)
+    if editor.teacher is not None:
+        yield f"- networks follow the decisions of {markdown_code(repr(editor.teacher))}"
     yield f"- metanetwork: {markdown(metanet)}{untrained}"
     yield f"- features beside the weights: {editor.features}"
     yield f"- refining steps after an edit: {editor.refine_steps}"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.base import clone
+from torch import Tensor
 
 from skmeta._checks import check_in_range
 from skmeta.datasets import Cells, Task
@@ -21,10 +24,11 @@ from skmeta.editing.measures import measure_edits
 from skmeta.editing.passes import edit_population
 from skmeta.editing.reference import Reference
 from skmeta.editing.reporting import edit_report
+from skmeta.editing.teaching import objective_of, taught_logits
 from skmeta.metanets import Metanet
 from skmeta.networks import Architecture
 from skmeta.population import Population, run_networks
-from skmeta.requirements import Joint, Objective, Requirement
+from skmeta.requirements import FairTeacher, Joint, Requirement
 from skmeta.requirements.masks import MaskRequirement
 from skmeta.requirements.resolve import Plan
 
@@ -57,12 +61,16 @@ class Editor:
         Bounds for every edit, see :func:`~skmeta.editing.guard.check_guard`.
     refine_steps : int
         Gradient steps that follow each edit.
+    teacher : FairTeacher or None
+        Whose decisions edits follow; it is fitted anew to other rows than those of ``task``.
     metanet : Metanet or None
         The metanetwork; None if a mask is all.
     cost : dict
         See :func:`~skmeta.editing.cost.cost_of`.
     templates : tuple of Architecture
         What the metanetwork was built for.
+    taught : Tensor of shape (n_samples, n_classes) or None
+        What the teacher says on the rows of ``task``, asked by default.
     builder : FeatureBuilder or None
         Poses edits on the reference rows of ``task``, made from these by default.
     """
@@ -76,14 +84,18 @@ class Editor:
     n_networks: int
     guard: dict[str, float] | None = None
     refine_steps: int = 0
+    teacher: FairTeacher | None = None
     metanet: Metanet | None = None
     cost: dict[str, float] = field(default_factory=dict)
     templates: tuple[Architecture, ...] = ()
+    taught: Tensor | None = field(default=None, repr=False)
     builder: FeatureBuilder | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.builder is None and self.task is not None:
-            object.__setattr__(self, "builder", self._builder_on(self.task))
+            if self.taught is None:
+                object.__setattr__(self, "taught", self._ask(self.task))
+            object.__setattr__(self, "builder", self._builder_on(self.task, self.taught))
 
     @property
     def requirement(self) -> Requirement | MaskRequirement | None:
@@ -106,14 +118,32 @@ class Editor:
                 )
         return replace(self, plan=plan, guard=guard, refine_steps=refine_steps)
 
-    def builder_for(self, task: Task) -> FeatureBuilder:
-        """Return what poses edits on the reference rows of a task."""
+    def builder_for(self, task: Task, taught: Tensor | None) -> FeatureBuilder:
+        """Return what poses edits on the reference rows of a task, and what is taught there."""
         own = self.builder if task is self.task else None
-        return self._builder_on(task) if own is None else replace(own, plan=self.plan)
+        return self._builder_on(task, taught) if own is None else replace(own, plan=self.plan)
 
-    def _builder_on(self, task: Task) -> FeatureBuilder:
+    def _builder_on(self, task: Task, taught: Tensor | None) -> FeatureBuilder:
         rows = self.reference.rows_in(task, self.features, self.plan.requirement)
-        return make_builder(self.features, self.plan, task, rows, self.device)
+        return make_builder(self.features, self.plan, task, rows, self.device, taught)
+
+    def _ask(self, task: Task) -> Tensor | None:
+        """Return what the teacher says on the rows of a task."""
+        if self.teacher is None or not task.n_samples:
+            return None
+        known = self.taught if task is self.task else None
+        return taught_logits(clone(self.teacher), task) if known is None else known
+
+    def _tune(self, start: Population, task: Task, taught: Tensor | None, **options: Any) -> Any:
+        """Fine-tune networks on the objective of an edit."""
+        return fine_tune(
+            start,
+            task,
+            objective_of(self.plan.requirement, taught=taught is not None),
+            targets=None if taught is None else taught.expand(len(start), -1, -1),
+            random_state=0,
+            **options,
+        )
 
     def edit(
         self, networks: Population, lam: float | None = None, task: Task | None = None
@@ -137,19 +167,12 @@ class Editor:
             Which edits the guard has refused.
         """
         lam, task = self.check_lam(lam), self._rows_to_look_at(task)
-        builder = self.builder_for(task)
+        taught = self._ask(task) if self.features == "gradients" or self.refine_steps else None
+        builder = self.builder_for(task, taught)
         edited = edit_population(networks, builder, self.metanet, lam)
         if self.refine_steps:
-            edited = fine_tune(
-                edited,
-                task,
-                builder.objective,
-                lam=lam,
-                n_steps=self.refine_steps,
-                lr=_REFINE_LR,
-                original=networks,
-                random_state=0,
-            )
+            how = {"lam": lam, "n_steps": self.refine_steps, "lr": _REFINE_LR}
+            edited = self._tune(edited, task, taught, original=networks, **how)
         rolled_back = np.zeros(len(networks), dtype=bool)
         if self.guard:
             edited, rolled_back = roll_back(networks, edited, task, self.guard)
@@ -230,7 +253,10 @@ class Editor:
         edited, _, task = self._edit_and_measure(networks, None, task)
         before, after = run_networks(networks, task), run_networks(edited, task)
         plan, lam = self.plan, torch.full((len(networks),), self.plan.lam)
-        exact = Objective(plan.requirement).exact(before, after, Cells.of(task), lam)
+        taught = self._ask(task)
+        target = before if taught is None else taught.expand_as(after)
+        objective = objective_of(plan.requirement, taught=taught is not None)
+        exact = objective.exact(target, after, Cells.of(task), lam)
         value = float(exact.mean())
         if plan.mask is not None and plan.mask.budget is None:
             share = measure_edits(networks, edited, task, plan.mask)["measure"]
@@ -261,13 +287,12 @@ class Editor:
         started : float
             When the training began, as of ``time.process_time``.
         """
-        builder, lam = self.builder_for(task), self.lam_range[1]
+        lam, taught = self.lam_range[1], self._ask(task)
+        builder = self.builder_for(task, taught)
         cost = measure_cost(
             networks,
             fit_seconds=time.process_time() - started,
             edit=lambda few: edit_population(few, builder, self.metanet, lam),
-            tune=lambda few, n: fine_tune(
-                few, task, builder.objective, lam=lam, n_steps=n, random_state=0
-            ),
+            tune=lambda few, n: self._tune(few, task, taught, lam=lam, n_steps=n),
         )
         return replace(self, cost=cost)

@@ -12,6 +12,7 @@ from torch import Tensor
 from skmeta.datasets import Cells, Task
 from skmeta.editing.masks import Start, choose_mask
 from skmeta.editing.problem import EditProblem
+from skmeta.editing.teaching import objective_of
 from skmeta.gradients import KroneckerFisher, Recording
 from skmeta.metanets import WeightGraph
 from skmeta.metanets.inputs import rms
@@ -43,17 +44,30 @@ class FeatureBuilder:
         Reference rows (for "weights" only their number of columns counts).
     cells : Cells
         Cells of the reference rows; they count for "cells" and "gradients" only.
+    taught : Tensor of shape (n_reference, n_classes), optional
+        What a teacher says there, as logits. Outputs are to be close to it, in place of those of
+        the original networks; with "gradients", those of the divergence from it are seen, too.
     """
 
     features: str
     plan: Plan
     X: Tensor
     cells: Cells
+    taught: Tensor | None = None
 
     @property
     def objective(self) -> Objective:
         """What an edit minimises."""
-        return Objective(self.plan.requirement)
+        return objective_of(self.plan.requirement, taught=self.taught is not None)
+
+    @property
+    def _starts_elsewhere(self) -> bool:
+        """Whether an edit starts at other outputs than those that it should be close to."""
+        return self.plan.mask is not None or self.taught is not None
+
+    def _target(self, outputs: Tensor) -> Tensor:
+        """Return what outputs should be close to, given those of the original networks."""
+        return outputs if self.taught is None else self.taught.expand_as(outputs)
 
     def numbers(self, stack: Stack) -> int:
         """How many numbers are held of each network: states on all rows, features of weights."""
@@ -84,13 +98,14 @@ class FeatureBuilder:
             context = logits.softmax(-1)[..., 1:].flatten(1)
         elif self.features == "cells":
             nodes, context = self._cell_nodes(stack, states), self._cell_context(logits)
-        return self._problem(stack, start, logits, nodes, context, [], nothing, nothing.sum(1))
+        target, zero = self._target(logits), nothing.sum(1)
+        return self._problem(stack, start, target, nodes, context, [], nothing, zero)
 
     def _problem(
         self,
         original: Stack,
         start: Start,
-        outputs: Tensor,
+        target: Tensor,
         nodes: list[Tensor],
         context: Tensor,
         steps: list[Weights],
@@ -108,16 +123,17 @@ class FeatureBuilder:
         graph = WeightGraph(
             start.stack, tuple(nodes), tuple(steps), context, reach, freedom, start.free
         )
-        return EditProblem(original, graph, outputs, divergence, self.X, self.cells, self.objective)
+        return EditProblem(original, graph, target, divergence, self.X, self.cells, self.objective)
 
     def _with_gradients(self, stack: Stack, start: Start) -> EditProblem:
         recording, masked = Recording(start.stack, self.X), self.plan.mask is not None
         original, before = recording.logits, recording.states
         if masked:
             original, before = _run(stack, self.X)
+        target = self._target(original)
         logits = recording.logits.clone().requires_grad_()
         with torch.enable_grad():
-            parts = self._parts(logits, original)
+            parts = self._parts(logits, target)
         pulled = []
         for part in parts:
             ones = torch.ones_like(part)
@@ -129,7 +145,7 @@ class FeatureBuilder:
         gaps = [part.detach() for part in parts]
         triples = zip(gradients, gaps, fisher.solve(gradients), strict=True)
         steps, reach, cost = self._reach(
-            recording, gaps, [polyak_step(*triple) for triple in triples], original
+            recording, gaps, [polyak_step(*triple) for triple in triples], target
         )
         nodes = []
         for i, node in enumerate(self._cell_nodes(start.stack, recording.states)):
@@ -142,14 +158,14 @@ class FeatureBuilder:
         gap = torch.stack(gaps, 1)
         logs = [gap.clamp_min(1e-4).log(), cost.log()]
         context = torch.cat([self._cell_context(recording.logits), gap, *logs], 1)
-        divergence = gaps[0] if masked else torch.zeros_like(gaps[0])
-        return self._problem(stack, start, original, nodes, context, steps, reach, divergence)
+        divergence = gaps[0] if self._starts_elsewhere else torch.zeros_like(gaps[0])
+        return self._problem(stack, start, target, nodes, context, steps, reach, divergence)
 
-    def _parts(self, logits: Tensor, original: Tensor) -> list[Tensor]:
-        """Return what is differentiated: a mask's divergence, then the requirement's parts."""
+    def _parts(self, logits: Tensor, target: Tensor) -> list[Tensor]:
+        """Return what is differentiated: the divergence at the start, the requirement's parts."""
         parts = []
-        if self.plan.mask is not None:
-            parts.append(self.objective.divergence(original, logits, self.cells))
+        if self._starts_elsewhere:
+            parts.append(self.objective.divergence(target, logits, self.cells))
         if self.plan.requirement is not None:
             parts += self.plan.requirement.directions(logits, self.cells).unbind(1)
         return parts
@@ -159,20 +175,20 @@ class FeatureBuilder:
         recording: Recording,
         gaps: list[Tensor],
         steps: list[Weights],
-        original: Tensor,
+        target: Tensor,
     ) -> tuple[list[Weights], Tensor, Tensor]:
         """Return the steps, how far to go along each per unit of lam, and what it costs.
 
         For a part of the requirement the multiple a of its step that minimises
-        lam * gap * (1 - a) + cost * a**2. A step back towards the original networks is
-        scaled to the minimum of a parabola through the divergence, and taken whole.
+        lam * gap * (1 - a) + cost * a**2. A step towards the target is scaled to the minimum of
+        a parabola through the divergence, and taken whole.
         """
         few, stack = self._few_rows, recording.stack
         X, here = self.X[few], recording.logits[:, few]
         scaled, reach, cost = [], [], []
         for number, (gap, step) in enumerate(zip(gaps, steps, strict=True)):
-            if self.plan.mask is not None and number == 0:
-                there = self._cost(original[:, few], stack, X, step, 2.0)
+            if self._starts_elsewhere and number == 0:
+                there = self._cost(target[:, few], stack, X, step, 2.0)
                 factor = 2 * gap / (gap + there).clamp_min(1e-12)
                 scaled.append(step * factor)
                 reach.append(torch.full_like(gap, torch.inf))
@@ -238,15 +254,17 @@ def make_builder(
     task: Task,
     rows: np.ndarray,
     device: torch.device | str = "cpu",
+    taught: Tensor | None = None,
 ) -> FeatureBuilder:
-    """Return the builder that computes on some rows of a task."""
+    """Return the builder that computes on some rows of a task, all of which may be taught."""
     X, _, _ = task.tensors(device)
     if features in ("cells", "gradients"):
         cells = Cells.of(task, device).take(torch.as_tensor(rows))
     else:
         codes = torch.zeros(len(rows), dtype=torch.long, device=device)
         cells = Cells(codes, torch.full((1, 1), float(len(rows) > 0), device=device))
-    return FeatureBuilder(features, plan, X[rows], cells)
+    taught = None if taught is None else taught[rows].to(X)
+    return FeatureBuilder(features, plan, X[rows], cells, taught)
 
 
 def _run(stack: Stack, X: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -29,6 +29,7 @@ def fine_tune(
     n_per_cell: int = 192,
     original: Population | None = None,
     targets: Tensor | None = None,
+    last_stage_only: Tensor | None = None,
     random_state: Any = None,
 ) -> Population:
     """Continue the training of every network on divergence + lam * violation.
@@ -57,7 +58,9 @@ def fine_tune(
         that it has set to zero stay zero.
     targets : Tensor of shape (n_networks, n_samples, n_classes), optional
         Logits on the rows of the task to be close to, in place of the original networks': those
-        of a teacher.
+        a teacher.
+    last_stage_only : Tensor of bool of shape (n_networks,), optional
+        Networks of which nothing but the last stage is trained.
     random_state : int or None
         Seed of the batches.
 
@@ -93,7 +96,12 @@ def fine_tune(
     sampler = StratifiedRows(task.cells(), n_per_cell, n_steps)
 
     def tuned(
-        stack: Stack, reference: Stack, seeds: list[int], lams: Tensor, taught: Tensor | None = None
+        stack: Stack,
+        reference: Stack,
+        seeds: list[int],
+        lams: Tensor,
+        last_only: Tensor,
+        taught: Tensor | None = None,
     ) -> Stack:
         trainer = StackTrainer(
             stack,
@@ -102,10 +110,13 @@ def fine_tune(
             seeds=seeds,
             train_mode=False,
             keep_zeros=original is not start,
+            last_stage_only=last_only if last_only.any() else None,
         )
         return _fine_tune_stack(trainer, reference, taught, task, objective, lams, lr, sampler)
 
-    beside = [original, seeds_of(original, random_state), lams]
+    last_only = torch.zeros(len(start), dtype=torch.bool)
+    last_only = last_only if last_stage_only is None else last_stage_only
+    beside = [original, seeds_of(original, random_state), lams, last_only]
     return start.map(tuned, *beside, *([] if targets is None else [targets]))
 
 

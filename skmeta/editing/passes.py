@@ -69,10 +69,9 @@ def _backtracked(problem: EditProblem, edit: Weights, lam: Tensor) -> Weights:
     weights, factor = problem.start.weights, torch.ones_like(lam)
 
     def objective(outputs: Tensor) -> Tensor:
-        return problem.objective.exact(problem.outputs, outputs, problem.cells, lam)
+        return problem.objective.exact(problem.target, outputs, problem.cells, lam)
 
-    free_edit = problem.start is problem.original
-    least = objective(problem.outputs if free_edit else forward(problem.start, problem.X))
+    least = objective(forward(problem.start, problem.X))
     for shorter in (0.25, 0.0):
         after = weights + edit * factor
         loss = objective(forward(problem.start, problem.X, after))

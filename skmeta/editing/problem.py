@@ -28,10 +28,11 @@ class EditProblem:
     graph : WeightGraph
         What a metanetwork sees; ``graph.stack`` are the networks that the edit starts at, and
         ``graph.free`` says which of their weights may change.
-    outputs : Tensor of shape (n, n_reference, n_classes)
-        Outputs of the original networks on the reference rows.
+    target : Tensor of shape (n, n_reference, n_classes)
+        What outputs on the reference rows should be close to: those of the original networks, or
+        a teacher's.
     divergence : Tensor of shape (n,)
-        How far the start is from the original networks, in nats; 0 for a free edit.
+        How far the start is from the target, in nats; 0 for a free edit without a teacher.
     X : Tensor of shape (n_reference, n_inputs)
         The reference rows.
     cells : Cells
@@ -42,7 +43,7 @@ class EditProblem:
 
     original: Stack
     graph: WeightGraph
-    outputs: Tensor
+    target: Tensor
     divergence: Tensor
     X: Tensor
     cells: Cells
@@ -62,7 +63,7 @@ class EditProblem:
             self,
             original=self.original.select(rows),
             graph=self.graph.select(rows),
-            outputs=self.outputs[rows],
+            target=self.target[rows],
             divergence=self.divergence[rows],
         )
 
@@ -73,6 +74,6 @@ class EditProblem:
             parts[0],
             original=Stack.merge([part.original for part in parts]),
             graph=WeightGraph.merge([part.graph for part in parts]),
-            outputs=torch.cat([part.outputs for part in parts]),
+            target=torch.cat([part.target for part in parts]),
             divergence=torch.cat([part.divergence for part in parts]),
         )

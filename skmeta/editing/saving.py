@@ -19,6 +19,7 @@ from skmeta.editing.cost import cost_of
 from skmeta.editing.editor import Editor
 from skmeta.editing.features import FeatureBuilder
 from skmeta.editing.reference import Reference
+from skmeta.editing.teaching import check_teacher, objective_of, seeded
 from skmeta.editing.training import build_metanet
 from skmeta.files.checks import expect, fields_of, load_weights
 from skmeta.files.codec import Fields
@@ -26,7 +27,7 @@ from skmeta.metanets import Metanet
 from skmeta.metanets.templates import blank_graphs, check_templates
 from skmeta.networks import Architecture
 from skmeta.population import Population
-from skmeta.requirements import DataMinimization, GroupFairness, Joint, Objective
+from skmeta.requirements import DataMinimization, FairTeacher, GroupFairness, Joint
 from skmeta.requirements.resolve import Plan
 
 _OWNER = "ComplianceEditor"
@@ -37,6 +38,7 @@ _FIELDS: dict[str, Any] = {
     **{"task": Task, "counts": np.ndarray, "rows": np.ndarray},
     "templates": tuple[Architecture, ...],
     "metanet": dict[str, Tensor] | None,
+    **{"teacher_seed": int | None, "taught": Tensor | None},
 }
 # What a file may ask of the machine that reads it: the requirement is computed on every cell.
 _MOST_CELLS, _MOST_CELLS_BY_LABELS = 1000, 10**4
@@ -66,6 +68,8 @@ def contents(editor: Editor, *, include_task: bool) -> Fields:
         editor.task if include_task else reference.outline,
         *(reference.counts.to_numpy().ravel(), reference.rows, editor.templates),
         None if metanet is None else dict(metanet.state_dict()),
+        None if editor.teacher is None else _seed_of(editor.teacher),
+        editor.taught if include_task else None,
     )
     return dict(zip(_FIELDS, values, strict=True))
 
@@ -77,6 +81,7 @@ def restored(
     features: str,
     guard: dict[str, float] | None,
     refine_steps: int,
+    teacher: FairTeacher | None,
     device: torch.device,
     **built: Any,
 ) -> Editor:
@@ -88,15 +93,18 @@ def restored(
         May be anything that files hold.
     plan : Plan
         Of the parameters in the file, like the others.
-    features, guard, refine_steps, device
+    features, guard, refine_steps, teacher, device
         See :class:`Editor`.
     **built
         See :func:`~skmeta.editing.training.build_metanet`.
     """
-    lam, lam_mask, lam_range, n_networks, cost, task, *sized, state = fields_of(
+    lam, lam_mask, lam_range, n_networks, cost, task, *sized, state, seed, taught = fields_of(
         fields, "what was learned", **_FIELDS
     )
     counts, rows, templates = sized
+    teacher = seeded(teacher, 0 if seed is None else seed)
+    expect((teacher is None) == (seed is None), "there is a teacher too many, or none")
+    _check_taught(teacher, taught, task, plan)
     check_in_range("lam", lam, owner=_OWNER, low=0, closed="neither")
     check_in_range("lam_mask", lam_mask, owner=_OWNER, low=0)
     check_in_range("n_networks", n_networks, owner=_OWNER, low=1, kind="int")
@@ -109,7 +117,7 @@ def restored(
     few = n_thresholds <= _MOST_THRESHOLDS
     few = few and n_thresholds * counts.size <= _MOST_THRESHOLDS_BY_CELLS
     expect(few, "there are too many thresholds")
-    metanet = _blank_metanet(features, plan, reference, templates, built)
+    metanet = _blank_metanet(features, plan, reference, templates, teacher is not None, built)
     expect((metanet is None) == (state is None), "there is a metanetwork too many, or none")
     if metanet is not None:
         load_weights(metanet, state)
@@ -118,9 +126,11 @@ def restored(
         *(lam_range, features, reference, task if task.n_samples else None, device, n_networks),
         guard,
         refine_steps,
+        teacher,
         metanet,
         _cost(*cost),
         templates,
+        taught,
     )
 
 
@@ -129,6 +139,7 @@ def _blank_metanet(
     plan: Plan,
     reference: Reference,
     templates: Sequence[Architecture],
+    taught: bool,
     built: dict[str, Any],
 ) -> Metanet | None:
     """Return a metanetwork of the right sizes without numbers, or None if it needs none.
@@ -139,7 +150,7 @@ def _blank_metanet(
     n_labels, n_groups = reference.counts.shape
     n_cells, n_inputs = n_labels * n_groups, reference.outline.n_features
     cells = Cells(torch.arange(n_cells), torch.full((n_labels, n_groups), 1 / n_cells))
-    objective, ones = Objective(plan.requirement), torch.ones(1)
+    objective, ones = objective_of(plan.requirement, taught=taught), torch.ones(1)
     logits = torch.zeros(1, n_cells, n_labels)
     objective.loss(logits, logits, cells, ones)
     objective.exact(logits, logits, cells, ones)
@@ -150,12 +161,36 @@ def _blank_metanet(
         small = plan._replace(mask=DataMinimization(**{**plan.mask.get_params(), "budget": 1}))
     network = Population.initialize(Architecture.mlp((2, 1, n_labels)), 1, random_state=0)
     ((_, stack),) = network.blocks
-    graph = FeatureBuilder(features, small, X, cells).build(stack).graph
+    says = X.new_zeros(len(X), n_labels) if taught else None
+    graph = FeatureBuilder(features, small, X, cells, says).build(stack).graph
     if plan.mask is not None and not plan.mask.compensate:
         return None
     # Without numbers no claim of a file takes memory.
     with torch.device("meta"):
         return build_metanet(graphs=blank_graphs(templates, graph), seed=0, **built)
+
+
+def _seed_of(teacher: FairTeacher) -> int:
+    seed = teacher.random_state
+    if not isinstance(seed, Integral):
+        raise ValueError(
+            f"The 'teacher' of {_OWNER} cannot be saved: its 'random_state' holds a "
+            f"{type(seed).__name__}. Give it an int, or none, before fit."
+        )
+    return int(seed)
+
+
+def _check_taught(
+    teacher: FairTeacher | None, taught: Tensor | None, task: Task, plan: Plan
+) -> None:
+    """Refuse what no teacher says of these rows."""
+    check_teacher(teacher, plan.requirement, _OWNER)
+    there = teacher is not None and task.n_samples > 0
+    expect((taught is not None) == there, "a teacher's decisions are missing, or too many")
+    if taught is not None:
+        shape = (task.n_samples, task.n_classes)
+        good = taught.shape == shape and taught.dtype == torch.float32
+        expect(good and bool((taught <= 0).all()), "a teacher's decisions do not fit the rows")
 
 
 def _n_thresholds(requirement: Any) -> int:

@@ -66,7 +66,8 @@ def train_metanet(
     tuple of (NeuralNet, Metanet)
         The skorch net and its metanetwork.
     """
-    builder, generator = editor.builder_for(task), torch.Generator().manual_seed(seeds[1])
+    builder = editor.builder_for(task, editor.taught)
+    generator = torch.Generator().manual_seed(seeds[1])
     problems = [
         (positions, _problems(stack, builder, generator))
         for positions, stack in population.depth_blocks()
@@ -88,6 +89,7 @@ def train_metanet(
         X,
         Cells.of(task, editor.device),
         StratifiedRows(cells, rows_per_cell(task, requirement, n_rows), 1),
+        editor.taught,
         editor.lam_range,
         generator,
     )
@@ -154,6 +156,8 @@ class EditingLoss(OnPositions):
         Cells of these rows.
     sampler : StratifiedRows
         Draws the rows of each step.
+    taught : Tensor of shape (n_samples, n_classes) or None
+        What outputs should be close to; those of the original networks by default.
     lam_range : (float, float)
         Each network of a batch gets a lam, log-uniform in this range.
     generator : torch.Generator
@@ -168,28 +172,34 @@ class EditingLoss(OnPositions):
         X: Tensor,
         cells: Cells,
         sampler: StratifiedRows,
+        taught: Tensor | None,
         lam_range: tuple[float, float],
         generator: torch.Generator,
     ) -> None:
         super().__init__(metanet, problems)
         self.lam_range, self.scale, self.generator = lam_range, _scale(plan), generator
-        self.data = (X, cells, sampler)
+        self.data = (X, cells, sampler, None if taught is None else taught.to(X))
 
     def forward(self, positions: Tensor) -> Tensor:
         """Return one loss per network, ``(n,)``; the networks must be of one depth."""
         assert self.data is not None
-        X, cells, sampler = self.data
+        X, cells, sampler, taught = self.data
         rows = next(iter(sampler.epoch([self.generator])))[0].to(X.device)
-        return self._losses(self.select(positions), X[rows], cells.take(rows, stratified=True))
+        taught = None if taught is None else taught[rows]
+        cells = cells.take(rows, stratified=True)
+        return self._losses(self.select(positions), X[rows], cells, taught)
 
-    def _losses(self, problem: EditProblem, X: Tensor, cells: Cells) -> Tensor:
+    def _losses(
+        self, problem: EditProblem, X: Tensor, cells: Cells, taught: Tensor | None
+    ) -> Tensor:
         low, high = np.log(self.lam_range)
         uniform = torch.rand(len(problem), generator=self.generator).to(X)
         lam = (low + (high - low) * uniform).exp()
         edited = problem.start.weights + self.metanet(problem.graph, lam)
+        outputs = forward(problem.start, X, edited)
         with torch.no_grad():
-            original = forward(problem.original, X)
-        loss = problem.objective.loss(original, forward(problem.start, X, edited), cells, lam)
+            target = forward(problem.original, X) if taught is None else taught.expand_as(outputs)
+        loss = problem.objective.loss(target, outputs, cells, lam)
         # Without the division the networks with the largest losses would dominate.
         slope, floor = self.scale
         return loss / (problem.divergence + slope * lam + floor)

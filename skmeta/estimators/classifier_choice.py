@@ -18,6 +18,7 @@ from skmeta._checks import (
     shown,
 )
 from skmeta.datasets import Task
+from skmeta.editing.candidates import KINDS
 from skmeta.editing.checks import check_lam_range
 from skmeta.editing.choice import Budget, Choice, choose, recall_columns, skill_table, within
 from skmeta.editing.front import Front, Observed, observe
@@ -53,8 +54,8 @@ class Asked(NamedTuple):
     ----------
     plan : Plan
         Requirements.
-    method : {"finetune", "editor"}
-        What makes candidates.
+    kinds : tuple of {"finetune", "posthoc"}
+        What makes candidates; nothing of these is an editor.
     lam : float, dict or None
         Of the one edit to make.
     budget : Budget
@@ -64,7 +65,7 @@ class Asked(NamedTuple):
     """
 
     plan: Plan
-    method: str
+    kinds: tuple[str, ...]
     lam: Any
     budget: Budget
     scorers: dict[str, Any]
@@ -72,8 +73,7 @@ class Asked(NamedTuple):
     @property
     def weight(self) -> Any:
         """Lam as what makes the edit takes it: to fine-tuning, several requirements are one."""
-        one = self.method == "finetune" and self.lam is not None
-        return self.plan.lam if one else self.lam
+        return self.plan.lam if self.kinds and self.lam is not None else self.lam
 
     def scores(self, classes: NDArray) -> dict[str, Score]:
         """Return the scorers as functions of counts of these labels and decisions."""
@@ -93,7 +93,7 @@ def asked_of(classifier: Any) -> Asked:
     check_guard(classifier.guard, _OWNER)
     check_verbose(classifier.verbose, _OWNER)
     check_n_jobs(classifier.n_jobs, _OWNER)
-    method = check_option("method", classifier.method, ["auto", "finetune", "editor"], owner=_OWNER)
+    method = check_option("method", classifier.method, ["auto", *KINDS, "editor"], owner=_OWNER)
     lam, drop, gap = classifier.lam, classifier.max_accuracy_drop, classifier.max_gap
     goals = {"max_accuracy_drop": drop, "max_gap": gap, "lam": lam}
     given = {name: value for name, value in goals.items() if value is not None}
@@ -114,7 +114,6 @@ def asked_of(classifier: Any) -> Asked:
     _check_thresholds(plan)
     if plan.mask is not None:
         method, lam = _of_mask(plan, method, lam, given)
-    method = "finetune" if method == "auto" else method
     _check_options_of_editor(classifier, method, plan)
     scorers = _scorers(classifier.scoring)
     budget = Budget(
@@ -125,7 +124,14 @@ def asked_of(classifier: Any) -> Asked:
         max_recall_drop=classifier.max_recall_drop,
     )
     others = {name: scorer for name, scorer in scorers.items() if name not in SKILLS}
-    return Asked(plan, method, lam, budget, others)
+    return Asked(plan, _kinds(method, lam), lam, budget, others)
+
+
+def _kinds(method: str, lam: Any) -> tuple[str, ...]:
+    """Whoever gives a lam means one edit."""
+    if method == "auto":
+        return KINDS if lam is None else KINDS[:1]
+    return () if method == "editor" else (method,)
 
 
 def _check_thresholds(plan: Plan) -> None:
@@ -142,7 +148,7 @@ def _check_thresholds(plan: Plan) -> None:
 
 def _of_mask(plan: Plan, method: str, lam: Any, given: dict[str, Any]) -> tuple[str, Any]:
     """A mask has an editor and a lam: there are no candidates to choose from."""
-    if method == "finetune" or given.keys() - {"lam"}:
+    if method in KINDS or given.keys() - {"lam"}:
         raise ValueError(
             f"The 'requirement' parameter of {_OWNER} holds one on weights, {plan.mask!r}, which "
             f"needs method='editor' and 'lam'. Got method={method!r} and {shown(given)}."

@@ -157,6 +157,7 @@ def fit_front(
     rows: Rows,
     requirement: Requirement | None,
     lam: float | None,
+    kinds: tuple[str, ...],
     settings: EditorSettings | None,
     seeds: list[int],
     n_jobs: int | None = None,
@@ -174,8 +175,10 @@ def fit_front(
         What the edits are for.
     lam : float or None
         Of the one edit to make; by default there are many.
+    kinds : tuple of {"finetune", "posthoc"}
+        Which weights of the network are trained, see :mod:`skmeta.editing.candidates`.
     settings : EditorSettings or None
-        Of zoo and editor; fine-tuning by default.
+        Of zoo and editor; the network is trained by default.
     seeds : list of four int
         Of the network, the split, the edits or the zoo, and the editor.
     n_jobs, verbose : int, optional
@@ -197,12 +200,14 @@ def fit_front(
     def edit(network: Population, train: NDArray[np.intp]) -> Front:
         if lam is None and isinstance(requirement, GroupFairness):
             task, counts = rows.task.subset(train), rows.counts(train)
-            edits, table, teacher = taught_edits(network, task, requirement, seeds[2], counts)
+            edits, table, teacher = taught_edits(
+                network, task, requirement, seeds[2], kinds, counts
+            )
             teachers.append(teacher)
             return Front.of(network, edits, table)
         assert requirement is not None  # without one there is a mask, and an editor
         lams = _LAMS if lam is None else (lam,)
-        edits, table = lam_edits(network, rows.part(train), requirement, lams, seeds[2])
+        edits, table = lam_edits(network, rows.part(train), requirement, lams, seeds[2], kinds)
         return (Front.of if lam is None else Front.single)(network, edits, table)
 
     if rows.task.n_samples < FEW_ROWS:

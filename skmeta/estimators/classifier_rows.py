@@ -116,14 +116,14 @@ def is_network(estimator: BaseEstimator) -> bool:
     return True
 
 
-def new_classifier(given: Any, method: str) -> Any:
+def new_classifier(given: Any, *, for_editor: bool) -> Any:
     """Return an untrained classifier of which an edited network can be made.
 
     Parameters
     ----------
     given : classifier or None
         What the user passed.
-    method : str
+    for_editor : bool
         An editor needs a network: a zoo is made of networks like it.
 
     Returns
@@ -137,10 +137,10 @@ def new_classifier(given: Any, method: str) -> Any:
     if isinstance(given, BaseEstimator) and is_classifier(given):
         if is_network(given):
             return clone(given)
-        if method != "editor" and hasattr(given, "predict_proba"):
+        if not for_editor and hasattr(given, "predict_proba"):
             return clone(given)
         reason = "whose weights a Population cannot read"
-        if method != "editor":
+        if not for_editor:
             reason += ", and which has no predict_proba to learn from"
     raise TypeError(
         "The 'estimator' parameter of EditedClassifier must be an MLPClassifier, a skorch "

@@ -25,6 +25,7 @@ from skmeta.editing.editor import Editor
 from skmeta.editing.features import FEATURES
 from skmeta.editing.guard import check_guard
 from skmeta.editing.reference import Reference, reference_rows
+from skmeta.editing.teaching import check_teacher, seeded
 from skmeta.editing.training import train_metanet
 from skmeta.estimators.fitted_editor import FittedEditor
 from skmeta.learning.settings import TrainingSettings
@@ -93,6 +94,11 @@ class ComplianceEditor(StablePickle, FittedEditor, TransformerMixin, BaseEstimat
         bit by bit, and :meth:`report` says so.
     refine_steps : int, default=0
         Gradient steps on the same objective that follow each edit.
+    teacher : FairTeacher, optional
+        Whose decisions edited networks follow, in place of staying close to their own
+        predictions: the divergence is then Kullback and Leibler's from its soft labels. It is
+        cloned and fitted to the rows that an edit looks at, and may keep skill where the
+        predictions of the original networks cost it; ``lam=0.5`` goes with it.
     device : str, default="cpu"
         Where to compute.
     verbose : int, default=0
@@ -165,6 +171,7 @@ class ComplianceEditor(StablePickle, FittedEditor, TransformerMixin, BaseEstimat
         callbacks: list | None = None,
         guard: dict | None = None,
         refine_steps: int = 0,
+        teacher: Any = None,
         device: str = "cpu",
         verbose: int = 0,
         random_state: Any = None,
@@ -183,6 +190,7 @@ class ComplianceEditor(StablePickle, FittedEditor, TransformerMixin, BaseEstimat
         self.callbacks = callbacks
         self.guard = guard
         self.refine_steps = refine_steps
+        self.teacher = teacher
         self.device = device
         self.verbose = verbose
         self.random_state = random_state
@@ -221,6 +229,7 @@ class ComplianceEditor(StablePickle, FittedEditor, TransformerMixin, BaseEstimat
             check_option("features", self.features, ["gradients"], owner=f"{owner} with a mask")
         if plan.needs_sensitive:
             warn_of_small_cells(task, owner)
+        check_teacher(self.teacher, requirement, owner)
         population = population.to(settings.device, torch.float32)
         seeds = check_rng(self.random_state).integers(2**62, size=4).tolist()
         rows = reference_rows(
@@ -229,6 +238,7 @@ class ComplianceEditor(StablePickle, FittedEditor, TransformerMixin, BaseEstimat
         editor = Editor(
             *(plan, lam_range, self.features, Reference.of(task, rows), task),
             *(settings.device, len(population), check_guard(self.guard, owner), self.refine_steps),
+            teacher=seeded(self.teacher, seeds[0]),
             templates=tuple(dict.fromkeys(map(template, population.architectures))),
         )
         keep_freed_memory()

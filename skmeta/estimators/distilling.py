@@ -15,7 +15,7 @@ from skmeta.datasets import Task
 from skmeta.editing.fine_tuning import fine_tune
 from skmeta.estimators.classifier_rows import is_network, train_network, whole_labels
 from skmeta.population import Population
-from skmeta.requirements import Objective, cross_entropy
+from skmeta.requirements import Objective, kullback_leibler
 
 _N_FOLDS = 3
 _STUDENT = {"hidden_layer_sizes": (64,)}
@@ -66,7 +66,7 @@ def trained(
     network = fine_tune(
         Population([start]),
         Task(X, whole_labels(y)),
-        Objective(None, cross_entropy),
+        Objective(None, kullback_leibler),
         lam=0.0,
         n_steps=800,
         lr=1e-2,

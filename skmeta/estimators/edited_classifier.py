@@ -73,12 +73,13 @@ class EditedClassifier(FittedClassifier):
         With which a candidate must keep the budget on new rows: one-sided, from the rows held out.
     max_recall_drop : float, default=0.15
         How far the recall of any class may fall.
-    method : {"auto", "finetune", "editor"}, default="auto"
+    method : {"auto", "finetune", "posthoc", "editor"}, default="auto"
         What makes the candidates. "finetune": the network's own weights learn from a
-        :class:`~skmeta.requirements.FairTeacher`, at many settings at once. "editor": a zoo is
-        trained like the network, a :class:`ComplianceEditor` on the zoo, and the network is
-        edited at several ``lam``; it takes minutes. "auto" takes the first, but for requirements
-        on weights.
+        :class:`~skmeta.requirements.FairTeacher`, at many settings at once. "posthoc": those of
+        its last stage do. "editor": a zoo is trained like the network, a
+        :class:`ComplianceEditor` on the zoo, and the network is edited at several ``lam``; it
+        takes minutes. "auto" takes the first two; with ``lam`` the first; the last for
+        requirements on weights.
     lam_range : (float, float), optional
         Of ``method="editor"``: fit it for all lam in this range. With ``lam``, :meth:`reedit` then
         moves to another one in milliseconds.
@@ -255,7 +256,7 @@ class EditedClassifier(FittedClassifier):
     def _fit(self, X: Any, y: Any, sensitive_features: Any, sample_weight: Any) -> None:
         asked = self._check_params()
         self._params_of_fit = params_now(self)
-        estimator = new_classifier(self.estimator, asked.method)
+        estimator = new_classifier(self.estimator, for_editor=not asked.kinds)
         y = None if y is None else checked_column("y", y, owner="EditedClassifier.fit")
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS)
         check_classification_targets(y)
@@ -287,13 +288,15 @@ class EditedClassifier(FittedClassifier):
         repeats = None if weights is None else copies(weights)
         rows = Rows(task, X, y, weights, repeats, by_group, by_label)
         settings = None
-        if asked.method == "editor":
+        if not asked.kinds:
             names = ("requirement", "lam_range", "guard", "n_networks", "zoo_epochs", "max_epochs")
             given = {name: getattr(self, name) for name in names}
             settings = EditorSettings(**given)
         make = check_memory(self.memory).cache(fit_front, ignore=["n_jobs", "verbose"])
         effort = {"n_jobs": self.n_jobs, "verbose": self.verbose}
-        fitted = make(estimator, rows, requirement, asked.weight, settings, seeds, **effort)
+        fitted = make(
+            estimator, rows, requirement, asked.weight, asked.kinds, settings, seeds, **effort
+        )
         self._fitted = fitted
         self.estimator_, self.editor_ = fitted.estimator, fitted.editor
         self.source_ = fitted.source

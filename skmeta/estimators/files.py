@@ -18,10 +18,11 @@ from skmeta.files.checks import expect, fields_of
 from skmeta.files.codec import Fields
 from skmeta.networks import Architecture
 from skmeta.networks.saving import ESTIMATORS
+from skmeta.requirements import FairTeacher
 from skmeta.requirements.saving import REQUIREMENTS
 
 FORMAT = "skmeta estimator"
-KINDS = (Architecture, Task, *ESTIMATORS, *REQUIREMENTS)
+KINDS = (Architecture, Task, *ESTIMATORS, *REQUIREMENTS, FairTeacher)
 
 # What belongs to training and to a machine, not to what was learned.
 _LEFT_OUT = {"net": None, "callbacks": None, "device": "cpu"}

@@ -23,9 +23,12 @@ from skmeta.files.codec import encode
 from skmeta.population import Population
 from skmeta.population.checks import check_classifiers, check_population
 from skmeta.population.running import check_no_images
-from skmeta.requirements import split_requirements
+from skmeta.requirements import FairTeacher, split_requirements
 
-_PARAMS_OF_FIT = ("requirement", "lam_range", "features", "metanet", "hidden_channels", "n_layers")
+_PARAMS_OF_FIT = (
+    *("requirement", "lam_range", "features", "teacher"),
+    *("metanet", "hidden_channels", "n_layers"),
+)
 """Parameters of an editor that say what the metanetwork has learned."""
 
 
@@ -41,6 +44,7 @@ class FittedEditor(KeepsNetworks):
     device: str
     guard: dict | None
     refine_steps: int
+    teacher: FairTeacher | None
     editor_: Editor
 
     metanet_ = property(attrgetter("editor_.metanet"))
@@ -245,6 +249,7 @@ class FittedEditor(KeepsNetworks):
             features=self.features,
             guard=check_guard(self.guard, owner),
             refine_steps=self.refine_steps,
+            teacher=self.teacher,
             device=check_device(self.device, owner),
             metanet=self.metanet,
             hidden_channels=self.hidden_channels,

@@ -2,7 +2,7 @@
 
 from skmeta.requirements.base import Requirement
 from skmeta.requirements.custom import Custom
-from skmeta.requirements.divergence import cross_entropy, jensen_shannon
+from skmeta.requirements.divergence import jensen_shannon, kullback_leibler
 from skmeta.requirements.group_fairness import (
     DemographicParity,
     EqualizedOdds,
@@ -30,7 +30,7 @@ __all__ = [
     "Objective",
     "Pruning",
     "Requirement",
-    "cross_entropy",
+    "kullback_leibler",
     "jensen_shannon",
     "resolve_requirement",
     "solve_fair_optimum",

@@ -41,8 +41,10 @@ def jensen_shannon(original: Tensor, edited: Tensor) -> Tensor:
     return (0.5 * (left + right)).clamp_min(0.0)
 
 
-def cross_entropy(taught: Tensor, edited: Tensor) -> Tensor:
-    """Return the cross-entropy of predictions against a teacher's, row by row.
+def kullback_leibler(taught: Tensor, edited: Tensor) -> Tensor:
+    """Return the Kullback-Leibler divergence of predictions from a teacher's, row by row.
+
+    Its gradient is that of the cross-entropy against the teacher's probabilities.
 
     Parameters
     ----------
@@ -52,13 +54,14 @@ def cross_entropy(taught: Tensor, edited: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (..., n_samples)
-        In nats; differentiable.
+        In nats, 0 where both agree; differentiable in ``edited``.
 
     Examples
     --------
     >>> import torch
-    >>> from skmeta.requirements import cross_entropy
-    >>> cross_entropy(torch.tensor([[0.0, 50.0]]), torch.tensor([[0.0, 0.0]]))
+    >>> from skmeta.requirements import kullback_leibler
+    >>> kullback_leibler(torch.tensor([[0.0, 50.0]]), torch.tensor([[0.0, 0.0]]))
     tensor([0.6931])
     """
-    return -(taught.softmax(-1) * edited.log_softmax(-1)).sum(-1)
+    p = taught.softmax(-1)
+    return -(p * edited.log_softmax(-1)).sum(-1) - torch.special.entr(p).sum(-1)

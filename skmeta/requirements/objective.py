@@ -23,7 +23,7 @@ class Objective:
         What the violation is of; without one the objective is the divergence.
     distance : callable, default=jensen_shannon
         ``distance(original, edited) -> (..., n_samples)`` of logits, row by row. With
-        :func:`cross_entropy` the original may be a teacher.
+        :func:`kullback_leibler` the original may be a teacher.
     """
 
     requirement: Requirement | None

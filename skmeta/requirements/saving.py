@@ -15,6 +15,7 @@ from skmeta.requirements.base import Requirement
 from skmeta.requirements.group_fairness import DemographicParity, EqualizedOdds, EqualOpportunity
 from skmeta.requirements.joint import Joint
 from skmeta.requirements.masks import DataMinimization, Pruning
+from skmeta.requirements.teacher import FairTeacher
 
 REQUIREMENTS: tuple[type, ...] = (
     *(EqualizedOdds, DemographicParity, EqualOpportunity, Joint),
@@ -44,5 +45,22 @@ def _requirement(kind: type, params: Fields) -> Any:
     return kind(**params)
 
 
+_MOST_TREES, _MOST_FOLDS = 500, 20
+"""What a file may ask of a teacher that is fitted anew."""
+
+
+def _teacher(params: Fields) -> FairTeacher:
+    expect(set(params) == set(FairTeacher().get_params()), "these are no parameters of FairTeacher")
+    requirement, seed = params["requirement"], params["random_state"]
+    known = isinstance(requirement, str | Requirement) and isinstance(seed, int | None)
+    expect(known, "a FairTeacher does not fit together")
+    for key in set(params) - {"requirement", "random_state"}:
+        expect(isinstance(params[key], Real), f"the {key} of FairTeacher is no number")
+    few = params["max_iter"] <= _MOST_TREES and params["n_folds"] <= _MOST_FOLDS
+    expect(few, "a FairTeacher asks for too many trees")
+    return FairTeacher(**params)
+
+
+register(FairTeacher, _params, _teacher)
 for _kind in REQUIREMENTS:
     register(_kind, _params, functools.partial(_requirement, _kind))

@@ -141,6 +141,8 @@ class StackTrainer:
         networks in evaluation mode: its stratified batches would distort the statistics.
     keep_zeros : bool, default=False
         Leave weights that are exactly zero at zero: those of masked networks.
+    last_stage_only : Tensor of bool of shape (n,), optional
+        Networks of which nothing but the last stage is trained.
 
     Examples
     --------
@@ -174,6 +176,7 @@ class StackTrainer:
         rule: str = "adam",
         train_mode: bool = True,
         keep_zeros: bool = False,
+        last_stage_only: Tensor | None = None,
     ) -> None:
         keep_freed_memory()
         self.rule: Rule = RULES[check_option("rule", rule, RULES, owner="StackTrainer")]
@@ -184,6 +187,11 @@ class StackTrainer:
         if keep_zeros:
             masks = zip(trained.of_field("weight"), stack.weights.of_field("weight"), strict=True)
             trained = trained.replaced(weight=[m * (w != 0) for m, w in masks])
+        if last_stage_only is not None:
+            trained = trained.map(torch.clone)
+            for slot, mask in zip(trained.layout.slots, trained.views, strict=True):
+                if slot.stage < stack.depth - 1:
+                    mask[last_stage_only] = 0
         # Ones where an entry is trained; None if all are.
         self._trained = None if trained.flat.all() else trained.flat
         self._program, self._gradient = Program(stack), stack.weights.map(torch.zeros_like)

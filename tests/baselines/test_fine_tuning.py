@@ -9,7 +9,7 @@ from skmeta.baselines import FineTune
 from skmeta.datasets import Cells, Task
 from skmeta.editing import fine_tune
 from skmeta.population import run_networks
-from skmeta.requirements import EqualizedOdds, FairTeacher, Objective, cross_entropy
+from skmeta.requirements import EqualizedOdds, FairTeacher, Objective, kullback_leibler
 
 
 def test_fine_tuning_asks_for_groups(zoo, tasks):
@@ -22,7 +22,7 @@ def test_fine_tuning_on_targets_learns_these_network_by_network(zoo, tasks):
     task = tasks[1]
     wanted = torch.from_numpy(np.random.default_rng(0).integers(2, size=(len(zoo), 1)))
     targets = 6.0 * torch.nn.functional.one_hot(wanted, 2).expand(-1, task.n_samples, -1).float()
-    objective = Objective(None, cross_entropy)
+    objective = Objective(None, kullback_leibler)
     tuned = fine_tune(
         zoo, task, objective, lam=0.0, n_steps=60, lr=0.03, targets=targets, random_state=0
     )
@@ -65,3 +65,22 @@ def test_fine_tuning_leaves_the_statistics_of_batch_normalisation(tasks):
     assert torch.equal(tuned[1].running_mean, network[1].running_mean)
     assert torch.equal(tuned[1].running_var, network[1].running_var)
     assert not torch.equal(tuned[1].weight, network[1].weight)
+
+
+def test_nothing_but_the_last_stage_of_some_networks_is_trained(zoo, tasks):
+    last_only = torch.arange(len(zoo)) % 2 == 0
+    options = {"lam": 0.5, "n_steps": 3, "random_state": 0}
+    tuned = fine_tune(
+        zoo, tasks[1], Objective(EqualizedOdds()), last_stage_only=last_only, **options
+    )
+    free = fine_tune(zoo, tasks[1], Objective(EqualizedOdds()), **options)
+    for only, *records in zip(
+        last_only, zoo.records(), tuned.records(), free.records(), strict=True
+    ):
+        before, after, other = (record.tensors for record in records)
+        last = str(records[0].architecture.depth - 1)
+        for name, tensor in after.items():
+            if name.split(".")[0] == last:
+                assert not torch.equal(tensor, before[name])
+            else:
+                assert torch.equal(tensor, before[name] if only else other[name])

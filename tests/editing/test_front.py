@@ -11,7 +11,7 @@ from sklearn.neural_network import MLPClassifier
 from torch import nn
 
 from skmeta.datasets import Cells, Task, make_biased_classification, split_tasks
-from skmeta.editing.candidates import COST_POWERS, TOLERANCES, lam_edits, taught_edits
+from skmeta.editing.candidates import COST_POWERS, KINDS, TOLERANCES, lam_edits, taught_edits
 from skmeta.editing.choice import Budget, choose, skill_table
 from skmeta.editing.front import SHIFT, Front, Observed, observe
 from skmeta.editing.resampling import gaps_of
@@ -42,7 +42,7 @@ def front(network, tasks):
 
 def test_there_is_a_candidate_for_every_setting_point_and_shift(front, tasks):
     table = front.table
-    n_edits = len(TOLERANCES) * len(COST_POWERS)
+    n_edits = len(KINDS) * len(TOLERANCES) * len(COST_POWERS)
     assert len(table) == 1 + n_edits * 4 * 3 and table.index.tolist() == list(range(len(table)))
     assert not table.iloc[1:].duplicated().any()
     logits = torch.cat(list(front.pieces(tasks[2])))
@@ -126,10 +126,11 @@ def test_folds_are_observed_as_one_table(front, tasks):
 
 def test_lam_edits_follow_lam(network, tasks):
     edits, settings = lam_edits(network, tasks[0], EOD, [0.03, 1.0], 0)
-    assert settings["lam"].tolist() == [0.03, 1.0]
+    assert settings["lam"].tolist() == [0.03, 1.0] * 2
+    assert settings["method"].tolist() == ["finetune"] * 2 + ["posthoc"] * 2
     front = Front(network, edits, settings, (1.0,), (-1,))
     gaps = observe([front], [tasks[0]], EOD).gaps
-    assert gaps[2] < gaps[1] < gaps[0]
+    assert gaps[2] < gaps[1] < gaps[0] and gaps[4] < gaps[3] < gaps[0]
 
 
 def test_a_class_without_rows_has_no_recall_and_accuracy_does_without():

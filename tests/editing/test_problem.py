@@ -26,7 +26,7 @@ def numbers(problem):
     graph = problem.graph
     networks = [*problem.original.weights.views, *problem.start.weights.views]
     features = [*graph.nodes, *(step.flat for step in graph.steps)]
-    wholes = [graph.context, graph.reach, graph.freedom, problem.outputs, problem.divergence]
+    wholes = [graph.context, graph.reach, graph.freedom, problem.target, problem.divergence]
     return [*networks, *features, *wholes, *graph.free]
 
 

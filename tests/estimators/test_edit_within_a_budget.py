@@ -48,6 +48,18 @@ def test_the_gap_shrinks_within_the_budget_on_new_rows(fitted, table):
     assert fitted.choice_["gap_after"] <= fitted.choice_["expected_gap"] < gaps[0]
 
 
+@pytest.mark.parametrize("method", ["finetune", "posthoc"])
+def test_candidates_of_one_kind(method, table, fitted):
+    one = fit(table, max_accuracy_drop=0.02, method=method)
+    assert set(one.front_["method"]) == {"original", method}
+    assert set(fitted.front_["method"]) == {"original", "finetune", "posthoc"}
+    same = fitted.front_[fitted.front_["method"] == method]
+    np.testing.assert_allclose(one.front_["gap"][1:], same["gap"], atol=0.02)
+    first, last = one.edited_estimator_.coefs_, one.estimator_.coefs_
+    moved = [not np.array_equal(a, b) for a, b in zip(first, last, strict=True)]
+    assert moved == [method == "finetune", True]
+
+
 def test_the_report_says_what_scikit_learn_says(fitted, table):
     _, X, _, y, _, groups = table
     report = fitted.report(X, y, sensitive_features=groups)

@@ -8,7 +8,13 @@ import torch
 from scipy.spatial.distance import jensenshannon
 
 from skmeta.datasets import Cells, Task
-from skmeta.requirements import EqualizedOdds, Objective, jensen_shannon, resolve_requirement
+from skmeta.requirements import (
+    EqualizedOdds,
+    Objective,
+    jensen_shannon,
+    kullback_leibler,
+    resolve_requirement,
+)
 
 
 def random_logits(*shape, seed=0, scale=2.0):
@@ -22,6 +28,16 @@ def test_divergence_equals_scipy(n_classes):
     expected = jensenshannon(a.softmax(-1), b.softmax(-1), axis=-1) ** 2
     np.testing.assert_allclose(jensen_shannon(a, b), expected, atol=1e-14)
     np.testing.assert_allclose(jensen_shannon(b, a), expected, atol=1e-14)
+
+
+def test_divergence_from_a_teacher_equals_torch():
+    taught, edited = random_logits(2, 50, 3), random_logits(2, 50, 3, seed=1)
+    logs = [logits.log_softmax(-1) for logits in (edited, taught)]
+    expected = torch.nn.functional.kl_div(*logs, reduction="none", log_target=True).sum(-1)
+    torch.testing.assert_close(kullback_leibler(taught, edited), expected)
+    assert kullback_leibler(taught, taught).abs().max() < 1e-15
+    sure = torch.tensor([[0.0, -torch.inf]])  # a probability of 0
+    assert kullback_leibler(sure, torch.zeros(1, 2)).tolist() == pytest.approx([math.log(2)])
 
 
 def test_divergence_is_bounded_by_log_2_and_finite_far_out():
