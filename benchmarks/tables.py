@@ -159,6 +159,19 @@ def lowest_rates(pair: Observed, test: Task) -> dict:
     return {"lowest_recall_before": before, "lowest_recall": after}
 
 
+def gap_by_lot(labels: np.ndarray, test: Task, seed: int) -> float:
+    """The gap that decisions would have on so many rows if groups were drawn by lot."""
+    rng, gaps = np.random.default_rng(seed), []
+    for _ in range(40):
+        drawn = test.sensitive.copy()
+        for label in range(test.n_classes):
+            rows = np.flatnonzero(test.y == label)
+            drawn[rows] = rng.permutation(drawn[rows])
+        lot = Task(test.X, test.y, sensitive_features=drawn)
+        gaps.append(observed(labels[None], lot).gaps[0])
+    return float(np.mean(gaps))
+
+
 def over_thresholds(estimator, test: Task) -> float:
     """The gap over thresholds .3 to .7, of what has scores."""
     logits = torch.from_numpy(np.log(estimator.predict_proba(test.X).clip(1e-9)))[None]
@@ -202,6 +215,7 @@ def ours(model: EditedClassifier, task: Task, test: Task) -> Iterator[dict]:
             "method": "nothing",
             "budget": drop,
             "over_thresholds": over_thresholds(model.estimator_, test),
+            "gap_by_lot": gap_by_lot(base, test, model.random_state),
             **measures(base, base, test),
         }
 
@@ -352,6 +366,7 @@ def show(frame: pd.DataFrame) -> None:
     print(f"\nSmallest gap, or within one standard error of it: {beside['good'].mean():.0%}")
     print(beside.round(3).to_string(index=False))
     at = frame[frame["budget"] == 0.02].groupby(["table", "method"])["gap"].mean().unstack()
+    at.insert(0, "groups by lot", frame.groupby("table")["gap_by_lot"].mean())
     print("\nGap on test rows at a budget of .02, table by table")
     print(at.round(3).T.to_string())
 

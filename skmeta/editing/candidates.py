@@ -1,8 +1,8 @@
 """Edits of one network that are worth a look: :func:`taught_edits`, :func:`lam_edits`.
 
-They are of two kinds: "finetune" trains all weights; "posthoc" the last stage only, a linear
-correction of the outputs in what the network knows, which overfits less. Together they left a
-tenth less of the gap, on eleven tables, than either alone.
+They are of two kinds: "finetune" trains all weights; "posthoc" the last stage only, which corrects
+the outputs by a linear function of what the network knows. On thirteen tables (ten splits of each)
+both left about the same gap, and so did the better one on held-out rows; where is not the same.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,13 +22,16 @@ POINTS = (0.25, 0.5, 0.75, 1.0)
 SHIFT = 0.15
 """By how much a candidate's output bias favours a class, in logits."""
 
+_LEAST_CHANCE = 1e-9
+
 
 @dataclass(frozen=True)
 class Front:
     """Candidates for one network: points between it and its edits, with shifts of the output.
 
-    Candidate 0 is the network as it is. A shift favours one class over the mean of the others; a
-    network whose last stage has no bias of its own gets none.
+    Candidate 0 is what edits are compared with: the network as it is, or the classifier that it has
+    learned from; the network comes next then. A shift favours one class over the mean of the
+    others; a network whose last stage has no bias of its own gets none.
 
     Attributes
     ----------
@@ -41,6 +45,8 @@ class Front:
         Where candidates stand between the network (0) and the edit (1).
     shifts : tuple of int
         The class that is favoured; -1 is none.
+    source : classifier or None
+        What the network has learned from.
     """
 
     original: Population
@@ -48,9 +54,16 @@ class Front:
     settings: pd.DataFrame
     points: tuple[float, ...]
     shifts: tuple[int, ...]
+    source: Any = None
 
     @classmethod
-    def of(cls, original: Population, edits: Population, settings: pd.DataFrame) -> Front:
+    def of(
+        cls,
+        original: Population,
+        edits: Population,
+        settings: pd.DataFrame,
+        source: Any = None,
+    ) -> Front:
         """Put the candidates of some edits together.
 
         Parameters
@@ -61,6 +74,8 @@ class Front:
             Edits of it.
         settings : DataFrame
             One row for each edit.
+        source : classifier, optional
+            What the network has learned from.
 
         Returns
         -------
@@ -69,10 +84,16 @@ class Front:
         [(_, stack)] = original.blocks
         n_classes = stack.architectures[0].n_outputs
         shifts = (-1, *range(n_classes)) if _output_bias(stack) is not None else (-1,)
-        return cls(original, edits, settings, POINTS, shifts)
+        return cls(original, edits, settings, POINTS, shifts, source)
 
     @classmethod
-    def single(cls, original: Population, edit: Population, settings: pd.DataFrame) -> Front:
+    def single(
+        cls,
+        original: Population,
+        edit: Population,
+        settings: pd.DataFrame,
+        source: Any = None,
+    ) -> Front:
         """Take one edit as it is, as the only candidate beside the network.
 
         Parameters
@@ -81,27 +102,27 @@ class Front:
             One network before and after.
         settings : DataFrame
             One row.
+        source : classifier, optional
+            What the network has learned from.
 
         Returns
         -------
         Front
         """
-        return cls(original, edit, settings, (1.0,), (-1,))
+        return cls(original, edit, settings, (1.0,), (-1,), source)
 
     @property
     def table(self) -> pd.DataFrame:
-        """What each candidate is, one row for each; the first is the network as it is."""
+        """What each candidate is, one row for each."""
         parts = [
             self.settings.assign(edit=range(len(self.edits)), point=point, favours=shift)
             for point in self.points
             for shift in self.shifts
         ]
-        table = pd.concat(parts, ignore_index=True)
-        table.index += 1
-        first = {"method": "original", "edit": -1, "point": 0.0, "favours": -1}
-        return pd.concat([pd.DataFrame(first, index=[0]), table])[
-            [*self.settings.columns, "edit", "point", "favours"]
-        ]
+        names = ["original"] if self.source is None else ["source", "original"]
+        first = pd.DataFrame({"method": names, "edit": -1, "point": 0.0, "favours": -1})
+        columns = [*self.settings.columns, "edit", "point", "favours"]
+        return pd.concat([first, *parts], ignore_index=True)[columns]
 
     def pieces(self, task: Task) -> Iterator[Tensor]:
         """Run the candidates on rows, some at once, in the order of the table.
@@ -116,6 +137,9 @@ class Front:
         Tensor of shape (n_some, n_samples, n_classes)
             Logits.
         """
+        if self.source is not None:
+            chances = np.maximum(self.source.predict_proba(task.X), _LEAST_CHANCE)
+            yield torch.from_numpy(np.log(chances))[None]
         yield run_networks(self.original, task)
         for point in self.points:
             logits = run_networks(self._at(point), task)
@@ -128,16 +152,16 @@ class Front:
         Parameters
         ----------
         candidate : int
-            Row of the table.
+            Row of the table, of a network.
 
         Returns
         -------
         Population
             One network.
         """
-        if candidate == 0:
-            return self.original
         row = self.table.loc[candidate]
+        if row["method"] == "original":
+            return self.original
         one = Front(self.original, self.edits[[int(row["edit"])]], self.settings, (), ())
         moved = one._at(row["point"])
         shift = int(row["favours"])

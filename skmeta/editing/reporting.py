@@ -7,18 +7,19 @@ from itertools import compress
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from skmeta.datasets import Task
 from skmeta.editing.intervals import network_intervals
-from skmeta.editing.measures import measure_edits
-from skmeta.population import Population, Stack, run_networks
+from skmeta.editing.measures import measure_edits, paired_logits
+from skmeta.population import Population, Stack
 from skmeta.requirements import DataMinimization, MaskRequirement
 from skmeta.requirements.resolve import Plan
 
 
 def edit_report(
-    original: Population,
-    edited: Population,
+    original: Population | Tensor,
+    edited: Population | Tensor,
     task: Task,
     plan: Plan,
     n_bootstrap: int,
@@ -28,8 +29,8 @@ def edit_report(
 
     Parameters
     ----------
-    original, edited : Population
-        The same networks before and after.
+    original, edited : Population, or Tensor of shape (n, n_samples, n_classes)
+        The same networks before and after, or their logits on the rows.
     task : Task
         Rows to measure on.
     plan : Plan
@@ -44,7 +45,8 @@ def edit_report(
     DataFrame
         See ``ComplianceEditor.report``.
     """
-    before, after = run_networks(original, task), run_networks(edited, task)
+    pair = {"original": original, "edited": edited}
+    before, after = paired_logits(pair, task, "edit_report")
     requirement = plan.requirement
     frame = measure_edits(before, after, task, requirement)
     # Only functions of rates can be resampled cheaply.
@@ -63,7 +65,7 @@ def edit_report(
             column = f"{name}_change_{end}"
             if column in intervals:
                 columns[column] = intervals[column]
-    if plan.mask is not None:
+    if plan.mask is not None and isinstance(edited, Population):
         columns |= dict(_mask_columns(edited, task, plan.mask))
     status = np.full(len(original), "unclear", dtype=object)
     if "measure_change_high" in columns:

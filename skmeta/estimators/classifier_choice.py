@@ -261,25 +261,20 @@ def describe_choice(
         "expected_gap": expected,
     }
     described |= {f"{skill}_change": -row[f"{skill}_loss"] for skill in (*SKILLS, *asked.scorers)}
-    if "source" in fitted.others:
-        described |= _of_source(fitted.others["source"], fitted.held.y)
+    if fitted.source is not None:
+        described |= _of_student(table)
     described |= row[fitted.front.table.columns].dropna()
     plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in described.items()}
     return pd.Series(plain, dtype=object)
 
 
-def _of_source(decisions: NDArray[np.int64], y: NDArray[np.int64]) -> dict[str, float]:
-    """Say how good the classifier is that the network has learned from."""
-    right = decisions == y
-    recalls = [right[y == k].mean() for k in np.unique(y)]
-    return {
-        "source_accuracy": float(right.mean()),
-        "source_balanced_accuracy": float(np.mean(recalls)),
-    }
+def _of_student(table: pd.DataFrame) -> dict[str, float]:
+    """Say how good the network is that has learned from another classifier, before any edit."""
+    return {f"student_{skill}": float(table.loc[1, skill]) for skill in SKILLS}
 
 
 def warn_of_base(fitted: FittedFront) -> None:
-    """Warn of a network that is hardly better than a constant, or worse than trees.
+    """Warn of a classifier that is hardly better than a constant, or worse than trees.
 
     Budgets from a weak network mean little: what it loses is nothing, and a better one has other
     gaps.
@@ -292,23 +287,27 @@ def warn_of_base(fitted: FittedFront) -> None:
     if balanced < chance + (_WEAK - 0.5) or first["degenerate"]:
         worst, name = min((first[name], name) for name in recall_columns(held))
         said = f"before any edit: a constant has {chance:.3f} ({name} is {worst:.3f})"
-    if "trees" in fitted.others:
-        both = np.stack([fitted.others["trees"], held.decisions[0]]).astype(np.int16)
+    if fitted.trees is not None:
+        both = np.stack([fitted.trees, held.decisions[0]]).astype(np.int16)
         pair = _compared(both, held).iloc[1]
         ahead = pair["balanced_accuracy_loss"] - pair["balanced_accuracy_loss_se"]
         if ahead > _WORSE and pair["accuracy_loss"] > 0:
             trees = balanced + pair["balanced_accuracy_loss"]
             said = said or f"beside boosted trees, which have {trees:.3f}"
-            if "source" not in fitted.others:
+            if fitted.source is None:
                 way_out = f"{better} learns first, or a better network."
     if said:
         warnings.warn(
-            f"The network of EditedClassifier is weak {said}. Its balanced accuracy is "
+            f"The {_base_of(fitted)} of EditedClassifier is weak {said}. Its balanced accuracy is "
             f"{balanced:.3f} on rows held out. A gap is easily small then and means little. "
             f"{way_out}",
             UserWarning,
             stacklevel=6,
         )
+
+
+def _base_of(fitted: FittedFront) -> str:
+    return "network" if fitted.source is None else "estimator"
 
 
 def warn_of_lam(fitted: FittedFront) -> None:
@@ -335,31 +334,40 @@ def _compared(both: NDArray[np.int16], held: Observed) -> pd.DataFrame:
     return skill_table(pair, pair)
 
 
+def before_and_after(classifier: Any) -> tuple[Front, list[int]]:
+    """Put what a fitted classifier was and is on a front; say which candidates these are."""
+    source, edited = classifier.source_, classifier.edited_estimator_
+    before = Population([classifier.estimator_])
+    after = before if edited is source else Population([edited])
+    front = Front.single(before, after, pd.DataFrame({"method": ["edit"]}), source)
+    return front, [0, 0 if edited is source else len(front.table) - 1]
+
+
 def report_on(classifier: Any, task: Task, n_bootstrap: int) -> pd.DataFrame:
     """Report the edit of a fitted classifier on rows; see ``EditedClassifier.report``."""
     asked: Asked = classifier._asked  # of the edit there is, whatever the parameters are now
     requirement = asked.plan.requirement
-    before, after = (
-        Population([network]) for network in (classifier.estimator_, classifier.edited_estimator_)
-    )
+    front, which = before_and_after(classifier)
+    before, after = front.original, front.edits
     same = all(
         np.array_equal(a.weights.flat, b.weights.flat)
         for (_, a), (_, b) in zip(before.blocks, after.blocks, strict=True)
     )
     guard = getattr(classifier.editor_, "guard", None)
     rolled_back = np.array([same and guard is not None and asked.lam is not None])
-    report = edit_report(before, after, task, asked.plan, n_bootstrap, rolled_back)
-    edits = Front.single(before, after, pd.DataFrame({"method": ["edit"]}))
-    pair = observe([edits], [task], requirement)
+    observed = observe([front], [task], requirement)
+    pair, logits = observed.of(which), list(front.pieces(task))
+    compared: tuple[Any, Any] = before, after
+    if front.source is not None:
+        compared = logits[which[0]], logits[which[1]]
+    report = edit_report(*compared, task, asked.plan, n_bootstrap, rolled_back)
     scores = asked.scores(classifier.classes_)
     table = skill_table(pair, pair, scores)
     for name in ("balanced_accuracy", *asked.scorers, *recall_columns(pair)):
         report[f"{name}_before"], report[f"{name}_after"] = table[name]
     report["changed"] = (pair.decisions[0] != pair.decisions[1]).mean()
-    if getattr(classifier, "source_", None) is not None:
-        labels = classifier.source_.predict(task.X)
-        of_source = _of_source(np.searchsorted(classifier.classes_, labels), task.y)
-        for name, value in of_source.items():
+    if front.source is not None:
+        for name, value in _of_student(skill_table(observed, observed)).items():
             report[name] = value
     if classifier.choice_ is not None:
         report["expected_gap"] = classifier.choice_["expected_gap"]

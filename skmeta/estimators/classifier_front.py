@@ -60,11 +60,8 @@ class FittedFront:
         Whether every row was held out from some network.
     editor : ComplianceEditor or None
         What made the edits, of ``method="editor"``.
-    source : classifier or None
-        What the network has learned from.
-    others : dict of str to ndarray of int of shape (n_samples,)
-        What others decide on the rows held out: "source", what networks have learned from, and
-        "trees", those of the teacher.
+    trees : ndarray of int of shape (n_samples,) or None
+        What the trees of the teacher decide on the rows held out.
     """
 
     estimator: Any
@@ -73,8 +70,19 @@ class FittedFront:
     seen: Observed
     cross_fitted: bool
     editor: ComplianceEditor | None
-    source: Any
-    others: dict[str, NDArray[np.int64]]
+    trees: NDArray[np.int64] | None = None
+
+    @property
+    def source(self) -> Any:
+        """What the network has learned from, if it is not the same."""
+        return self.front.source
+
+    def classifier(self, candidate: int) -> Any:
+        """Return a candidate as what predicts; the first is no copy."""
+        if candidate == 0:
+            return self.estimator if self.source is None else self.source
+        [made] = self.front.network(candidate).to_networks()
+        return made
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -197,67 +205,61 @@ def fit_front(
 
     teachers: list[FairTeacher] = []
 
-    def edit(network: Population, train: NDArray[np.intp]) -> Front:
+    def edit(network: Population, source: Any, train: NDArray[np.intp]) -> Front:
         if lam is None and isinstance(requirement, GroupFairness):
             task, counts = rows.task.subset(train), rows.counts(train)
             edits, table, teacher = taught_edits(
                 network, task, requirement, seeds[2], kinds, counts
             )
             teachers.append(teacher)
-            return Front.of(network, edits, table)
+            return Front.of(network, edits, table, source)
         assert requirement is not None  # without one there is a mask, and an editor
         lams = _LAMS if lam is None else (lam,)
         edits, table = lam_edits(network, rows.part(train), requirement, lams, seeds[2], kinds)
-        return (Front.of if lam is None else Front.single)(network, edits, table)
+        return (Front.of if lam is None else Front.single)(network, edits, table, source)
 
     if rows.task.n_samples < FEW_ROWS:
         return _cross_fitted(estimator, rows, requirement, edit, seeds, teachers)
     network, source = rows.train(estimator, train, seeds[0])
-    front = edit(Population([network]), train)
+    front = edit(Population([network]), source, train)
     fitted = _looked_at(network, [front], rows, front, train, [held], requirement)
-    return _with_others(fitted, source, [source], teachers, rows, [held])
+    return _with_trees(fitted, teachers, rows, [held])
 
 
 def _cross_fitted(
     estimator: BaseEstimator,
     rows: Rows,
     requirement: Requirement | None,
-    edit: Callable[[Population, NDArray[np.intp]], Front],
+    edit: Callable[[Population, Any, NDArray[np.intp]], Front],
     seeds: list[int],
     teachers: list[FairTeacher],
 ) -> FittedFront:
     """Hold out each row from one of several networks; the last one is made of all rows."""
     folds = stratified_folds(rows.task.cells(), _N_FOLDS, seeds[1])
-    fronts, sources, parts = [], [], [np.flatnonzero(folds == fold) for fold in range(_N_FOLDS)]
+    fronts, parts = [], [np.flatnonzero(folds == fold) for fold in range(_N_FOLDS)]
     for fold in range(_N_FOLDS):
         rest = np.flatnonzero(folds != fold)
         network, source = rows.train(estimator, rest, seeds[0])
-        sources.append(source)
-        fronts.append(edit(Population([network]), rest))
+        fronts.append(edit(Population([network]), source, rest))
     everything = np.arange(rows.task.n_samples)
     network, source = rows.train(estimator, everything, seeds[0])
-    front = edit(Population([network]), everything)
+    front = edit(Population([network]), source, everything)
     fitted = _looked_at(network, fronts, rows, front, everything, parts, requirement)
-    return _with_others(fitted, source, sources, teachers, rows, parts)
+    return _with_trees(fitted, teachers, rows, parts)
 
 
-def _with_others(
+def _with_trees(
     fitted: FittedFront,
-    source: Any,
-    sources: list[Any],
     teachers: list[FairTeacher],
     rows: Rows,
     held: list[NDArray[np.intp]],
 ) -> FittedFront:
-    """Remember what others decide on rows held out, each on those that it has not seen."""
-    parts, others = [rows.part(part) for part in held], {}
-    if source is not None:
-        labels = [s.predict(part.X) for s, part in zip(sources, parts, strict=True)]
-        others["source"] = np.searchsorted(np.unique(rows.y), np.concatenate(labels))
-    if teachers:  # the last one of several has seen all rows
-        joint = [t.predict_joint(part) for t, part in zip(teachers, parts, strict=False)]
-        others["trees"] = np.concatenate(joint).sum(2).argmax(1)
-    return replace(fitted, source=source, others=others)
+    """Remember what the trees of teachers decide on rows held out, which they have not seen."""
+    if not teachers:
+        return fitted
+    parts = [rows.part(part) for part in held]  # the last one of several teachers has seen all
+    joint = [t.predict_joint(part) for t, part in zip(teachers, parts, strict=False)]
+    return replace(fitted, trees=np.concatenate(joint).sum(2).argmax(1))
 
 
 def _looked_at(
@@ -272,7 +274,7 @@ def _looked_at(
 ) -> FittedFront:
     seen = rows.observe([front], [train], requirement)
     unseen = rows.observe(fronts, held, requirement)
-    return FittedFront(network, front, unseen, seen, len(fronts) > 1, editor, None, {})
+    return FittedFront(network, front, unseen, seen, len(fronts) > 1, editor)
 
 
 def _with_editor(

@@ -114,10 +114,12 @@ class EditedClassifier(FittedClassifier):
         The network before the edit. A skorch net is trained on float32 rows and on the
         positions of labels in ``classes_``.
     source_ : classifier or None
-        What ``estimator_`` has learned from, if ``estimator`` is no network. ``choice_`` and
-        :meth:`report` say what was lost on the way, as ``source_accuracy``.
+        What ``estimator_`` has learned from, if ``estimator`` is no network. It is what edits are
+        compared with: budgets count from it, and it is handed out if there is no edit.
+        ``choice_`` and :meth:`report` have the accuracies of the network before any edit as
+        ``student_accuracy`` and ``student_balanced_accuracy``.
     edited_estimator_ : classifier
-        The network after the edit, of the same kind; ``estimator_`` itself without an edit.
+        The network after the edit, of the same kind; without one, ``source_`` or ``estimator_``.
     front_ : DataFrame or None
         Every candidate: what made it (``method`` and its settings, ``point`` between network and
         edit, ``favours``, the code of a class that the output bias favours); ``gap_held`` and
@@ -280,7 +282,8 @@ class EditedClassifier(FittedClassifier):
             self.estimator_, self.source_ = trained(
                 estimator, X, y, self.classes_, weights, seeds[0]
             )
-            self.edited_estimator_, self._asked = self.estimator_, asked
+            self.edited_estimator_ = self.estimator_ if self.source_ is None else self.source_
+            self._asked = asked
             self._fitted, self.editor_, self.lam_ = None, None, None
             self.front_, self.choice_ = None, None
             return
@@ -370,9 +373,7 @@ class EditedClassifier(FittedClassifier):
         table = None if fitted is None else fitted.table_with(scores)
         if asked.lam is None:
             choice = describe_choice(fitted, table, asked, scores)
-            edited = self.estimator_
-            if choice["candidate"]:
-                [edited] = fitted.front.network(choice["candidate"]).to_networks()
+            edited = fitted.classifier(choice["candidate"])
         elif self.editor_ is not None:
             if self.editor_.task_ is None:
                 raise ValueError(
@@ -385,7 +386,8 @@ class EditedClassifier(FittedClassifier):
             [edited] = editor.transform([self.estimator_])
             self.editor_, choice = editor, None
         else:
-            choice = describe_choice(fitted, table, asked, scores, forced=1)
-            [edited] = fitted.front.network(1).to_networks()
+            last = len(fitted.front.table) - 1
+            choice = describe_choice(fitted, table, asked, scores, forced=last)
+            edited = fitted.classifier(choice["candidate"])
         self.edited_estimator_, self.choice_, self.lam_ = edited, choice, asked.lam
         self._asked, self.front_ = asked, table

@@ -16,7 +16,7 @@ from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
 from skmeta._random import local_draws
 from skmeta.datasets import Task
-from skmeta.estimators.classifier_choice import report_on
+from skmeta.estimators.classifier_choice import before_and_after, report_on
 from skmeta.estimators.classifier_files import contents, restore
 from skmeta.estimators.classifier_rows import dense, rows_for, whole_labels
 from skmeta.evaluation.frames import rates_by_group
@@ -102,7 +102,9 @@ class FittedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
         """
         self._check_edited("report_by_group")
         task = self._new_task(X, y, sensitive_features, "report_by_group")
-        return rates_by_group(self.estimator_, self.edited_estimator_, task)
+        front, (first, last) = before_and_after(self)
+        logits = list(front.pieces(task))
+        return rates_by_group(logits[first][0], logits[last][0], task)
 
     def _new_task(self, X: Any, y: Any, sensitive_features: Any, method: str) -> Task:
         y = None if y is None else checked_column("y", y, owner=f"EditedClassifier.{method}")

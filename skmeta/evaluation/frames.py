@@ -15,10 +15,11 @@ from fairlearn.metrics import (
     true_positive_rate,
 )
 from sklearn.metrics import precision_score
+from torch import Tensor
 
 from skmeta.datasets import Task
 from skmeta.datasets.checks import check_task
-from skmeta.population import run_networks
+from skmeta.editing.measures import paired_logits
 
 
 class MetricFrames(NamedTuple):
@@ -40,8 +41,8 @@ def metric_frames(
 
     Parameters
     ----------
-    original, edited : network
-        Of any kind that a Population takes.
+    original, edited : network, or Tensor of shape (n_samples, n_classes)
+        Of any kind that a Population takes, or its logits on the rows.
     task : Task
         The rows, with labels and sensitive features.
     metrics : callable or dict of str to callable
@@ -81,13 +82,19 @@ def metric_frames(
         "y_true": classes[task.y],
         "sensitive_features": pd.Series(groups[task.sensitive], name="group"),
     }
-    logits = run_networks([original, edited], task)
     return MetricFrames(
         *(
             MetricFrame(metrics=metrics, y_pred=classes[p], **rows, **options)
-            for p in logits.argmax(-1).cpu().numpy()
+            for p in _decisions(original, edited, task)
         )
     )
+
+
+def _decisions(original: Any, edited: Any, task: Task) -> tuple[np.ndarray, np.ndarray]:
+    pair = {"original": original, "edited": edited}
+    wholes = {k: v[None] if isinstance(v, Tensor) else [v] for k, v in pair.items()}
+    before, after = paired_logits(wholes, task, "metric_frames")
+    return before[0].argmax(-1).cpu().numpy(), after[0].argmax(-1).cpu().numpy()
 
 
 def rates_by_group(original: Any, edited: Any, task: Task) -> pd.DataFrame:
@@ -95,8 +102,8 @@ def rates_by_group(original: Any, edited: Any, task: Task) -> pd.DataFrame:
 
     Parameters
     ----------
-    original, edited : network
-        Of any kind that a Population takes.
+    original, edited : network, or Tensor of shape (n_samples, n_classes)
+        Of any kind that a Population takes, or its logits on the rows.
     task : Task
         The rows, with labels and sensitive features.
 
@@ -121,8 +128,8 @@ def rates_by_group(original: Any, edited: Any, task: Task) -> pd.DataFrame:
     table = pd.concat(parts, axis=1).swaplevel(axis=1)
     pairs = [(name, when) for name in metrics for when in parts]
     table = table[pairs].astype(float)
-    logits = run_networks([original, edited], task).argmax(-1).cpu().numpy()
-    changed, group = logits[0] != logits[1], np.asarray(task.groups)[task.sensitive]
+    before, after = _decisions(original, edited, task)
+    changed, group = before != after, np.asarray(task.groups)[task.sensitive]
     by = pd.Series(changed).groupby(group)
     table[("changed", "")] = [*by.mean().loc[table.index[:-1]], changed.mean()]
     table.insert(0, ("rows", ""), [*by.size().loc[table.index[:-1]], len(changed)])
