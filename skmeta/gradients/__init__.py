@@ -1,10 +1,20 @@
 """Gradients of populations, kept as factors, and what follows from them in closed form."""
 
 from skmeta.gradients.factors import Factors
+from skmeta.gradients.modules import ModuleFactors, record
 from skmeta.gradients.natural import KroneckerFisher
 from skmeta.gradients.program import Program
 from skmeta.gradients.reconstruction import reconstruct
 from skmeta.gradients.recording import Recording
 from skmeta.gradients.saliency import saliency
 
-__all__ = ["Factors", "KroneckerFisher", "Program", "Recording", "reconstruct", "saliency"]
+__all__ = [
+    "Factors",
+    "KroneckerFisher",
+    "ModuleFactors",
+    "Program",
+    "Recording",
+    "reconstruct",
+    "record",
+    "saliency",
+]

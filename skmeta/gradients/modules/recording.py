@@ -1,0 +1,254 @@
+"""Gradients of each sample from a training loop as it is: :class:`record`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from skmeta._checks import check_option, shown
+from skmeta.gradients.modules.factors import ModuleFactors
+from skmeta.gradients.modules.graph import (
+    SharedBySamplesError,
+    Use,
+    find_uses,
+    gradients_at,
+)
+from skmeta.gradients.modules.layouts import SampleLayout, belongs_to_first, possible_layouts
+from skmeta.gradients.modules.terms import Term, total
+
+_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
+
+
+class record:  # noqa: N801 (called like a function, as torch.no_grad is)
+    """Keep the factors of each sample's gradient while a module is trained or run.
+
+    A context manager around a training loop: calls of the module in it are looked at, and the
+    backward pass of the loop leaves the gradients at the outputs of all layers behind. No second
+    pass is made, and nothing is changed. What enters a layer and the gradient at what leaves
+    it are the factors of its weights' gradient (appendix B of the paper on gradient
+    metanetworks [1]_); that of a sequence or an image is a sum over its positions.
+
+    The graph of autograd is read, not the modules: functional calls, tied weights and modules
+    that are used several times count like others, also in ``nn.TransformerEncoder``.
+
+    Parameters
+    ----------
+    module : Module
+        It returns one or more tensors with an axis of samples. Parameters that require a gradient
+        count.
+    reduction : {"mean", "sum"}, default="mean"
+        How the loss is made of those of the samples. With "mean" the loss of a sample is what
+        its terms would be without the division by the number of samples.
+    sample_axis : int, default=0
+        Which axis of the outputs are samples.
+    skip : sequence of str, default=()
+        Names of parameters to go without.
+
+    Raises
+    ------
+    ValueError
+        In a call of the module, if a parameter has no factors: its use is not known, or it mixes
+        samples, as batch normalisation in training does. All are named.
+
+    Notes
+    -----
+    The first call with inputs of a new shape is followed by a backward pass for the first sample
+    alone: it tells where samples are in every tensor, and whether the factors give the gradient
+    that autograd gives. Gradients that are scaled, as by a ``GradScaler``, give scaled factors.
+
+    References
+    ----------
+    .. [1] "GradMetaNet: an equivariant architecture for learning on gradients", section 3 and
+       appendix B.1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from skmeta.gradients import record
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> X, y = torch.randn(8, 3, generator=generator), torch.arange(8) % 2
+    >>> network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    >>> with record(network) as recording:
+    ...     nn.functional.cross_entropy(network(X), y).backward()
+    ...     factors = recording.factors()
+    >>> rows = factors.per_sample()
+    >>> rows["0.weight"].shape
+    torch.Size([8, 4, 3])
+    >>> torch.allclose(rows["0.weight"].mean(0), network[0].weight.grad)
+    True
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        reduction: str = "mean",
+        sample_axis: int = 0,
+        skip: Iterable[str] = (),
+    ) -> None:
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"The 'module' of record must be a torch Module. Got {shown(module)}.")
+        self.module = module
+        self.reduction = check_option("reduction", reduction, ["mean", "sum"], owner="record")
+        self.sample_axis, self.skip = sample_axis, frozenset(skip)
+        if unknown := self.skip - dict(module.named_parameters()).keys():
+            raise ValueError(
+                f"The 'skip' parameter of record names no parameters of the module: "
+                f"{sorted(unknown)}. They are named as in module.named_parameters()."
+            )
+        self._layouts: dict[tuple, list[SampleLayout | None]] = {}
+        self._hook: Any = None
+        self._forget()
+
+    def __enter__(self) -> record:
+        self._hook = self.module.register_forward_hook(self._look)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hook.remove()
+        self._forget()
+
+    def factors(self, loss: Tensor | None = None) -> ModuleFactors:
+        """Return the factors of the last call of the module.
+
+        Parameters
+        ----------
+        loss : Tensor, optional
+            Goes back from this loss to the outputs of layers only: gradients of parameters are
+            not computed, and the graph is gone afterwards. By default, the loop has gone back.
+
+        Returns
+        -------
+        ModuleFactors
+            Of all parameters that require a gradient, but for those to ``skip``.
+        """
+        if not self._uses:
+            raise RuntimeError(
+                "record has seen no call of the module. Call it within the block, with gradients "
+                "enabled, and ask for factors there."
+            )
+        if loss is not None:
+            found = gradients_at(self._uses, [loss])
+            self._deltas.update({i: g for i, g in enumerate(found) if g is not None})
+        elif not self._deltas:
+            raise RuntimeError(
+                "record has seen no backward pass since the last call of the module. Call "
+                "loss.backward() first, or factors(loss)."
+            )
+        terms: dict[str, list[Term]] = {}
+        for i, use in enumerate(self._uses):
+            layout, delta = self._known[i], self._deltas.get(i)
+            if layout is None or delta is None:
+                continue
+            for target, make in use.targets:
+                terms.setdefault(target.name, []).append(make(delta, layout))
+        scale = self._n_samples if self.reduction == "mean" else 1
+        return ModuleFactors(terms, self._parameters, self._n_samples, scale)
+
+    def _forget(self) -> None:
+        self._parameters: dict[str, nn.Parameter] = {}
+        self._uses: list[Use] = []
+        self._known: list[SampleLayout | None] = []
+        self._deltas: dict[int, Tensor] = {}
+        self._n_samples = 0
+
+    def _look(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        outputs = [t for t in tree_leaves(output) if isinstance(t, Tensor) and t.requires_grad]
+        self._forget()
+        if not outputs:
+            return  # without gradients there is nothing to keep
+        sizes = {t.shape[self.sample_axis] if t.ndim > self.sample_axis else 0 for t in outputs}
+        if len(sizes) != 1 or 0 in sizes:
+            raise ValueError(
+                f"record needs outputs whose axis {self.sample_axis} are the samples. Got shapes "
+                f"{[tuple(t.shape) for t in outputs]}. Pass 'sample_axis', and let the module "
+                "return outputs of each sample, not a loss."
+            )
+        self._n_samples = sizes.pop()
+        self._parameters = {
+            name: p
+            for name, p in module.named_parameters()
+            if p.requires_grad and name not in self.skip
+        }
+        found = find_uses(outputs, self._parameters)
+        key = (self._n_samples, *map(_signature, found.uses), *found.others)
+        if key not in self._layouts:
+            self._layouts[key] = self._ask(outputs, found.uses, found.others)
+        self._uses, self._known = found.uses, self._layouts[key]
+        deltas = self._deltas
+        for i, use in enumerate(found.uses):
+            use.node.register_prehook(_Keep(deltas, i))
+
+    def _ask(
+        self, outputs: list[Tensor], uses: list[Use], others: dict[str, list[str]]
+    ) -> list[SampleLayout | None]:
+        """Go back from the first sample alone: say where samples are, and check the factors."""
+        generator = torch.Generator().manual_seed(0)
+        cotangents = []
+        for t in outputs:
+            g = torch.zeros_like(t)
+            first = g.select(self.sample_axis, 0)
+            first.copy_(torch.randn(first.shape, generator=generator))
+            cotangents.append(g)
+        parameters = self._parameters
+        found = gradients_at(uses, outputs, cotangents, [*parameters.values()], keep_graph=True)
+        deltas, gradients = found[: len(uses)], found[len(uses) :]
+        reasons = {name: f"used by {', '.join(sorted(set(by)))}" for name, by in others.items()}
+        layouts: list[SampleLayout | None] = []
+        terms: dict[str, list[Term]] = {}
+        for use, delta in zip(uses, deltas, strict=True):
+            layout = None if delta is None else self._layout_of(use, delta)
+            for target, make in use.targets:
+                try:
+                    if delta is not None and layout is not None:
+                        terms.setdefault(target.name, []).append(make(delta, layout))
+                        continue
+                except SharedBySamplesError:
+                    layout = None
+                if delta is not None:
+                    reasons.setdefault(target.name, f"samples are mixed at {use.node.name()}")
+            layouts.append(layout)
+        for name, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None and name not in reasons:
+                if name not in terms or not _close(total(terms[name]), gradient):
+                    reasons[name] = "its factors do not give its gradient"
+        if reasons:
+            said = "; ".join(f"{name!r} ({reason})" for name, reason in reasons.items())
+            raise ValueError(
+                f"record has no factors of {len(reasons)} parameters: {said}. Pass their names as "
+                "'skip', freeze them (requires_grad_(False)), or, for a batch normalisation, "
+                "call eval()."
+            )
+        return layouts
+
+    def _layout_of(self, use: Use, delta: Tensor) -> SampleLayout | None:
+        n_leading = delta.ndim if use.n_leading is None else use.n_leading
+        shapes = possible_layouts(tuple(delta.shape), self._n_samples, n_leading)
+        return next((layout for layout in shapes if belongs_to_first(delta, layout)), None)
+
+
+class _Keep:
+    """A hook that keeps the gradient that arrives at a node."""
+
+    def __init__(self, deltas: dict[int, Tensor], number: int) -> None:
+        self.deltas, self.number = deltas, number
+
+    def __call__(self, gradients: tuple[Tensor | None, ...]) -> None:
+        if gradients[0] is not None:
+            self.deltas[self.number] = gradients[0].detach()
+
+
+def _signature(use: Use) -> tuple:
+    """What says that a use of another call is the same."""
+    shape = tuple(use.node._input_metadata[0].shape)
+    return use.node.name(), shape, tuple(target for target, _ in use.targets)
+
+
+def _close(found: Tensor, wanted: Tensor) -> bool:
+    tolerance = _TOLERANCE.get(wanted.dtype, 0.05)
+    return bool((found - wanted).abs().max() <= tolerance * wanted.abs().max().clamp_min(1e-20))
