@@ -67,31 +67,42 @@ def find_uses(outputs: Sequence[Tensor], parameters: Mapping[str, nn.Parameter])
     foreign: list[str] = []
     while ahead:
         node = ahead.pop()
-        if node is None or node in seen:
+        if node in seen:
             continue
         seen.add(node)
-        ahead += [child for child, _ in node.next_functions]
-        unseen.discard(names.get(id(getattr(node, "variable", None)), ""))
-        if isinstance(node, torch.autograd.function.BackwardCFunction):
-            foreign.append(node.name())
-        if node.name() in _CHAIN:  # looked through from where it is used
-            continue
-        targets = {
-            place: target
-            for place, edge in enumerate(node.next_functions)
-            if (target := _resolved(edge, names)) is not None
-        }
+        targets: dict[int, Target] = {}
+        kind = type(node).__name__
+        looked_through = kind in _CHAIN  # from where it is used
+        for place, edge in enumerate(node.next_functions):
+            child = edge[0]
+            if child is None:
+                continue
+            of_child = type(child).__name__
+            if of_child != "AccumulateGrad":
+                ahead.append(child)
+            if looked_through or (of_child != "AccumulateGrad" and of_child not in _CHAIN):
+                continue
+            if (target := _resolved(edge, names)) is not None:
+                targets[place] = target
+                unseen.discard(target.name)
         if targets:
-            use = _understood(node, targets)
-            known = set() if use is None else {target for target, _ in use.targets}
-            if use is not None and use.targets:
-                found.uses.append(use)
-            for target in targets.values():
-                if target not in known:
-                    found.others.setdefault(target.name, []).append(node.name())
+            _sort(found, node, kind, targets)
+        elif isinstance(node, torch.autograd.function.BackwardCFunction):
+            foreign.append(kind)
     if foreign:  # as checkpoints do, they may go back through a graph of their own
         found.others.update({name: foreign for name in sorted(unseen)})
     return found
+
+
+def _sort(found: Uses, node: Node, kind: str, targets: dict[int, Target]) -> None:
+    """Put what a node does with parameters where it belongs."""
+    use = _understood(node, kind, targets)
+    known = set() if use is None else {target for target, _ in use.targets}
+    if use is not None and known:
+        found.uses.append(use)
+    for target in targets.values():
+        if target not in known:
+            found.others.setdefault(target.name, []).append(kind)
 
 
 _CHAIN = (
@@ -108,21 +119,20 @@ def _resolved(edge: tuple[Node, int], names: dict[int, str]) -> Target | None:
     node, number = edge
     if node is None:
         return None
-    if (variable := getattr(node, "variable", None)) is not None:
-        name, shape = names.get(id(variable)), tuple(variable.shape)
+    kind = type(node).__name__
+    if kind == "AccumulateGrad":
+        name, shape = names.get(id(node.variable)), tuple(node.variable.shape)
         return None if name is None else Target(name, shape, 0, shape[0] if shape else 1, False)
-    if node.name() not in _CHAIN:
+    if kind not in _CHAIN:
         return None
     target = _resolved(node.next_functions[0], names)
     if target is None:
         return None
-    if node.name() == "ToCopyBackward0":
+    if kind == "ToCopyBackward0":
         return target
-    if node.name() == "TBackward0" or (
-        node.name() == "TransposeBackward0" and len(target.shape) == 2
-    ):
+    if kind == "TBackward0" or (kind == "TransposeBackward0" and len(target.shape) == 2):
         return target._replace(transposed=not target.transposed)
-    if "Split" in node.name() and not target.transposed and target.whole:
+    if "Split" in kind and not target.transposed and target.whole:
         sizes = getattr(node, "_saved_split_sizes", None)
         if sizes is None:
             size = node._saved_split_size
@@ -133,16 +143,16 @@ def _resolved(edge: tuple[Node, int], names: dict[int, str]) -> Target | None:
     return target._replace(name=target.name, size=-1)  # nothing that is understood
 
 
-def _understood(node: Node, targets: dict[int, Target]) -> Use | None:
+def _understood(node: Node, kind: str, targets: dict[int, Target]) -> Use | None:
     if any(target.size < 0 for target in targets.values()):
         return None
-    kind = next((make for name, make in _KINDS.items() if node.name().startswith(name)), None)
-    return None if kind is None else kind(node, targets)
+    make = _KINDS.get(kind.rstrip("0123456789"))  # a version of the operation
+    return None if make is None else make(node, targets)
 
 
 def _matrix(node: Node, targets: dict[int, Target]) -> Use | None:
     """``beta * bias + alpha * h @ W``, of rows."""
-    adds = node.name().startswith("Addmm")
+    adds = type(node).__name__.startswith("Addmm")
     bias, first, weight = (0, 1, 2) if adds else (None, 0, 1)
     alpha, beta = (node._saved_alpha, node._saved_beta) if adds else (1, 1)
     use = Use(node, 1)
@@ -286,7 +296,7 @@ def _embedding(node: Node, targets: dict[int, Target]) -> Use | None:
 
 def _elementwise(node: Node, targets: dict[int, Target]) -> Use | None:
     """A sum, a difference or a product with a parameter of any shape that broadcasts."""
-    use, name = Use(node, None), node.name()
+    use, name = Use(node, None), type(node).__name__
     if len(targets) > 1:
         return None
     [(place, target)] = targets.items()

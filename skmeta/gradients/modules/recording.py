@@ -96,21 +96,27 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
         self.module = module
         self.reduction = check_option("reduction", reduction, ["mean", "sum"], owner="record")
         self.sample_axis, self.skip = sample_axis, frozenset(skip)
-        if unknown := self.skip - dict(module.named_parameters()).keys():
+        self._named = list(module.named_parameters())
+        if unknown := self.skip - dict(self._named).keys():
             raise ValueError(
                 f"The 'skip' parameter of record names no parameters of the module: "
                 f"{sorted(unknown)}. They are named as in module.named_parameters()."
             )
         self._layouts: dict[tuple, list[SampleLayout | None]] = {}
-        self._hook: Any = None
+        self._hooks: tuple = ()
         self._forget()
 
     def __enter__(self) -> record:
-        self._hook = self.module.register_forward_hook(self._look)
+        # What was kept of the last call goes before this one needs memory.
+        self._hooks = (
+            self.module.register_forward_pre_hook(lambda *_: self._forget()),
+            self.module.register_forward_hook(self._look),
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._hook.remove()
+        for hook in self._hooks:
+            hook.remove()
         self._forget()
 
     def factors(self, loss: Tensor | None = None) -> ModuleFactors:
@@ -159,7 +165,6 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
 
     def _look(self, module: nn.Module, inputs: Any, output: Any) -> None:
         outputs = [t for t in tree_leaves(output) if isinstance(t, Tensor) and t.requires_grad]
-        self._forget()
         if not outputs:
             return  # without gradients there is nothing to keep
         sizes = {t.shape[self.sample_axis] if t.ndim > self.sample_axis else 0 for t in outputs}
@@ -172,7 +177,7 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
         self._n_samples = sizes.pop()
         self._parameters = {
             name: p
-            for name, p in module.named_parameters()
+            for name, p in self._named
             if p.requires_grad and name not in self.skip
         }
         found = find_uses(outputs, self._parameters)
@@ -211,7 +216,7 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
                 except SharedBySamplesError:
                     layout = None
                 if delta is not None:
-                    reasons.setdefault(target.name, f"samples are mixed at {use.node.name()}")
+                    reasons.setdefault(target.name, f"samples are mixed at {type(use.node).__name__}")
             layouts.append(layout)
         for name, gradient in zip(parameters, gradients, strict=True):
             if gradient is not None and name not in reasons:
@@ -246,7 +251,7 @@ class _Keep:
 def _signature(use: Use) -> tuple:
     """What says that a use of another call is the same."""
     shape = tuple(use.node._input_metadata[0].shape)
-    return use.node.name(), shape, tuple(target for target, _ in use.targets)
+    return type(use.node).__name__, shape, tuple(target for target, _ in use.targets)
 
 
 def _close(found: Tensor, wanted: Tensor) -> bool:
