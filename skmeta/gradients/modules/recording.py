@@ -176,9 +176,7 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
             )
         self._n_samples = sizes.pop()
         self._parameters = {
-            name: p
-            for name, p in self._named
-            if p.requires_grad and name not in self.skip
+            name: p for name, p in self._named if p.requires_grad and name not in self.skip
         }
         found = find_uses(outputs, self._parameters)
         key = (self._n_samples, *map(_signature, found.uses), *found.others)
@@ -216,7 +214,9 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
                 except SharedBySamplesError:
                     layout = None
                 if delta is not None:
-                    reasons.setdefault(target.name, f"samples are mixed at {type(use.node).__name__}")
+                    reasons.setdefault(
+                        target.name, f"samples are mixed at {type(use.node).__name__}"
+                    )
             layouts.append(layout)
         for name, gradient in zip(parameters, gradients, strict=True):
             if gradient is not None and name not in reasons:
