@@ -62,7 +62,8 @@ def find_uses(outputs: Sequence[Tensor], parameters: Mapping[str, nn.Parameter])
         Those that count.
     """
     names = {id(p): name for name, p in parameters.items()}
-    found, seen, ahead = Uses(), set(), [t.grad_fn for t in outputs]
+    found, seen = Uses(), set()
+    ahead: list[Node] = [t.grad_fn for t in outputs if t.grad_fn is not None]
     unseen = set(parameters)
     foreign: list[str] = []
     while ahead:
