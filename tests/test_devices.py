@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from skmeta import ComplianceEditor, WeightSpaceRegressor
 from skmeta.baselines import AdditiveCorrection, FineTune, distill
 from skmeta.datasets import make_biased_classification, split_tasks
+from skmeta.requirements import FairTeacher
 from skmeta.zoo import MLPSearchSpace, make_zoo
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -118,6 +119,7 @@ RUNS = {
     "distillation": distilling,
     "additive correction": correcting,
     "editor, neuron": partial(learning, ComplianceEditor(metanet="neuron")),
+    "editor, taught": partial(learning, ComplianceEditor(teacher=FairTeacher(max_iter=2))),
     "editor, graph": partial(learning, ComplianceEditor(metanet="graph")),
     "reader, nfn": partial(learning, WeightSpaceRegressor(metanet="nfn-np")),
     "reader, neuron": partial(learning, WeightSpaceRegressor(metanet="neuron")),

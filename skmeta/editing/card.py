@@ -88,7 +88,8 @@ def model_card(
 def _editor_lines(editor: Editor, metanet: str) -> Iterator[str]:
     plan, (low, high) = editor.plan, editor.lam_range
     yield "A metanetwork that edits trained classifiers in one forward pass, so that a measured"
-    yield "gap or cost is smaller on the data below while predictions change little.\n"
+    little = "while predictions change little" if editor.teacher is None else "by a teacher"
+    yield f"gap or cost is smaller on the data below {little}.\n"
     requirement, mask = plan.requirement, plan.mask
     joint = requirement if isinstance(requirement, Joint) else None
     parts = [requirement] if joint is None else joint.requirements

@@ -49,7 +49,7 @@ class Choice(NamedTuple):
     Attributes
     ----------
     candidate : int
-        Row of the table; 0 is the network as it is.
+        Row of the table; 0 is no edit.
     reason : str
         A sentence; empty if there is an edit.
     """
@@ -128,7 +128,7 @@ def within(table: pd.DataFrame, budget: Budget) -> tuple[NDArray[np.bool_], NDAr
     Parameters
     ----------
     table : DataFrame
-        Of :func:`skill_table`; the first candidate is the network as it is.
+        Of :func:`skill_table`; the first candidate is what others are compared with.
     budget : Budget
         What is asked for.
 
@@ -150,7 +150,7 @@ def within(table: pd.DataFrame, budget: Budget) -> tuple[NDArray[np.bool_], NDAr
 
 
 def is_sound(table: pd.DataFrame, budget: Budget) -> NDArray[np.bool_]:
-    """Tell which candidates have given no class up; the network as it is counts as one."""
+    """Tell which candidates have given no class up; the first counts as one."""
     sound = ~table["degenerate"].to_numpy()
     sound &= (table["largest_recall_drop"] <= budget.max_recall_drop + 1e-12).to_numpy()
     sound[0] = True
@@ -168,7 +168,7 @@ def choose(table: pd.DataFrame, budget: Budget) -> Choice:
     Parameters
     ----------
     table : DataFrame
-        Candidates; the first is the network as it is.
+        Candidates; the first is what others are compared with.
     budget : Budget
         What is asked for.
 

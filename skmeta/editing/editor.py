@@ -132,7 +132,9 @@ class Editor:
         if self.teacher is None or not task.n_samples:
             return None
         known = self.taught if task is self.task else None
-        return taught_logits(clone(self.teacher), task) if known is None else known
+        if known is None:
+            known = taught_logits(clone(self.teacher), task).to(self.device)
+        return known
 
     def _tune(self, start: Population, task: Task, taught: Tensor | None, **options: Any) -> Any:
         """Fine-tune networks on the objective of an edit."""
@@ -254,7 +256,7 @@ class Editor:
         before, after = run_networks(networks, task), run_networks(edited, task)
         plan, lam = self.plan, torch.full((len(networks),), self.plan.lam)
         taught = self._ask(task)
-        target = before if taught is None else taught.expand_as(after)
+        target = before if taught is None else taught.to(after).expand_as(after)
         objective = objective_of(plan.requirement, taught=taught is not None)
         exact = objective.exact(target, after, Cells.of(task), lam)
         value = float(exact.mean())

@@ -57,8 +57,8 @@ def fine_tune(
         Networks to stay close to, if not ``start``, which is an edit of them then: weights
         that it has set to zero stay zero.
     targets : Tensor of shape (n_networks, n_samples, n_classes), optional
-        Logits on the rows of the task to be close to, in place of the original networks': those
-        a teacher.
+        Logits on the rows of the task to be close to, for instance a teacher's, in place of those
+        of the original networks.
     last_stage_only : Tensor of bool of shape (n_networks,), optional
         Networks of which nothing but the last stage is trained.
     random_state : int or None
@@ -117,7 +117,9 @@ def fine_tune(
     last_only = torch.zeros(len(start), dtype=torch.bool)
     last_only = last_only if last_stage_only is None else last_stage_only
     beside = [original, seeds_of(original, random_state), lams, last_only]
-    return start.map(tuned, *beside, *([] if targets is None else [targets]))
+    if targets is not None:
+        beside.append(targets.to(start.device, start.dtype))
+    return start.map(tuned, *beside)
 
 
 def _fine_tune_stack(

@@ -124,13 +124,16 @@ class Front:
         columns = [*self.settings.columns, "edit", "point", "favours"]
         return pd.concat([first, *parts], ignore_index=True)[columns]
 
-    def pieces(self, task: Task) -> Iterator[Tensor]:
+    def pieces(self, task: Task, X: NDArray | None = None) -> Iterator[Tensor]:
         """Run the candidates on rows, some at once, in the order of the table.
 
         Parameters
         ----------
         task : Task
             The rows.
+        X : ndarray of shape (n_samples, n_features), optional
+            The same in the type that the source takes, by default that of the task: trees have
+            thresholds that rounding would cross.
 
         Yields
         ------
@@ -138,7 +141,8 @@ class Front:
             Logits.
         """
         if self.source is not None:
-            chances = np.maximum(self.source.predict_proba(task.X), _LEAST_CHANCE)
+            rows = task.X if X is None else X
+            chances = np.maximum(self.source.predict_proba(rows), _LEAST_CHANCE)
             yield torch.from_numpy(np.log(chances))[None]
         yield run_networks(self.original, task)
         for point in self.points:
@@ -160,6 +164,8 @@ class Front:
             One network.
         """
         row = self.table.loc[candidate]
+        if row["method"] == "source":
+            raise ValueError(f"Candidate {candidate} is no network, but what it has learned from.")
         if row["method"] == "original":
             return self.original
         one = Front(self.original, self.edits[[int(row["edit"])]], self.settings, (), ())
@@ -265,7 +271,10 @@ def per_class(values: NDArray[np.float64], members: NDArray[np.bool_]) -> NDArra
 
 
 def observe(
-    fronts: Sequence[Front], tasks: Sequence[Task], requirement: Requirement | None
+    fronts: Sequence[Front],
+    tasks: Sequence[Task],
+    requirement: Requirement | None,
+    rows: Sequence[NDArray | None] | None = None,
 ) -> Observed:
     """Look at the same candidates of one network or of several, each on rows of its own.
 
@@ -277,6 +286,8 @@ def observe(
         The rows of each.
     requirement : Requirement or None
         Measured over all rows together; without one gaps are 0.
+    rows : sequence of ndarray, optional
+        The rows of each task as its front's source takes them, see :meth:`Front.pieces`.
 
     Returns
     -------
@@ -288,10 +299,10 @@ def observe(
     missing = tuple((y, s) for y, s in (counts == 0).nonzero().tolist())
     codes = torch.cat([c.codes for c in cells])
     whole = Cells(codes, counts / counts.sum(), cells[0].labels, cells[0].groups, missing)
+    rows = [None] * len(tasks) if rows is None else rows
+    runs = [f.pieces(task, X) for f, task, X in zip(fronts, tasks, rows, strict=True)]
     decisions, gaps = [], []
-    for parts in zip(
-        *(front.pieces(task) for front, task in zip(fronts, tasks, strict=True)), strict=True
-    ):
+    for parts in zip(*runs, strict=True):
         logits = torch.cat([part.cpu() for part in parts], 1)
         finite = logits.isfinite().all(-1)
         decisions.append(torch.where(finite, logits.argmax(-1), -1).to(torch.int16))

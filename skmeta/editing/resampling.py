@@ -133,7 +133,7 @@ def confirmed(
     requirement: Requirement | None,
     confidence: float,
 ) -> Choice:
-    """Keep the network if its gap, or the smaller one, could be the luck of the rows.
+    """Keep the first candidate if its gap, or the smaller one, could be the luck of the rows.
 
     Without this, small groups are edited for their noise: on tables with a few hundred rows the
     gap on new rows grew.
@@ -154,7 +154,7 @@ def confirmed(
     Returns
     -------
     Choice
-        The same, or the network and why.
+        The same, or the first candidate and why.
     """
     if choice.candidate == 0 or requirement is None or not group_parts(requirement):
         return choice
@@ -165,7 +165,7 @@ def confirmed(
     if chance > CHANCE:
         return Choice(
             0,
-            f"the network's gap of {held.gaps[0]:.3f} could be chance: groups drawn by lot differ "
+            f"the gap of {held.gaps[0]:.3f} could be chance: groups drawn by lot differ "
             f"as much in {100 * chance:.0f} % of draws",
         )
     before, after = rows.gaps

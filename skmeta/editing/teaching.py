@@ -11,6 +11,7 @@ from torch import Tensor
 from skmeta.datasets import Task
 from skmeta.requirements import (
     FairTeacher,
+    Joint,
     Objective,
     Requirement,
     jensen_shannon,
@@ -49,6 +50,16 @@ def check_teacher(teacher: Any, requirement: Requirement | None, owner: str) -> 
     if not isinstance(teacher, FairTeacher):
         raise TypeError(
             f"The 'teacher' parameter of {owner} must be a FairTeacher or None. Got {teacher!r}."
+        )
+    if isinstance(requirement, Joint):
+        raise ValueError(
+            f"The 'teacher' parameter of {owner} cannot teach several requirements at once. Got "
+            f"{requirement!r}. Take one of them, or no teacher."
+        )
+    if tuple(getattr(requirement, "thresholds", (0.5,))) != (0.5,):
+        raise ValueError(
+            f"The 'teacher' parameter of {owner} decides at .5, and its requirement has other "
+            f"thresholds. Got {requirement!r}. Take thresholds=(0.5,), or no teacher."
         )
     taught = resolve_requirement(teacher.requirement, "FairTeacher")
     if type(taught) is not type(requirement):

@@ -343,8 +343,11 @@ def before_and_after(classifier: Any) -> tuple[Front, list[int]]:
     return front, [0, 0 if edited is source else len(front.table) - 1]
 
 
-def report_on(classifier: Any, task: Task, n_bootstrap: int) -> pd.DataFrame:
-    """Report the edit of a fitted classifier on rows; see ``EditedClassifier.report``."""
+def report_on(classifier: Any, task: Task, X: NDArray, n_bootstrap: int) -> pd.DataFrame:
+    """Report the edit of a fitted classifier on rows; see ``EditedClassifier.report``.
+
+    ``X`` are the rows in their own type.
+    """
     asked: Asked = classifier._asked  # of the edit there is, whatever the parameters are now
     requirement = asked.plan.requirement
     front, which = before_and_after(classifier)
@@ -355,8 +358,8 @@ def report_on(classifier: Any, task: Task, n_bootstrap: int) -> pd.DataFrame:
     )
     guard = getattr(classifier.editor_, "guard", None)
     rolled_back = np.array([same and guard is not None and asked.lam is not None])
-    observed = observe([front], [task], requirement)
-    pair, logits = observed.of(which), list(front.pieces(task))
+    observed = observe([front], [task], requirement, [X])
+    pair, logits = observed.of(which), list(front.pieces(task, X))
     compared: tuple[Any, Any] = before, after
     if front.source is not None:
         compared = logits[which[0]], logits[which[1]]

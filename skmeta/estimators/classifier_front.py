@@ -77,13 +77,6 @@ class FittedFront:
         """What the network has learned from, if it is not the same."""
         return self.front.source
 
-    def classifier(self, candidate: int) -> Any:
-        """Return a candidate as what predicts; the first is no copy."""
-        if candidate == 0:
-            return self.estimator if self.source is None else self.source
-        [made] = self.front.network(candidate).to_networks()
-        return made
-
     @cached_property
     def table(self) -> pd.DataFrame:
         """Each candidate with its settings and measures."""
@@ -147,7 +140,9 @@ class Rows(NamedTuple):
         self, fronts: list[Front], parts: list[NDArray[np.intp]], requirement: Any
     ) -> Observed:
         """Look at candidates on rows, those of each front on a part of its own."""
-        observed = observe(fronts, [self.part(rows) for rows in parts], requirement)
+        tasks = [self.part(rows) for rows in parts]
+        whole = [self.X[self.repeated(rows)] for rows in parts]
+        observed = observe(fronts, tasks, requirement, whole)
         if self.copies is None:
             return observed
         ids = np.concatenate([self.repeated(rows) for rows in parts])

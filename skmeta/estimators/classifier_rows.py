@@ -144,7 +144,8 @@ def new_classifier(given: Any, *, for_editor: bool) -> Any:
             reason += ", and which has no predict_proba to learn from"
     raise TypeError(
         "The 'estimator' parameter of EditedClassifier must be an MLPClassifier, a skorch "
-        "classifier or, unless method='editor', any classifier with predict_proba. Got "
+        "classifier or, unless an editor makes the edit (method='editor', or a requirement on "
+        "weights), any classifier with predict_proba. Got "
         f"{type(given).__name__}, {reason}. Scalers and encoders go into steps before an "
         "EditedClassifier."
     )

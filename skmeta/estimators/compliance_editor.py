@@ -97,8 +97,10 @@ class ComplianceEditor(StablePickle, FittedEditor, TransformerMixin, BaseEstimat
     teacher : FairTeacher, optional
         Whose decisions edited networks follow, in place of staying close to their own
         predictions: the divergence is then Kullback and Leibler's from its soft labels. It is
-        cloned and fitted to the rows that an edit looks at, and may keep skill where the
-        predictions of the original networks cost it; ``lam=0.5`` goes with it.
+        cloned and fitted to the rows that an edit looks at, their labels and groups, and may keep
+        skill where the predictions of the original networks cost it; ``lam=0.5`` goes with it. A
+        search over its parameters needs a scorer, such as
+        :class:`~skmeta.evaluation.EditScorer`: the default score depends on them.
     device : str, default="cpu"
         Where to compute.
     verbose : int, default=0

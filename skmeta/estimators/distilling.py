@@ -58,6 +58,7 @@ def trained(
     fitted = train_network(clone(estimator), X, y, classes, weights, seed)
     if is_network(estimator):
         return fitted, None
+    _check_decisions(fitted, X)
     taught = _probabilities(estimator, fitted, X, y, classes, weights, seed)
     # A few epochs on the labels, without early stopping's demands on the rows.
     start = MLPClassifier(**_STUDENT, tol=1e9, n_iter_no_change=3)
@@ -75,6 +76,21 @@ def trained(
         random_state=seed,
     )
     return network.to_networks()[0], fitted
+
+
+def _check_decisions(fitted: Any, X: NDArray) -> None:
+    """Refuse what decides in another way than a network can learn from its probabilities."""
+    chances = fitted.predict_proba(X)
+    tied = (chances >= chances.max(1, keepdims=True) - 1e-9).sum(1) > 1
+    others = np.asarray(fitted.predict(X)) != fitted.classes_[chances.argmax(1)]
+    if share := np.mean(others & ~tied):
+        raise ValueError(
+            "The 'estimator' parameter of EditedClassifier must predict the class of the highest "
+            f"predict_proba, from which a network learns. Got {type(fitted).__name__}, which "
+            f"predicts another one on {100 * share:.3g} % of the rows, by a threshold of its own "
+            "or by other scores. Pass the classifier within it, or one with such probabilities, as "
+            "of CalibratedClassifierCV."
+        )
 
 
 def _probabilities(

@@ -39,7 +39,7 @@ class EditedClassifier(FittedClassifier):
 
     ``fit`` trains ``estimator``, makes many candidates of it, measures them on rows that neither
     the network nor the edits have seen, and keeps the one with the smallest gap that loses no more
-    skill than you allow; or the network as it is, with the reason. What comes out is an ordinary
+    skill than you allow; or no edit, with the reason. What comes out is an ordinary
     classifier that asks for no sensitive feature. The edit reduces a measured gap on this data; it
     guarantees nothing about other data.
 
@@ -121,13 +121,14 @@ class EditedClassifier(FittedClassifier):
     edited_estimator_ : classifier
         The network after the edit, of the same kind; without one, ``source_`` or ``estimator_``.
     front_ : DataFrame or None
-        Every candidate: what made it (``method`` and its settings, ``point`` between network and
-        edit, ``favours``, the code of a class that the output bias favours); ``gap_held`` and
-        ``gap_seen``, on rows held out and on those of training, and ``gap``, their mean by number
-        of rows; each skill, its loss and the standard error of that; the recall of each class;
+        Every candidate: what made it (``method``, "source" for ``source_`` and "original" for
+        ``estimator_``, and its settings, ``point`` between network and edit, ``favours``, the code
+        of a class that the output bias favours); ``gap_held`` and ``gap_seen``, on rows held out
+        and on those of training, and ``gap``, their mean by number of rows; each skill, its loss and the standard error of that; the recall of each class;
         ``degenerate`` where a class is nearly never predicted. None without groups.
     choice_ : Series or None
-        The candidate: its number in ``front_`` (0 is no edit), ``status`` on the rows held out (see
+        The candidate: its number in ``front_`` (0 is no edit; behind a ``source_``, 1 is the
+        network that has learned from it, as it is), ``status`` on the rows held out (see
         :meth:`report`) and ``reason``; ``expected_gap``, what to expect on new rows: the choice
         is repeated without the rows that it is measured on.
     editor_ : ComplianceEditor or None
@@ -149,7 +150,7 @@ class EditedClassifier(FittedClassifier):
     are trained and edited, each on four fifths of the rows, and measured on the fifth; the choice
     that is best there is made with a network of all rows.
 
-    Nothing is edited where the network's gap could be chance (groups drawn by lot differ as much,
+    Nothing is edited where the gap before it could be chance (groups drawn by lot differ as much,
     in standard errors, in more than 5 % of draws, both on the rows held out and on all rows), or
     where the edit's smaller gap could be, at the ``confidence``, or is not to be expected again.
 
@@ -373,7 +374,9 @@ class EditedClassifier(FittedClassifier):
         table = None if fitted is None else fitted.table_with(scores)
         if asked.lam is None:
             choice = describe_choice(fitted, table, asked, scores)
-            edited = fitted.classifier(choice["candidate"])
+            edited = self.estimator_ if self.source_ is None else self.source_
+            if choice["candidate"]:
+                [edited] = fitted.front.network(choice["candidate"]).to_networks()
         elif self.editor_ is not None:
             if self.editor_.task_ is None:
                 raise ValueError(
@@ -388,6 +391,6 @@ class EditedClassifier(FittedClassifier):
         else:
             last = len(fitted.front.table) - 1
             choice = describe_choice(fitted, table, asked, scores, forced=last)
-            edited = fitted.classifier(choice["candidate"])
+            [edited] = fitted.front.network(last).to_networks()
         self.edited_estimator_, self.choice_, self.lam_ = edited, choice, asked.lam
         self._asked, self.front_ = asked, table

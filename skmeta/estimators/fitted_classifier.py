@@ -76,8 +76,8 @@ class FittedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
             * "kept": no decision has changed; "rolled back": by a guard.
         """
         self._check_edited("report")
-        task = self._new_task(X, y, sensitive_features, "report")
-        return report_on(self, task, n_bootstrap)
+        task, X = self._new_task(X, y, sensitive_features, "report")
+        return report_on(self, task, X, n_bootstrap)
 
     @in_own_modes
     def report_by_group(self, X: Any, y: Any, *, sensitive_features: Any) -> pd.DataFrame:
@@ -101,12 +101,15 @@ class FittedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
             ``precision of x``. Then ``rows``, and ``changed``, the share whose label changed.
         """
         self._check_edited("report_by_group")
-        task = self._new_task(X, y, sensitive_features, "report_by_group")
+        task, X = self._new_task(X, y, sensitive_features, "report_by_group")
         front, (first, last) = before_and_after(self)
-        logits = list(front.pieces(task))
+        logits = list(front.pieces(task, X))
         return rates_by_group(logits[first][0], logits[last][0], task)
 
-    def _new_task(self, X: Any, y: Any, sensitive_features: Any, method: str) -> Task:
+    def _new_task(
+        self, X: Any, y: Any, sensitive_features: Any, method: str
+    ) -> tuple[Task, NDArray]:
+        """Return rows as a task, and in their own type."""
         y = None if y is None else checked_column("y", y, owner=f"EditedClassifier.{method}")
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, reset=False)
         if not np.array_equal(labels := np.unique(y), self.classes_):
@@ -115,7 +118,8 @@ class FittedClassifier(StablePickle, ClassifierMixin, BaseEstimator):
                 f"others: {self.classes_.tolist()}. Got {labels.tolist()}. Pass more rows, or the "
                 "labels as they were in fit."
             )
-        return self._task(dense(X), y, sensitive_features)
+        X = dense(X)
+        return self._task(X, y, sensitive_features), X
 
     def _check_edited(self, method: str) -> None:
         check_is_fitted(self, "estimator_")

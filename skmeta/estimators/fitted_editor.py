@@ -123,8 +123,9 @@ class FittedEditor(KeepsNetworks):
         Returns
         -------
         float
-            At most 0; compare editors of one ``lam`` only. A mask without a budget adds
-            lam times the share that stays.
+            At most 0; compare editors of one ``lam`` and one ``teacher`` only, which is fitted
+            to the labels and groups of the rows to measure on: a softer one is closer. A mask
+            without a budget adds lam times the share that stays.
         """
         editor, population = self._ready(networks)
         return editor.score(population, task)

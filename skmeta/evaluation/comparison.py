@@ -48,7 +48,8 @@ def compare(
         What the edits were for. One on weights (inputs, pruning) needs methods with
         ``transform``.
     lam : float, default=0.1
-        Of the objective, divergence + lam * measure.
+        Of the objective, divergence + lam * measure: what networks that stay close to the original
+        ones minimise. Those that follow a teacher do not.
     groups : array-like of shape (n,), optional
         Networks that are resampled together; default is the column ``run`` of the
         population's metadata, if there is one.

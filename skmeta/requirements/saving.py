@@ -45,7 +45,7 @@ def _requirement(kind: type, params: Fields) -> Any:
     return kind(**params)
 
 
-_MOST_TREES, _MOST_FOLDS = 500, 20
+_MOST_TREES, _MOST_FOLDS = 5000, 100
 """What a file may ask of a teacher that is fitted anew."""
 
 

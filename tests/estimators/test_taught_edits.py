@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 import skmeta
 from skmeta import ComplianceEditor, Task
 from skmeta.datasets import Cells
+from skmeta.evaluation import EditScorer
 from skmeta.files import FileError
 from skmeta.files.container import seal
 from skmeta.population import run_networks
@@ -113,6 +114,7 @@ def test_its_parameters_are_searched(zoo, tasks):
         ComplianceEditor(**{**FAST, "max_epochs": 1}, teacher=TEACHER),
         {"teacher__tolerance": [0.01, 0.2]},
         cv=2,
+        scoring=EditScorer("neg_measure"),
         error_score="raise",
     )
     search.fit(zoo, task=tasks[1])
@@ -126,6 +128,13 @@ def test_what_is_refused(taught, zoo, tasks):
     ):
         with pytest.raises(error, match=words):
             ComplianceEditor(**FAST, teacher=teacher).fit(zoo, task=tasks[1])
+    both = ["equalized_odds", "demographic_parity"]
+    for requirement, words in (
+        (both, "several requirements at once"),
+        (EqualizedOdds(thresholds=(0.3, 0.7)), "decides at .5"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            ComplianceEditor(requirement, **FAST, teacher=TEACHER).fit(zoo, task=tasks[1])
     with pytest.raises(ValueError, match="must teach its requirement, NoneType"):
         ComplianceEditor("pruning", **FAST, teacher=TEACHER).fit(zoo, task=tasks[1])
     later = ComplianceEditor(**FAST, teacher=FairTeacher()).fit(zoo[:10], task=tasks[1])

@@ -228,6 +228,13 @@ def on_one_thread(s: Small) -> None:
 CV = {"mean_test_neg_divergence": np.array([-0.1]), "mean_test_neg_measure": np.array([-0.1])}
 FEW = {"n_candidates": 2, "n_per_cell": 20}
 
+
+def _recorded(small: Small) -> g.ModuleFactors:
+    module = n.to_module(next(small.stack.records()))
+    with g.record(module) as recording:
+        return recording.factors(module(small.X).sum())
+
+
 CALLS: dict[str, Callable[[Small], Any]] = {
     # the top, zoo and estimators
     "ComplianceEditor": edits,
@@ -291,7 +298,9 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     "statistic_names": lambda s: statistic_names(3),
     "weight_statistics": lambda s: weight_statistics(s.stack),
     "KroneckerFisher": lambda s: g.KroneckerFisher(g.Recording(s.stack, s.X), s.weights),
+    "ModuleFactors": lambda s: _recorded(s).fisher_diagonal(),
     "Recording": lambda s: g.Recording(s.stack, s.X),
+    "record": lambda s: _recorded(s).per_sample(),
     "Factors": lambda s: g.Recording(s.stack, s.X).pull_back(s.logits[:, :50]).gradient(),
     "Program": lambda s: g.Program(s.stack).forward(s.X),
     "saliency": lambda s: g.saliency(g.Recording(s.stack, s.X), s.weights),
@@ -312,7 +321,7 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     "FairTeacher": lambda s: r.FairTeacher().fit(s.task),
     "Joint": lambda s: r.resolve_requirement("equalized_odds", "x"),
     "Objective": lambda s: r.Objective(None).divergence(s.logits, s.logits, s.cells),
-    "cross_entropy": lambda s: r.cross_entropy(s.logits, s.logits),
+    "kullback_leibler": lambda s: r.kullback_leibler(s.logits, s.logits),
     "jensen_shannon": lambda s: r.jensen_shannon(s.logits, s.logits),
     "resolve_requirement": lambda s: r.resolve_requirement("pruning", "x"),
     "solve_fair_optimum": lambda s: r.solve_fair_optimum(
