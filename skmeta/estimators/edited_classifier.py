@@ -124,8 +124,9 @@ class EditedClassifier(FittedClassifier):
         Every candidate: what made it (``method``, "source" for ``source_`` and "original" for
         ``estimator_``, and its settings, ``point`` between network and edit, ``favours``, the code
         of a class that the output bias favours); ``gap_held`` and ``gap_seen``, on rows held out
-        and on those of training, and ``gap``, their mean by number of rows; each skill, its loss and the standard error of that; the recall of each class;
-        ``degenerate`` where a class is nearly never predicted. None without groups.
+        and on those of training, and ``gap``, their mean by number of rows; each skill, its loss
+        and the standard error of that; the recall of each class; ``degenerate`` where a class is
+        nearly never predicted. None without groups.
     choice_ : Series or None
         The candidate: its number in ``front_`` (0 is no edit; behind a ``source_``, 1 is the
         network that has learned from it, as it is), ``status`` on the rows held out (see
