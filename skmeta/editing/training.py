@@ -89,9 +89,9 @@ def train_metanet(
         X,
         Cells.of(task, editor.device),
         StratifiedRows(cells, rows_per_cell(task, requirement, n_rows), 1),
-        editor.taught,
         editor.lam_range,
         generator,
+        editor.taught,
     )
     # A metanetwork of the user's may have dropout; those of skmeta draw nothing in training.
     foreign = isinstance(metanet, type)
@@ -156,12 +156,12 @@ class EditingLoss(OnPositions):
         Cells of these rows.
     sampler : StratifiedRows
         Draws the rows of each step.
-    taught : Tensor of shape (n_samples, n_classes) or None
-        What outputs should be close to; those of the original networks by default.
     lam_range : (float, float)
         Each network of a batch gets a lam, log-uniform in this range.
     generator : torch.Generator
         Draws rows and lam.
+    taught : Tensor of shape (n_samples, n_classes), optional
+        What outputs should be close to; those of the original networks by default.
     """
 
     def __init__(
@@ -172,9 +172,9 @@ class EditingLoss(OnPositions):
         X: Tensor,
         cells: Cells,
         sampler: StratifiedRows,
-        taught: Tensor | None,
         lam_range: tuple[float, float],
         generator: torch.Generator,
+        taught: Tensor | None = None,
     ) -> None:
         super().__init__(metanet, problems)
         self.lam_range, self.scale, self.generator = lam_range, _scale(plan), generator

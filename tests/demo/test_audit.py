@@ -101,7 +101,7 @@ def test_the_classifier_comes_back_without_code(finished):
 
 def test_the_tables_are_those_of_the_model(finished):
     front = pd.read_csv(finished[0] / "candidates.csv", index_col=0)
-    assert len(front) == 181 and front.loc[0, "method"] == "original"
+    assert len(front) == 361 and front.loc[0, "method"] == "original"
     rates = pd.read_csv(finished[0] / "rates.csv", index_col=0)
     assert rates.index.tolist() == ["A", "B", "all"] and rates.loc["all", "rows"] == 1800
 

@@ -181,7 +181,7 @@ def test_without_a_gap_nothing_is_edited_and_it_says_so():
     bunch = make_biased_classification(3000, gap=0.0, random_state=1)
     X = bunch.data.drop(columns="group")
     model = EditedClassifier(NETWORK, random_state=0)
-    with pytest.warns(UserWarning, match="edited nothing: the network.s gap of .* could be chance"):
+    with pytest.warns(UserWarning, match="edited nothing: the gap of .* could be chance"):
         model.fit(X, bunch.target, sensitive_features=bunch.sensitive_features)
     assert model.edited_estimator_ is model.estimator_
     assert model.choice_["status"] == "kept" and model.choice_["candidate"] == 0
@@ -316,7 +316,7 @@ def test_several_requirements_are_tested_for_luck_too(table):
     assert model.choice_["status"] in ("reduced", "levelled down")
     X, X_test, y, y_test, groups, groups_test = table
     lot = groups.sample(frac=1, random_state=0).to_numpy()
-    with pytest.warns(UserWarning, match="edited nothing: the network.s gap .* could be chance"):
+    with pytest.warns(UserWarning, match="edited nothing: the gap .* could be chance"):
         fit((X, X_test, y, y_test, lot, groups_test), requirement=both, max_accuracy_drop=0.05)
 
 
