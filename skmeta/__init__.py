@@ -3,6 +3,7 @@
 from skmeta.datasets import Task
 from skmeta.estimators import (
     ComplianceEditor,
+    CurvatureRegressor,
     EditedClassifier,
     WeightSpaceClassifier,
     WeightSpaceRegressor,
@@ -18,6 +19,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ComplianceEditor",
+    "CurvatureRegressor",
     "EditedClassifier",
     "ParetoFrontDisplay",
     "Population",

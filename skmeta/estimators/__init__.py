@@ -1,6 +1,7 @@
 """The scikit-learn estimators over populations."""
 
 from skmeta.estimators.compliance_editor import ComplianceEditor
+from skmeta.estimators.curvature_regressor import CurvatureRegressor
 from skmeta.estimators.edited_classifier import EditedClassifier
 from skmeta.estimators.saving import load, save
 from skmeta.estimators.weight_space_classifier import WeightSpaceClassifier
@@ -9,6 +10,7 @@ from skmeta.estimators.weight_statistics import WeightStatistics
 
 __all__ = [
     "ComplianceEditor",
+    "CurvatureRegressor",
     "EditedClassifier",
     "WeightSpaceClassifier",
     "WeightSpaceRegressor",

@@ -87,7 +87,7 @@ class Factors:
             plan = self.stack.plan[stage]
             return plan.mix.gradient(h, delta, plan.size), delta.sum(1)
 
-        return self._put(outer, lambda product: product.sum(1), ())
+        return self._put(outer, lambda product, _: product.sum(1), ())
 
     def per_sample(self) -> Weights:
         """Return the gradient of each row's loss.
@@ -103,10 +103,18 @@ class Factors:
             matrix = torch.einsum("nspo,nspi->nsoi", delta, inputs)
             return self.stack.plan[stage].mix.as_weight(matrix), delta.sum(2)
 
-        return self._put(outer, lambda product: self._samples(product).sum(2), (self.n_samples,))
+        def affine(product: Tensor, _: Rows) -> Tensor:
+            return self._samples(product).sum(2)
 
-    def fisher_diagonal(self) -> Weights:
+        return self._put(outer, affine, (self.n_samples,))
+
+    def fisher_diagonal(self, weights: Tensor | None = None) -> Weights:
         """Return the squared gradients of single rows, summed over the rows.
+
+        Parameters
+        ----------
+        weights : Tensor of shape (n, n_samples), optional
+            Of the rows in the sum; ones by default.
 
         Returns
         -------
@@ -114,20 +122,31 @@ class Factors:
             Of shape ``(n, size)``.
         """
 
+        def weighted(squares: Tensor, start: int = 0, networks: Rows = slice(None)) -> Tensor:
+            if weights is None:
+                return squares
+            part = weights[networks, start : start + squares.shape[1]]
+            return squares * part.view(*part.shape, *[1] * (squares.ndim - 2))
+
         def outer(stage: int, h: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
             mix = self.stack.plan[stage].mix
             inputs, delta = self._by_sample(stage, h, delta)
             if delta.shape[2] == 1:
-                d, x = delta[:, :, 0].square(), inputs[:, :, 0].square()
-                squares = torch.bmm(d.transpose(1, 2), x)
-                return mix.as_weight(squares), delta.square().sum((1, 2))
+                d, x = weighted(delta[:, :, 0].square()), inputs[:, :, 0].square()
+                return mix.as_weight(torch.bmm(d.transpose(1, 2), x)), d.sum(1)
             pieces = at_once(len(delta) * delta.shape[3] * inputs.shape[3], delta.device)
             total = inputs.new_zeros(len(h), delta.shape[3], inputs.shape[3])
+            start = 0
             for d, x in zip(delta.split(pieces, 1), inputs.split(pieces, 1), strict=True):
-                total = total + torch.einsum("nspo,nspi->nsoi", d, x).square().sum(1)
-            return mix.as_weight(total), delta.sum(2).square().sum(1)
+                part = torch.einsum("nspo,nspi->nsoi", d, x).square()
+                total = total + weighted(part, start).sum(1)
+                start += d.shape[1]
+            return mix.as_weight(total), weighted(delta.sum(2).square()).sum(1)
 
-        return self._put(outer, lambda product: self._samples(product).sum(2).square().sum(1), ())
+        def affine(product: Tensor, networks: Rows) -> Tensor:
+            return weighted(self._samples(product).sum(2).square(), 0, networks).sum(1)
+
+        return self._put(outer, affine, ())
 
     def kfac(self, weights: Tensor | None = None) -> list[tuple[Tensor, Tensor]]:
         """Return the Kronecker factors of the Fisher information of each stage.
@@ -167,18 +186,27 @@ class Factors:
         Factors
             Of rows 0, k, 2 k and so on.
         """
-        few = Factors(self.stack, self.layout)
-        for stage, (h, delta) in self.outer.items():
-            thin = (self._every(x, every) for x in (h, delta))
-            few.outer[stage] = Outer(*thin)
-        for stage, rows, normal, delta in self.affine:
-            few.affine.append(
-                Affine(stage, rows, self._every(normal, every), self._every(delta, every))
-            )
-        return few
+        return self.rows(slice(None, None, every))
 
-    def _every(self, values: Tensor, every: int) -> Tensor:
-        return self._samples(values)[:, ::every].flatten(1, 2)
+    def rows(self, part: slice) -> Factors:
+        """Return the factors of some rows.
+
+        Parameters
+        ----------
+        part : slice
+            Which.
+
+        Returns
+        -------
+        Factors
+        """
+        few = Factors(self.stack, self.layout)
+        for stage, pair in self.outer.items():
+            few.outer[stage] = Outer(*(self._samples(x)[:, part].flatten(1, 2) for x in pair))
+        for stage, rows, normal, delta in self.affine:
+            some = (self._samples(x)[:, part].flatten(1, 2) for x in (normal, delta))
+            few.affine.append(Affine(stage, rows, *some))
+        return few
 
     @staticmethod
     def combined(parts: Sequence[Factors], coefficients: Sequence[Tensor]) -> Factors:
@@ -234,7 +262,7 @@ class Factors:
     def _put(
         self,
         outer: Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]],
-        reduce: Callable[[Tensor], Tensor],
+        reduce: Callable[[Tensor, Rows], Tensor],
         batch: tuple[int, ...],
     ) -> Weights:
         """Put what functions make of the factors where the weights are."""
@@ -248,7 +276,7 @@ class Factors:
             if f"{stage}.scale" not in self.layout.places:
                 continue
             for name, product in (("scale", normal * delta), ("shift", delta)):
-                value = reduce(product)
+                value = reduce(product, rows)
                 if f"{stage}.{name}" not in tensors:
                     shape = (len(self.stack), *value.shape[1:])
                     tensors[f"{stage}.{name}"] = value.new_zeros(shape)

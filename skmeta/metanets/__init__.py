@@ -11,6 +11,7 @@ from skmeta.metanets.nf_layer import NFLayer
 from skmeta.metanets.nfn import NFN
 from skmeta.metanets.quasi import Quasi, QuasiScaling
 from skmeta.metanets.read import Read
+from skmeta.metanets.sample_weights import SampleStates, SampleWeights
 from skmeta.metanets.statistics import StatNN, statistic_names, weight_statistics
 from skmeta.metanets.trunk import Encoded, Trunk
 
@@ -30,6 +31,8 @@ __all__ = [
     "Quasi",
     "QuasiScaling",
     "Read",
+    "SampleStates",
+    "SampleWeights",
     "StatNN",
     "Trunk",
     "WeightGraph",
