@@ -60,6 +60,10 @@ class FisherSamples:
             The networks; their outputs are all logits or all values.
         X : Tensor of shape (n_samples, n_inputs) or (n, n_samples, n_inputs)
             Rows, the same for all networks or of each.
+
+        Returns
+        -------
+        FisherSamples
         """
         kinds = {a.output for a in stack.architectures}
         if not kinds <= {"logits", "values"} or len(kinds) > 1:
@@ -142,8 +146,10 @@ class FisherSamples:
     def shrinkage(self) -> Tensor:
         """Return how far to go from the diagonal to the Kronecker-factored one, in closed form.
 
-        As in Ledoit and Wolf's estimator of covariances: the variance of the mean over the rows,
-        against its squared distance from the target, summed over the weights of a stage.
+        As in Ledoit and Wolf's estimator of covariances, the amount with the least expected squared
+        error: the variance of the mean over the rows, less its covariance with the target, which
+        is estimated from the same rows (to first order), against the squared distance of both;
+        all summed over the weights of a stage.
 
         Returns
         -------
@@ -153,12 +159,25 @@ class FisherSamples:
         plain = self.diagonal()
         variance = (self._second_moment() - plain.map(torch.square)) * (1 / (self.n_samples - 1))
         apart = (plain - self.kfac_diagonal()).map(torch.square)
-        ratios = [
-            variance[f"{i}.weight"].flatten(1).sum(1).clamp_min(0)
-            / apart[f"{i}.weight"].flatten(1).sum(1).clamp_min(1e-30)
-            for i in range(self.stack.depth)
-        ]
-        return torch.stack(ratios, 1).clamp_max(1.0)
+        amounts = []
+        for stage, squares in sorted(self.squares.items()):
+            name = f"{stage}.weight"
+            gained = variance[name].flatten(1).sum(1) - self._covariance(*squares)
+            amounts.append(gained / apart[name].flatten(1).sum(1).clamp_min(1e-30))
+        return torch.stack(amounts, 1).clamp(0, 1)
+
+    def _covariance(self, h: Tensor, delta: Tensor, n_positions: int) -> Tensor:
+        """Return the covariance of a stage's two estimates, summed over its weights, ``(n,)``.
+
+        With a row's squares h and delta, H and D their means, the row's share in the one is
+        ``delta h`` and in the other, to first order, ``D (h - H) + (delta - D) H``.
+        """
+        H, D = h.mean(1, keepdim=True), delta.mean(1, keepdim=True)
+        along, across = (h * H).sum(-1), (delta * D).sum(-1)
+        shares = across * (h.square().sum(-1) - along)
+        shares = shares + along * (delta.square().sum(-1) - across)
+        n = self.n_samples
+        return shares.sum(1) / (n * (n - 1) * n_positions**2)
 
     def _second_moment(self) -> Weights:
         """Return the mean over the rows of each row's squared diagonal."""

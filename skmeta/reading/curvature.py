@@ -72,7 +72,18 @@ class CurvatureReader:
         return samples.blended(amounts, weights)
 
     def numbers(self, stack: Stack) -> int:
-        """Return how many numbers are held of each network, for ``Population.map``."""
+        """Return how many numbers are held of each network, for ``Population.map``.
+
+        Parameters
+        ----------
+        stack : Stack
+            Networks of one depth.
+
+        Returns
+        -------
+        int
+            States on the rows, and what is held of pairs of these.
+        """
         n = self.n_gradients
         return max(6 * n * sum(stack.widths), 16 * n * n if self.model is not None else 0)
 
