@@ -28,7 +28,12 @@ from skmeta.files.checks import expect, fields_of, load_weights
 from skmeta.learning.settings import TrainingSettings
 from skmeta.metanets import SampleWeights
 from skmeta.population import Population
-from skmeta.population.checks import check_columns, check_fit_together, check_population
+from skmeta.population.checks import (
+    check_classifiers,
+    check_columns,
+    check_not_empty,
+    check_population,
+)
 from skmeta.population.running import check_no_images
 from skmeta.reading import CurvatureReader, train_curvature
 from skmeta.reading.curvature import METHODS, N_AMOUNTS, N_FEATURES, relative_error, targets_of
@@ -188,9 +193,17 @@ class CurvatureRegressor(StablePickle, BaseEstimator):
 
     def _checked(self, networks: Any, task: Any, device: torch.device) -> tuple[Population, Task]:
         owner = type(self).__name__
-        population, task = check_population(networks, owner), check_task(task, owner)
+        population = check_not_empty(check_population(networks, owner), owner)
+        task = check_task(task, owner, labels=False)
         check_no_images(population.architectures, owner)
-        check_fit_together(population, task, owner)
+        if task.classes is not None and {a.output for a in population.architectures} == {"logits"}:
+            check_classifiers(population, task, owner)
+        for number, architecture in enumerate(population.architectures):
+            if architecture.n_inputs != task.n_features:
+                raise ValueError(
+                    f"The rows of {owner} must be those of the networks. Network {number} has "
+                    f"{architecture.n_inputs} inputs, the task {task.n_features} features."
+                )
         check_columns(population, task, owner)
         if task.n_samples < self.n_gradients:
             raise ValueError(
@@ -228,8 +241,7 @@ class CurvatureRegressor(StablePickle, BaseEstimator):
 
         def read(stack: Any) -> Any:
             with torch.no_grad():
-                nothing = stack.statistics.map(torch.zeros_like)
-                return stack.with_weights(reader.read(stack, X), nothing)
+                return stack.holding(reader.read(stack, X))
 
         return population.map(read, numbers=reader.numbers).to("cpu")
 

@@ -89,6 +89,26 @@ class Stack(Structure):
         statistics = self.statistics if statistics is None else statistics
         return Stack(self.architectures, self.widths, weights, statistics, self._cache)
 
+    def holding(self, numbers: Weights) -> Stack:
+        """Return networks with one number in the place of each weight, and no running statistics.
+
+        Parameters
+        ----------
+        numbers : Weights
+            In the layout of :attr:`weights`: curvatures, for instance.
+
+        Returns
+        -------
+        Stack
+            It keeps what is neutral where a network has no parameter.
+        """
+        held = []
+        for kind, given in ((self.weights, numbers.flat), (self.statistics, None)):
+            there = self._present(kind.layout).flat > 0
+            given = torch.zeros_like(kind.flat) if given is None else given
+            held.append(kind.with_flat(torch.where(there, given, kind.flat)))
+        return self.with_weights(*held)
+
     def to(self, device=None, dtype: torch.dtype | None = None) -> Stack:
         """Return a stack on another device or in another floating type.
 

@@ -36,7 +36,7 @@ FLOORS += ("requirements", "zoo", "editing", "baselines", "evaluation", "estimat
 # Names of torch.nn modules: as torch's own they begin with what torch.manual_seed decides.
 MODULES = {"CNN", "MLP", "Edit", "GraphTrunk", "IOEncoding", "InvariantPool", "Metanet"}
 MODULES |= {"MonomialLayer", "NFLayer", "NFN", "NeuronTrunk", "Quasi", "QuasiScaling", "Read"}
-MODULES |= {"StatNN", "Trunk"}
+MODULES |= {"SampleWeights", "StatNN", "Trunk"}
 
 # Constants, errors, and classes that are nothing but their fields or that others derive from.
 NO_CALLS = {
@@ -48,7 +48,7 @@ NO_CALLS = {
     "EDITING_TRUNKS",
     "Encoded",
 }
-NO_CALLS |= {"UnsupportedNetworkError", "FileError"}
+NO_CALLS |= {"SampleStates", "UnsupportedNetworkError", "FileError"}
 NO_CALLS |= {"Layout", "Shrunk", "Slot", "Stack", "Interval", "TrainingResult"}
 NO_CALLS |= {"Baseline", "GroupFairness", "MaskRequirement", "Requirement", "WeightGraph"}
 NO_CALLS |= {
@@ -229,6 +229,14 @@ CV = {"mean_test_neg_divergence": np.array([-0.1]), "mean_test_neg_measure": np.
 FEW = {"n_candidates": 2, "n_per_cell": 20}
 
 
+def curvatures(s: Small) -> None:
+    options = {k: v for k, v in s.options.items() if k in ("max_epochs", "hidden_channels")}
+    model = skmeta.CurvatureRegressor(n_gradients=8, random_state=0, **options)
+    model.fit(s.zoo, task=s.task).predict(s.zoo, task=s.task)
+    skmeta.CurvatureRegressor(n_gradients=8, max_epochs=1).fit(s.zoo, task=s.task)
+    model.score(s.zoo, task=s.task)
+
+
 def _recorded(small: Small) -> g.ModuleFactors:
     module = n.to_module(next(small.stack.records()))
     with g.record(module) as recording:
@@ -238,6 +246,7 @@ def _recorded(small: Small) -> g.ModuleFactors:
 CALLS: dict[str, Callable[[Small], Any]] = {
     # the top, zoo and estimators
     "ComplianceEditor": edits,
+    "CurvatureRegressor": curvatures,
     "EditedClassifier": classifiers,
     "Population": population,
     "WeightSpaceRegressor": regressors,
@@ -301,6 +310,9 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     "ModuleFactors": lambda s: _recorded(s).fisher_diagonal(),
     "Recording": lambda s: g.Recording(s.stack, s.X),
     "record": lambda s: _recorded(s).per_sample(),
+    "FisherSamples": lambda s: g.FisherSamples.of(s.stack, s.X).blended(
+        g.FisherSamples.of(s.stack, s.X).shrinkage()
+    ),
     "Factors": lambda s: g.Recording(s.stack, s.X).pull_back(s.logits[:, :50]).gradient(),
     "Program": lambda s: g.Program(s.stack).forward(s.X),
     "saliency": lambda s: g.saliency(g.Recording(s.stack, s.X), s.weights),
