@@ -1,6 +1,13 @@
 """Equivariant networks over weights (pure torch)."""
 
 from skmeta.metanets.edit import Edit
+from skmeta.metanets.gradient_sets import (
+    GradientSet,
+    GradMetaNet,
+    GradMetaNetPlusPlus,
+    PerNetwork,
+    PerWeight,
+)
 from skmeta.metanets.graph import GraphTrunk
 from skmeta.metanets.inputs import WeightGraph
 from skmeta.metanets.invariant import InvariantPool, IOEncoding
@@ -21,6 +28,9 @@ __all__ = [
     "TRUNKS",
     "Edit",
     "Encoded",
+    "GradMetaNet",
+    "GradMetaNetPlusPlus",
+    "GradientSet",
     "GraphTrunk",
     "IOEncoding",
     "InvariantPool",
@@ -28,6 +38,8 @@ __all__ = [
     "MonomialLayer",
     "NFLayer",
     "NeuronTrunk",
+    "PerNetwork",
+    "PerWeight",
     "Quasi",
     "QuasiScaling",
     "Read",
