@@ -3,6 +3,7 @@
     python benchmarks/curvature.py --networks 512 --epochs 40                # 2 CPU minutes
     python benchmarks/curvature.py --set adult --gradients 32
     python benchmarks/curvature.py --set mnist --gradients 32
+    python benchmarks/curvature.py --faithful gradmetanet gradmetanet++      # an hour
     python benchmarks/curvature.py --set siren --seeds 5 --csv docs/measured/curvature.csv
 
 "siren": networks 1-32-32-1 with sines and Gaussian weights, whose rows are uniform on [-1, 0] and
@@ -21,6 +22,7 @@ import argparse
 import time
 
 import _common  # noqa: F401  (sets one thread)
+import _gradient_sets
 import pandas as pd
 import torch
 from torch import Tensor
@@ -152,7 +154,18 @@ def errors(found: Weights, target: Weights) -> tuple[Tensor, Tensor]:
     return squared.sum(1) / target.flat.square().sum(1), squared.mean(1)
 
 
-def compared(test: Population, rows: Rows, reader: CurvatureReader, args, seed: int) -> dict:
+def from_the_paper(networks: Population, rows: Rows, args: argparse.Namespace, seed: int) -> dict:
+    """Networks over sets of gradients, by name, trained as in the paper; and their seconds."""
+    generator = torch.Generator().manual_seed(seed)
+    problems = targets(networks, rows, N_TARGET[args.set], generator)
+    X = rows.draw(torch.arange(len(networks)), args.gradients, generator)
+    return {
+        kind: _gradient_sets.faithful(kind, networks, problems, X, args.faithful_epochs, seed)
+        for kind in args.faithful
+    }
+
+
+def compared(test: Population, rows: Rows, readers: dict, args, seed: int) -> dict:
     """Errors of all methods on the same draws."""
     generator = torch.Generator().manual_seed(1000 + seed)
     n, results = args.gradients, {}
@@ -170,7 +183,8 @@ def compared(test: Population, rows: Rows, reader: CurvatureReader, args, seed: 
         with torch.no_grad():
             for method in CLOSED_FORMS:
                 note(method, stack, CurvatureReader(method, n).read(stack, X), target)
-            note("sample-weights", stack, reader.read(stack, X), target)
+            for name, reader in readers.items():
+                note(name, stack, reader.read(stack, X), target)
             for times in (2, 4):
                 more = FisherSamples.of(stack, rows.draw(where, times * n, generator)).diagonal()
                 note(f"{times} times the samples", stack, more, target)
@@ -198,6 +212,8 @@ def main() -> None:
     parser.add_argument("--gradients", type=int, default=None)
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--faithful", nargs="*", default=[], choices=list(_gradient_sets.KINDS))
+    parser.add_argument("--faithful-epochs", type=int, default=100)
     parser.add_argument("--data-home")
     parser.add_argument("--csv")
     args = parser.parse_args()
@@ -211,10 +227,13 @@ def main() -> None:
             known, unseen = ((16, 32), (24, 64)) if args.set == "adult" else ((16, 32), (24, 48))
             networks, rows = trained(args.set, args.networks, seed, known, args.data_home)
             test, of_test = trained(args.set, 60, 100 + seed, unseen, args.data_home)
-        reader, seconds = learned(networks, rows, args, seed)
-        table = compared(test, of_test, reader, args, seed)
+        trained_ones = {"sample-weights": learned(networks, rows, args, seed)}
+        trained_ones |= from_the_paper(networks, rows, args, seed) if args.faithful else {}
+        readers = {name: reader for name, (reader, _) in trained_ones.items()}
+        table = compared(test, of_test, readers, args, seed)
         frame = pd.DataFrame(table).T.assign(set=args.set, seed=seed, gradients=args.gradients)
-        frame.loc["sample-weights", "CPU s"] = seconds
+        for name, (_, seconds) in trained_ones.items():
+            frame.loc[name, "CPU s"] = seconds
         frames.append(frame.rename_axis("method").reset_index())
         print(frame.round(4).to_string(), flush=True)
     whole = pd.concat(frames)
