@@ -22,7 +22,7 @@ class Prune(MaskEditor):
 
     Parameters
     ----------
-    criterion : {"random", "magnitude", "gradient", "snip", "wanda"}, default="wanda"
+    criterion : {"random", "magnitude", "gradient", "snip", "wanda", "obd"}, default="wanda"
         Importance of a weight w:
 
         * "random": none;
@@ -32,11 +32,12 @@ class Prune(MaskEditor):
         * "snip": ``|w * dL/dw|`` [1]_, once and on the trained network;
         * "wanda": ``|w|`` times the Euclidean norm of the weight's input, compared within each
           row of a weight matrix, so that all neurons keep the same share [2]_. Where a share
-          is no whole number of weights, the largest scores of a layer stay.
+          is no whole number of weights, the largest scores of a layer stay;
+        * "obd": ``w**2`` times the diagonal of the Fisher information: optimal brain damage [3]_.
     budget : int or float, default=0.25
         How many weights of a network stay (int), or which share (float in (0, 1]); exactly.
     n_rows : int, default=1024
-        Reference rows, drawn at random, that "gradient", "snip" and "wanda" look at.
+        Reference rows, drawn at random, that "gradient", "snip", "wanda" and "obd" look at.
     n_steps : int, default=0
         Steps of :func:`distill` after pruning. With 80, "snip" was the strongest rival on Adult.
     lr : float, default=0.03
@@ -57,6 +58,7 @@ class Prune(MaskEditor):
        sensitivity".
     .. [2] Sun, Liu, Bair and Kolter (2024), "A simple and effective pruning approach for large
        language models".
+    .. [3] LeCun, Denker and Solla (1989), "Optimal brain damage".
 
     Examples
     --------

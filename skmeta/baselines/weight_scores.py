@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from skmeta.datasets import CrossEntropy, Task
+from skmeta.gradients import FisherSamples
 from skmeta.population import Stack, forward
 from skmeta.population.mapping import rows_at_once
 from skmeta.requirements.masks import Masks
@@ -82,11 +83,21 @@ def _pieces(stack: Stack, task: Task) -> Iterator[tuple[Tensor, Tensor]]:
     return zip(X.split(n_rows), y.split(n_rows), strict=True)
 
 
+def _obd(stack: Stack, task: Task, seeds: list[int]) -> Masks:
+    """Squared weights times the diagonal of the Fisher information."""
+    total = torch.zeros_like(stack.weights.flat)
+    for X, _ in _pieces(stack, task):
+        total += FisherSamples.of(stack, X).diagonal().flat * len(X)
+    costs = stack.weights.with_flat(stack.weights.flat.square() * total)
+    return tuple(costs.of_field("weight"))
+
+
 CRITERIA: dict[str, Callable[[Stack, Task, list[int]], Masks]] = {
     "random": _random,
     "magnitude": magnitude,
     "gradient": _gradient,
     "snip": _snip,
     "wanda": _wanda,
+    "obd": _obd,
 }
 """Functions that score the weights of a stack."""

@@ -29,7 +29,7 @@ INPUTS_ENTER_ONCE = [
 ]
 SELECTABLE = MIXED[INPUTS_ENTER_ONCE]
 
-CRITERIA = ["random", "magnitude", "gradient", "snip", "wanda"]
+CRITERIA = ["random", "magnitude", "gradient", "snip", "wanda", "obd"]
 RIVALS = [Prune(criterion, random_state=0) for criterion in CRITERIA]
 RIVALS += [Prune("wanda", n_steps=4, random_state=0), LotteryTicket(n_steps=4, random_state=0)]
 RIVALS += [
@@ -184,6 +184,15 @@ def slow_scores(criterion, module):
     inputs = []
     for linear in linears(module):
         linear.register_forward_hook(lambda _, args, __: inputs.append(args[0].detach()))
+    if criterion == "obd":
+        logs = module(ROWS).log_softmax(-1)
+        found = [torch.zeros_like(w) for w in weights]
+        for row in logs:
+            for log in row:
+                gradients = torch.autograd.grad(log, weights, retain_graph=True)
+                for total, g in zip(found, gradients, strict=True):
+                    total += log.detach().exp() * g.square()
+        return [w.detach().square() * f for w, f in zip(weights, found, strict=True)]
     loss = nn.functional.cross_entropy(module(ROWS), LABELS)
     if criterion == "wanda":
         norms = [h.pow(2).sum(0).sqrt() for h in inputs]
@@ -195,7 +204,7 @@ def slow_scores(criterion, module):
 
 
 @pytest.mark.parametrize("small_pieces", [False, True])
-@pytest.mark.parametrize("criterion", ["magnitude", "gradient", "snip"])
+@pytest.mark.parametrize("criterion", ["magnitude", "gradient", "snip", "obd"])
 def test_the_largest_scores_of_a_network_stay(criterion, small_pieces, monkeypatch):
     if small_pieces:
         monkeypatch.setattr("skmeta.population.mapping._ON_CPU", 1000)
@@ -357,7 +366,7 @@ def test_the_most_important_inputs_stay(shared):
         assert set(kept.tolist()) == set(np.argsort(values)[-2:].tolist())
 
 
-@pytest.mark.parametrize("criterion", ["gradient", "snip", "wanda"])
+@pytest.mark.parametrize("criterion", ["gradient", "snip", "wanda", "obd"])
 def test_scores_look_at_a_sample_of_the_rows(criterion):
     rival = Prune(criterion, n_rows=20, random_state=0).fit(MIXED, task=TASK)
     assert rival._sample.n_samples == 20
