@@ -273,6 +273,20 @@ def test_parameters_without_factors_are_named(name):
         recording.factors()
 
 
+def test_a_loss_over_several_calls_is_refused():
+    module = nn.Linear(4, 2)
+    x = torch.randn(B, 4)
+    with record(module) as recording:
+        module(x).sum().backward()  # one after another is fine
+        module(x).sum().backward()
+        assert recording.factors().n_samples == B
+        (module(x).sum() + module(2 * x).sum()).backward()
+        with pytest.raises(RuntimeError, match="in several calls"):
+            recording.factors()
+        module(x).sum().backward()
+        assert recording.factors().n_samples == B
+
+
 def test_what_is_skipped_or_frozen_is_left_out():
     module = nn.Sequential(nn.Linear(4, 3), nn.PReLU(), nn.Linear(3, 2))
     with record(module, skip=["1.weight"]) as recording:

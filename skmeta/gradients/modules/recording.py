@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -120,7 +121,7 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
         self._forget()
 
     def factors(self, loss: Tensor | None = None) -> ModuleFactors:
-        """Return the factors of the last call of the module.
+        """Return the factors of the last call of the module, and of its last backward pass.
 
         Parameters
         ----------
@@ -146,6 +147,11 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
                 "record has seen no backward pass since the last call of the module. Call "
                 "loss.backward() first, or factors(loss)."
             )
+        if self._went_elsewhere:
+            raise RuntimeError(
+                "The loss that went back has used the module in several calls, and record has the "
+                "factors of the last one only. Call it once for each loss, on all samples."
+            )
         terms: dict[str, list[Term]] = {}
         for i, use in enumerate(self._uses):
             layout, delta = self._known[i], self._deltas.get(i)
@@ -161,7 +167,7 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
         self._uses: list[Use] = []
         self._known: list[SampleLayout | None] = []
         self._deltas: dict[int, Tensor] = {}
-        self._n_samples = 0
+        self._n_samples, self._went_elsewhere = 0, False
 
     def _look(self, module: nn.Module, inputs: Any, output: Any) -> None:
         outputs = [t for t in tree_leaves(output) if isinstance(t, Tensor) and t.requires_grad]
@@ -185,7 +191,16 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
         self._uses, self._known = found.uses, self._layouts[key]
         deltas = self._deltas
         for i, use in enumerate(found.uses):
-            use.node.register_prehook(_Keep(deltas, i))
+            use.node.register_prehook(partial(self._keep, deltas, i))
+
+    def _keep(
+        self, deltas: dict[int, Tensor], number: int, gradients: tuple[Tensor | None, ...]
+    ) -> None:
+        """Keep the gradient that arrives at a node."""
+        if deltas is not self._deltas:  # of an earlier call
+            self._went_elsewhere = True
+        elif gradients[0] is not None:
+            deltas[number] = gradients[0].detach()
 
     def _ask(
         self, outputs: list[Tensor], uses: list[Use], others: dict[str, list[str]]
@@ -235,17 +250,6 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
         n_leading = delta.ndim if use.n_leading is None else use.n_leading
         shapes = possible_layouts(tuple(delta.shape), self._n_samples, n_leading)
         return next((layout for layout in shapes if belongs_to_first(delta, layout)), None)
-
-
-class _Keep:
-    """A hook that keeps the gradient that arrives at a node."""
-
-    def __init__(self, deltas: dict[int, Tensor], number: int) -> None:
-        self.deltas, self.number = deltas, number
-
-    def __call__(self, gradients: tuple[Tensor | None, ...]) -> None:
-        if gradients[0] is not None:
-            self.deltas[self.number] = gradients[0].detach()
 
 
 def _signature(use: Use) -> tuple:
