@@ -36,7 +36,8 @@ FLOORS += ("requirements", "zoo", "editing", "baselines", "evaluation", "estimat
 # Names of torch.nn modules: as torch's own they begin with what torch.manual_seed decides.
 MODULES = {"CNN", "MLP", "Edit", "GraphTrunk", "IOEncoding", "InvariantPool", "Metanet"}
 MODULES |= {"MonomialLayer", "NFLayer", "NFN", "NeuronTrunk", "Quasi", "QuasiScaling", "Read"}
-MODULES |= {"SampleWeights", "StatNN", "Trunk"}
+MODULES |= {"GradMetaNet", "GradMetaNetPlusPlus", "PerNetwork", "PerWeight", "SampleWeights"}
+MODULES |= {"StatNN", "Trunk"}
 
 # Constants, errors, and classes that are nothing but their fields or that others derive from.
 NO_CALLS = {
@@ -48,7 +49,7 @@ NO_CALLS = {
     "EDITING_TRUNKS",
     "Encoded",
 }
-NO_CALLS |= {"SampleStates", "UnsupportedNetworkError", "FileError"}
+NO_CALLS |= {"GradientSet", "SampleStates", "UnsupportedNetworkError", "FileError"}
 NO_CALLS |= {"Layout", "Shrunk", "Slot", "Stack", "Interval", "TrainingResult"}
 NO_CALLS |= {"Baseline", "GroupFairness", "MaskRequirement", "Requirement", "WeightGraph"}
 NO_CALLS |= {
