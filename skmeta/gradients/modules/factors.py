@@ -46,7 +46,8 @@ class ModuleFactors:
 
         Returns
         -------
-        dict of str to Tensor of shape (n_samples, *shape)
+        dict of str to Tensor
+            Of shape ``(n_samples, *shape)``.
         """
         everything, n = slice(0, self.n_samples), self.n_samples
         return {
