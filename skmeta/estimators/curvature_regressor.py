@@ -89,6 +89,8 @@ class CurvatureRegressor(StablePickle, BaseEstimator):
         The trained net; ``net_.history`` has the losses. None if nothing is learned.
     reader_ : CurvatureReader
         What reads curvature off rows.
+    task_ : Task or None
+        The task of ``fit``; None in one from a file.
 
     References
     ----------
@@ -181,6 +183,7 @@ class CurvatureRegressor(StablePickle, BaseEstimator):
                 n_layers=self.n_layers,
             )
         self.reader_ = reader
+        self.task_: Task | None = task
         return self
 
     def _check_params(self) -> TrainingSettings:
@@ -226,8 +229,9 @@ class CurvatureRegressor(StablePickle, BaseEstimator):
         ----------
         networks : Population or sequence of networks
             Like those of ``fit``; their widths, and what they were trained on, may be others.
-        task : Task
-            Rows, of which ``n_gradients`` are looked at, the same for all networks.
+        task : Task, optional
+            Rows, of which ``n_gradients`` are looked at, the same for all networks; by default
+            those of ``fit``.
 
         Returns
         -------
@@ -255,8 +259,9 @@ class CurvatureRegressor(StablePickle, BaseEstimator):
             Networks to predict for.
         y : None
             Ignored.
-        task : Task
-            Rows: ``n_gradients`` to look at, and ``n_target`` that say what is right.
+        task : Task, optional
+            Rows: ``n_gradients`` to look at, and ``n_target`` that say what is right; by default
+            those of ``fit``.
 
         Returns
         -------
@@ -282,6 +287,7 @@ class CurvatureRegressor(StablePickle, BaseEstimator):
         device = check_device(self.device, type(self).__name__)
         if self.reader_.model is not None:
             self.reader_.model.to(device)
+        task = self.task_ if task is None else task
         return self.reader_, *self._checked(networks, task, device)
 
     def save(self, path: str | Path) -> None:
@@ -315,5 +321,5 @@ class CurvatureRegressor(StablePickle, BaseEstimator):
             load_weights(model, state)
             model.eval()
         self.reader_ = CurvatureReader(self.method, self.n_gradients, model)
-        self.net_, self._seed = None, seed
+        self.net_, self.task_, self._seed = None, None, seed
         self._params_of_fit = params_now(self)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from skmeta.gradients.modules.terms import Convolved, Outer, Term, per_sample, squares, total
+from skmeta.gradients.modules.terms import Convolved, Outer, Term, exact, per_sample, squares, total
 
 
 class ModuleFactors:
@@ -103,7 +103,7 @@ class ModuleFactors:
             one: Term | None = terms[0] if len(terms) == 1 else None
             one = one.outer if isinstance(one, Convolved) else one
             if isinstance(one, Outer) and one.target.whole:
-                h, delta = one.h.flatten(0, 1), self.scale * one.delta.flatten(0, 1)
+                h, delta = exact(one.h.flatten(0, 1)), self.scale * exact(one.delta.flatten(0, 1))
                 pairs[name] = h.T @ h, delta.T @ delta
         return pairs
 

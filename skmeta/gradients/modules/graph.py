@@ -45,10 +45,13 @@ class Uses:
         What is understood.
     others : dict of str to list of str
         Names of parameters that other nodes use, and of these.
+    kinds : list
+        Of all nodes, in the order of the walk: what says that a graph is like another one.
     """
 
     uses: list[Use] = field(default_factory=list)
     others: dict[str, list[str]] = field(default_factory=dict)
+    kinds: list = field(default_factory=list)
 
 
 def find_uses(outputs: Sequence[Tensor], parameters: Mapping[str, nn.Parameter]) -> Uses:
@@ -73,6 +76,9 @@ def find_uses(outputs: Sequence[Tensor], parameters: Mapping[str, nn.Parameter])
         seen.add(node)
         targets: dict[int, Target] = {}
         kind = type(node).__name__
+        found.kinds.append(kind)
+        if "BatchNorm" in kind:
+            found.kinds.append(getattr(node, "_saved_training", None))
         looked_through = kind in _CHAIN  # from where it is used
         for place, edge in enumerate(node.next_functions):
             child = edge[0]

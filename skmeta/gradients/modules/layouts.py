@@ -68,6 +68,7 @@ def possible_layouts(
         yield SampleLayout(n_samples, "minor")
 
 
-def belongs_to_first(tensor: Tensor, layout: SampleLayout) -> bool:
-    """Tell whether nothing but the first sample has numbers other than zero."""
-    return not layout.arranged(tensor)[1:].any()
+def belongs_to(tensor: Tensor, layout: SampleLayout, sample: int) -> bool:
+    """Tell whether nothing but one sample has numbers other than zero."""
+    rows = layout.arranged(tensor)
+    return not rows[:sample].any() and not rows[sample + 1 :].any()

@@ -18,8 +18,11 @@ from skmeta.gradients.modules.graph import (
     find_uses,
     gradients_at,
 )
-from skmeta.gradients.modules.layouts import SampleLayout, belongs_to_first, possible_layouts
+from skmeta.gradients.modules.layouts import SampleLayout, belongs_to, possible_layouts
 from skmeta.gradients.modules.terms import Term, total
+
+_MORE_PROBES = 12
+"""So many samples more are asked where the first ones leave it open."""
 
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
 
@@ -57,9 +60,12 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
 
     Notes
     -----
-    The first call with inputs of a new shape is followed by a backward pass for the first sample
-    alone: it tells where samples are in every tensor, and whether the factors give the gradient
-    that autograd gives. Gradients that are scaled, as by a ``GradScaler``, give scaled factors.
+    The first call with a new graph is followed by backward passes for a few single samples: they
+    tell where samples are in every tensor, and whether the factors give the gradient that autograd
+    gives; hooks of yours on gradients see them. What ``backward`` adds to parameters on other ways
+    than through the outputs of the call (penalties on weights or on gradients, outputs kept on the
+    side) is no part of the factors; ``factors(loss)`` refuses it. Gradients that are scaled, as by
+    a ``GradScaler``, give scaled factors. Factors hold the batch, not a copy.
 
     References
     ----------
@@ -97,8 +103,7 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
         self.module = module
         self.reduction = check_option("reduction", reduction, ["mean", "sum"], owner="record")
         self.sample_axis, self.skip = sample_axis, frozenset(skip)
-        self._named = list(module.named_parameters())
-        if unknown := self.skip - dict(self._named).keys():
+        if unknown := self.skip - dict(module.named_parameters()).keys():
             raise ValueError(
                 f"The 'skip' parameter of record names no parameters of the module: "
                 f"{sorted(unknown)}. They are named as in module.named_parameters()."
@@ -110,7 +115,7 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
     def __enter__(self) -> record:
         # What was kept of the last call goes before this one needs memory.
         self._hooks = (
-            self.module.register_forward_pre_hook(lambda *_: self._forget()),
+            self.module.register_forward_pre_hook(self._before),
             self.module.register_forward_hook(self._look),
         )
         return self
@@ -140,6 +145,7 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
                 "enabled, and ask for factors there."
             )
         if loss is not None:
+            self._check_loss(loss)
             found = gradients_at(self._uses, [loss])
             self._deltas.update({i: g for i, g in enumerate(found) if g is not None})
         elif not self._deltas:
@@ -149,8 +155,9 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
             )
         if self._went_elsewhere:
             raise RuntimeError(
-                "The loss that went back has used the module in several calls, and record has the "
-                "factors of the last one only. Call it once for each loss, on all samples."
+                "What went back has used the module in several calls, or one call several times, "
+                "and record has the factors of the last one only. Call the module once, on all "
+                "samples, and go back once."
             )
         terms: dict[str, list[Term]] = {}
         for i, use in enumerate(self._uses):
@@ -161,6 +168,10 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
                 terms.setdefault(target.name, []).append(make(delta, layout))
         scale = self._n_samples if self.reduction == "mean" else 1
         return ModuleFactors(terms, self._parameters, self._n_samples, scale)
+
+    def _before(self, *_: Any) -> None:
+        if torch.is_grad_enabled():  # a call for validation leaves what is kept alone
+            self._forget()
 
     def _forget(self) -> None:
         self._parameters: dict[str, nn.Parameter] = {}
@@ -182,13 +193,18 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
             )
         self._n_samples = sizes.pop()
         self._parameters = {
-            name: p for name, p in self._named if p.requires_grad and name not in self.skip
+            name: p
+            for name, p in module.named_parameters()
+            if p.requires_grad and name not in self.skip
         }
         found = find_uses(outputs, self._parameters)
-        key = (self._n_samples, *map(_signature, found.uses), *found.others)
-        if key not in self._layouts:
-            self._layouts[key] = self._ask(outputs, found.uses, found.others)
-        self._uses, self._known = found.uses, self._layouts[key]
+        key = (self._n_samples, *map(_signature, found.uses), *found.others, *found.kinds)
+        known = self._layouts.get(key)
+        if known is None:
+            known, sure = self._ask(outputs, found.uses, found.others)
+            if sure:
+                self._layouts[key] = known
+        self._uses, self._known = found.uses, known
         deltas = self._deltas
         for i, use in enumerate(found.uses):
             use.node.register_prehook(partial(self._keep, deltas, i))
@@ -197,46 +213,55 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
         self, deltas: dict[int, Tensor], number: int, gradients: tuple[Tensor | None, ...]
     ) -> None:
         """Keep the gradient that arrives at a node."""
-        if deltas is not self._deltas:  # of an earlier call
+        if deltas is not self._deltas or number in deltas:  # of an earlier call, or again
             self._went_elsewhere = True
         elif gradients[0] is not None:
             deltas[number] = gradients[0].detach()
 
+    def _check_loss(self, loss: Tensor) -> None:
+        """Refuse a loss that uses parameters elsewhere than in the last call."""
+        found, known = find_uses([loss], self._parameters), {use.node for use in self._uses}
+        elsewhere = {t.name for use in found.uses if use.node not in known for t, _ in use.targets}
+        elsewhere |= set(found.others)
+        if elsewhere:
+            raise RuntimeError(
+                "The loss depends on parameters elsewhere than in the last call of the module: "
+                f"{', '.join(sorted(elsewhere))}. Call the module once, on all samples, and make the "
+                "loss of its outputs alone."
+            )
+        if not any(use.node in known for use in found.uses):
+            raise RuntimeError("The loss does not depend on the last call of the module.")
+
     def _ask(
         self, outputs: list[Tensor], uses: list[Use], others: dict[str, list[str]]
-    ) -> list[SampleLayout | None]:
-        """Go back from the first sample alone: say where samples are, and check the factors."""
-        generator = torch.Generator().manual_seed(0)
-        cotangents = []
-        for t in outputs:
-            g = torch.zeros_like(t)
-            first = g.select(self.sample_axis, 0)
-            first.copy_(torch.randn(first.shape, generator=generator))
-            cotangents.append(g)
-        parameters = self._parameters
-        found = gradients_at(uses, outputs, cotangents, [*parameters.values()], keep_graph=True)
-        deltas, gradients = found[: len(uses)], found[len(uses) :]
+    ) -> tuple[list[SampleLayout | None], bool]:
+        """Go back from single samples: say where samples are, and check the factors.
+
+        The second value says whether all uses had a gradient to tell it by.
+        """
         reasons = {name: f"used by {', '.join(sorted(set(by)))}" for name, by in others.items()}
-        layouts: list[SampleLayout | None] = []
-        terms: dict[str, list[Term]] = {}
-        for use, delta in zip(uses, deltas, strict=True):
-            layout = None if delta is None else self._layout_of(use, delta)
-            for target, make in use.targets:
-                try:
-                    if delta is not None and layout is not None:
-                        terms.setdefault(target.name, []).append(make(delta, layout))
-                        continue
-                except SharedBySamplesError:
-                    layout = None
-                if delta is not None:
-                    reasons.setdefault(
-                        target.name, f"samples are mixed at {type(use.node).__name__}"
-                    )
-            layouts.append(layout)
-        for name, gradient in zip(parameters, gradients, strict=True):
-            if gradient is not None and name not in reasons:
-                if name not in terms or not _close(total(terms[name]), gradient):
-                    reasons[name] = "its factors do not give its gradient"
+        n, shapes = self._n_samples, [_signature(use)[1] for use in uses]
+        left = [
+            list(possible_layouts(shape, n, len(shape) if u.n_leading is None else u.n_leading))
+            for shape, u in zip(shapes, uses, strict=True)
+        ]
+        hit = [False] * len(uses)
+        first = dict.fromkeys([0, 1 % n, n // 2, n - 1])
+        for count, sample in enumerate([*first, *(s for s in range(n) if s not in first)]):
+            settled, pairs = count - len(first), list(zip(hit, left, strict=True))
+            if settled >= 0 and all(h and len(some) == 1 for h, some in pairs):
+                break
+            if settled >= _MORE_PROBES and all(h or len(some) == 1 for h, some in pairs):
+                break
+            found = self._probe(outputs, uses, sample)
+            deltas, gradients = found[: len(uses)], found[len(uses) :]
+            for i, delta in enumerate(deltas):
+                if delta is not None and delta.any():
+                    hit[i] = True
+                    left[i] = [some for some in left[i] if belongs_to(delta, some, sample)]
+            self._compare(uses, left, deltas, gradients, reasons)
+            if reasons:
+                break
         if reasons:
             said = "; ".join(f"{name!r} ({reason})" for name, reason in reasons.items())
             raise ValueError(
@@ -244,12 +269,45 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
                 "'skip', freeze them (requires_grad_(False)), or, for a batch normalisation, "
                 "call eval()."
             )
-        return layouts
+        return [some[0] if some else None for some in left], all(hit)
 
-    def _layout_of(self, use: Use, delta: Tensor) -> SampleLayout | None:
-        n_leading = delta.ndim if use.n_leading is None else use.n_leading
-        shapes = possible_layouts(tuple(delta.shape), self._n_samples, n_leading)
-        return next((layout for layout in shapes if belongs_to_first(delta, layout)), None)
+    def _probe(self, outputs: list[Tensor], uses: list[Use], sample: int) -> list[Tensor | None]:
+        """Go back from the outputs of one sample, to uses and parameters."""
+        generator = torch.Generator().manual_seed(sample)
+        cotangents = []
+        for t in outputs:
+            g = torch.zeros_like(t)
+            one = g.select(self.sample_axis, sample)
+            one.copy_(torch.randn(one.shape, generator=generator))
+            cotangents.append(g)
+        parameters = list(self._parameters.values())
+        return gradients_at(uses, outputs, cotangents, parameters, keep_graph=True)
+
+    def _compare(
+        self,
+        uses: list[Use],
+        left: list[list[SampleLayout]],
+        deltas: list[Tensor | None],
+        gradients: list[Tensor | None],
+        reasons: dict[str, str],
+    ) -> None:
+        """Note parameters whose samples are mixed, or whose factors do not give the gradient."""
+        terms: dict[str, list[Term]] = {}
+        for use, some, delta in zip(uses, left, deltas, strict=True):
+            for target, make in use.targets:
+                try:
+                    if some and delta is not None:
+                        terms.setdefault(target.name, []).append(make(delta, some[0]))
+                        continue
+                except SharedBySamplesError:
+                    pass
+                if delta is not None:
+                    where = type(use.node).__name__
+                    reasons.setdefault(target.name, f"samples are mixed at {where}")
+        for name, gradient in zip(self._parameters, gradients, strict=True):
+            if gradient is not None and name not in reasons:
+                if name not in terms or not _close(total(terms[name]), gradient):
+                    reasons[name] = "its factors do not give its gradient"
 
 
 def _signature(use: Use) -> tuple:
@@ -259,5 +317,5 @@ def _signature(use: Use) -> tuple:
 
 
 def _close(found: Tensor, wanted: Tensor) -> bool:
-    tolerance = _TOLERANCE.get(wanted.dtype, 0.05)
+    tolerance = max(_TOLERANCE.get(x.dtype, 0.05) for x in (found, wanted))
     return bool((found - wanted).abs().max() <= tolerance * wanted.abs().max().clamp_min(1e-20))

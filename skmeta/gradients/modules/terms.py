@@ -92,7 +92,7 @@ class Outer(Term):
     def squares(self) -> Tensor:
         """Return squared gradients of single samples, summed, without positions to add up."""
         right, left = self._oriented()
-        return left[:, 0].square().T @ right[:, 0].square()
+        return exact(left[:, 0]).square().T @ exact(right[:, 0]).square()
 
 
 @dataclass
@@ -149,8 +149,8 @@ class Lookup(Term):
         used, place = keys.unique(return_inverse=True)
         sums = self.delta.new_zeros(len(used), self.delta.shape[2])
         sums.index_add_(0, place, self.delta.flatten(0, 1))
-        table = self.delta.new_zeros(size, self.delta.shape[2])
-        return table.index_add_(0, used % size, sums.square())
+        table = exact(self.delta.new_zeros(size, self.delta.shape[2]))
+        return table.index_add_(0, used % size, exact(sums).square())
 
 
 @dataclass
@@ -239,6 +239,11 @@ class Convolved(Term):
 _SIZES = ("stride", "padding", "dilation")
 
 
+def exact(values: Tensor) -> Tensor:
+    """Return numbers whose squares neither overflow nor vanish."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
 def per_sample(terms: Sequence[Term], samples: slice, n: int) -> Tensor:
     """Add up what places of a parameter give, sample by sample.
 
@@ -301,7 +306,7 @@ def squares(terms: Sequence[Term], n_samples: int) -> Tensor:
     step, found = at_once(2 * count), None
     for start in range(0, n_samples, step):
         part = slice(start, min(start + step, n_samples))
-        value = per_sample(terms, part, part.stop - start).square().sum(0)
+        value = exact(per_sample(terms, part, part.stop - start)).square().sum(0)
         found = value if found is None else found + value
     assert found is not None
     return found
