@@ -226,8 +226,8 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
         if elsewhere:
             raise RuntimeError(
                 "The loss depends on parameters elsewhere than in the last call of the module: "
-                f"{', '.join(sorted(elsewhere))}. Call the module once, on all samples, and make the "
-                "loss of its outputs alone."
+                f"{', '.join(sorted(elsewhere))}. Call the module once, on all samples, and make "
+                "the loss of its outputs alone."
             )
         if not any(use.node in known for use in found.uses):
             raise RuntimeError("The loss does not depend on the last call of the module.")
