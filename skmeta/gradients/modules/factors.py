@@ -21,8 +21,6 @@ class ModuleFactors:
         All that count.
     n_samples : int
         Size of the batch.
-    scale : float
-        The number of samples if the loss is their mean.
 
     Attributes
     ----------
@@ -35,9 +33,8 @@ class ModuleFactors:
         terms: Mapping[str, list[Term]],
         parameters: Mapping[str, nn.Parameter],
         n_samples: int,
-        scale: float,
     ) -> None:
-        self.terms, self.n_samples, self.scale = terms, n_samples, scale
+        self.terms, self.n_samples = terms, n_samples
         self.names = tuple(parameters)
         self._like = {name: p.detach() for name, p in parameters.items()}
 
@@ -51,7 +48,7 @@ class ModuleFactors:
         """
         everything, n = slice(0, self.n_samples), self.n_samples
         return {
-            name: self.scale * per_sample(self.terms[name], everything, n)
+            name: per_sample(self.terms[name], everything, n)
             if name in self.terms
             else like.new_zeros(n, *like.shape)
             for name, like in self._like.items()
@@ -66,9 +63,10 @@ class ModuleFactors:
             Of the shapes of the parameters; what ``backward`` adds to ``grad``, if the loss is a
             mean.
         """
-        factor = self.scale / self.n_samples
         return {
-            name: factor * total(self.terms[name]) if name in self.terms else torch.zeros_like(like)
+            name: total(self.terms[name]) / self.n_samples
+            if name in self.terms
+            else torch.zeros_like(like)
             for name, like in self._like.items()
         }
 
@@ -82,7 +80,7 @@ class ModuleFactors:
             empirical Fisher information.
         """
         return {
-            name: self.scale**2 * squares(self.terms[name], self.n_samples)
+            name: squares(self.terms[name], self.n_samples)
             if name in self.terms
             else torch.zeros_like(like)
             for name, like in self._like.items()
@@ -103,7 +101,7 @@ class ModuleFactors:
             one: Term | None = terms[0] if len(terms) == 1 else None
             one = one.outer if isinstance(one, Convolved) else one
             if isinstance(one, Outer) and one.target.whole:
-                h, delta = exact(one.h.flatten(0, 1)), self.scale * exact(one.delta.flatten(0, 1))
+                h, delta = exact(one.h.flatten(0, 1)), exact(one.delta.flatten(0, 1))
                 pairs[name] = h.T @ h, delta.T @ delta
         return pairs
 

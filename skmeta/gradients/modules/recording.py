@@ -164,10 +164,11 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
             layout, delta = self._known[i], self._deltas.get(i)
             if layout is None or delta is None:
                 continue
+            if self.reduction == "mean":  # here it costs O(neurons)
+                delta = delta * self._n_samples
             for target, make in use.targets:
                 terms.setdefault(target.name, []).append(make(delta, layout))
-        scale = self._n_samples if self.reduction == "mean" else 1
-        return ModuleFactors(terms, self._parameters, self._n_samples, scale)
+        return ModuleFactors(terms, self._parameters, self._n_samples)
 
     def _before(self, *_: Any) -> None:
         if torch.is_grad_enabled():  # a call for validation leaves what is kept alone
