@@ -10,6 +10,7 @@ from skorch.callbacks import EarlyStopping
 
 from skmeta import (
     ComplianceEditor,
+    CurvatureRegressor,
     EditedClassifier,
     WeightSpaceClassifier,
     WeightSpaceRegressor,
@@ -75,6 +76,10 @@ ESTIMATORS = {
     ComplianceEditor: (lambda e: e.fit(NETWORKS, task=TASK).transform(NETWORKS), FAST),
     WeightSpaceRegressor: (lambda e: e.fit(NETWORKS, TARGETS).predict(NETWORKS), FAST),
     WeightSpaceClassifier: (lambda e: e.fit(NETWORKS, TARGETS % 2).predict(NETWORKS), FAST),
+    CurvatureRegressor: (
+        lambda e: e.fit(NETWORKS, task=TASK).predict(NETWORKS, task=TASK),
+        {"n_gradients": 8, "max_epochs": 1, "hidden_channels": 4, "random_state": 0},
+    ),
     WeightStatistics: (lambda e: e.fit(NETWORKS).transform(NETWORKS), {}),
     EditedClassifier: (lambda e: e.fit(X, Y, sensitive_features=GROUPS).predict(X), SMALL),
     EqualizedOdds: (fit_editor, {}),
@@ -103,7 +108,8 @@ def assert_works_or_names(call, name):
 
 
 @pytest.mark.parametrize("kind, name", PARAMETERS, ids=lambda v: getattr(v, "__name__", v))
-def test_a_bad_value_works_or_names_its_parameter(kind, name):
+def test_a_bad_value_works_or_names_its_parameter(kind, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # memory="x" is a folder
     use, others = ESTIMATORS[kind]
     assert_works_or_names(lambda bad: use(kind(**{**others, name: bad})), name)
 
