@@ -34,21 +34,14 @@ FLOORS = ("", "datasets", "networks", "population", "gradients", "training", "me
 FLOORS += ("requirements", "zoo", "editing", "baselines", "evaluation", "estimators")
 
 # Names of torch.nn modules: as torch's own they begin with what torch.manual_seed decides.
-MODULES = {"CNN", "MLP", "Edit", "GraphTrunk", "IOEncoding", "InvariantPool", "Metanet"}
+MODULES = {"CNN", "MLP", "Edit", "GraphTrunk", "IOEncoding", "InvariantPool", "Metanet", "Trunk"}
 MODULES |= {"MonomialLayer", "NFLayer", "NFN", "NeuronTrunk", "Quasi", "QuasiScaling", "Read"}
-MODULES |= {"GradMetaNet", "GradMetaNetPlusPlus", "PerNetwork", "PerWeight", "SampleWeights"}
-MODULES |= {"StatNN", "Trunk"}
+MODULES |= {"SampleWeights", "StatNN"}
+MODULES |= {"GradMetaNet", "GradMetaNetPlusPlus", "PerNetwork", "PerWeight"}
 
 # Constants, errors, and classes that are nothing but their fields or that others derive from.
-NO_CALLS = {
-    "ACTIVATIONS",
-    "INITIALIZATIONS",
-    "NORMS",
-    "RULES",
-    "TRUNKS",
-    "EDITING_TRUNKS",
-    "Encoded",
-}
+NO_CALLS = {"ACTIVATIONS", "INITIALIZATIONS", "NORMS", "RULES", "TRUNKS", "EDITING_TRUNKS"}
+NO_CALLS |= {"Encoded"}
 NO_CALLS |= {"GradientSet", "SampleStates", "UnsupportedNetworkError", "FileError"}
 NO_CALLS |= {"Layout", "Shrunk", "Slot", "Stack", "Interval", "TrainingResult"}
 NO_CALLS |= {"Baseline", "GroupFairness", "MaskRequirement", "Requirement", "WeightGraph"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -40,7 +41,7 @@ class Target(NamedTuple):
 
 
 @dataclass
-class Term:
+class Term(ABC):
     """What one place in a module adds to the gradient of a parameter.
 
     Attributes
@@ -51,13 +52,13 @@ class Term:
 
     target: Target
 
+    @abstractmethod
     def per_sample(self, samples: slice) -> Tensor:
         """Return gradients of some samples, ``(n, *shape of the target)``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def total(self) -> Tensor:
         """Return the sum over all samples."""
-        raise NotImplementedError
 
 
 @dataclass
@@ -262,17 +263,13 @@ def per_sample(terms: Sequence[Term], samples: slice, n: int) -> Tensor:
     """
     if len(terms) == 1 and terms[0].target.whole:
         return terms[0].per_sample(samples)
-    first = terms[0].per_sample(samples)
-    found = first.new_zeros(n, *terms[0].target.shape)
-    for term, value in zip(terms, _others(first, terms, samples), strict=True):
+    found: Tensor | None = None
+    for term in terms:
+        value = term.per_sample(samples)
+        found = value.new_zeros(n, *term.target.shape) if found is None else found
         found[:, term.target.start : term.target.start + term.target.size] += value
+    assert found is not None
     return found
-
-
-def _others(first: Tensor, terms: Sequence[Term], samples: slice) -> Iterator[Tensor]:
-    yield first
-    for term in terms[1:]:
-        yield term.per_sample(samples)
 
 
 def total(terms: Sequence[Term]) -> Tensor:
