@@ -92,6 +92,13 @@ def _obd(stack: Stack, task: Task, seeds: list[int]) -> Masks:
     return tuple(costs.of_field("weight"))
 
 
+def _obs(stack: Stack, task: Task, seeds: list[int]) -> Masks:
+    """Squared weights times what is left of the curvature if other weights follow."""
+    X, _, _ = task.tensors(stack.device, stack.dtype)
+    left = FisherSamples.of(stack, X).conditional_diagonal()
+    return tuple(left.map(lambda flat: stack.weights.flat.square() * flat).of_field("weight"))
+
+
 CRITERIA: dict[str, Callable[[Stack, Task, list[int]], Masks]] = {
     "random": _random,
     "magnitude": magnitude,
@@ -99,5 +106,6 @@ CRITERIA: dict[str, Callable[[Stack, Task, list[int]], Masks]] = {
     "snip": _snip,
     "wanda": _wanda,
     "obd": _obd,
+    "obs": _obs,
 }
 """Functions that score the weights of a stack."""

@@ -26,8 +26,7 @@ from skmeta.datasets.checks import check_task
 from skmeta.estimators.files import write_estimator
 from skmeta.files.checks import expect, fields_of, load_weights
 from skmeta.learning.settings import TrainingSettings
-from skmeta.metanets import SampleWeights
-from skmeta.population import Population
+from skmeta.population import Population, Stack
 from skmeta.population.checks import (
     check_classifiers,
     check_columns,
@@ -36,7 +35,7 @@ from skmeta.population.checks import (
 )
 from skmeta.population.running import check_no_images
 from skmeta.reading import CurvatureReader, train_curvature
-from skmeta.reading.curvature import METHODS, N_AMOUNTS, N_FEATURES, relative_error, targets_of
+from skmeta.reading.curvature import LEARNED, METHODS, model_for, relative_error, targets_of
 from skmeta.zoo.checks import warn_of_few_networks
 
 _PARAMS_OF_FIT = ("method", "n_gradients", "hidden_channels", "n_layers")
@@ -52,19 +51,26 @@ class CurvatureRegressor(StablePickle, BaseEstimator):
 
     Parameters
     ----------
-    method : {"sample-weights", "standard", "shrunk", "kfac"}, default="sample-weights"
-        "sample-weights": attention over the rows gives each of them a weight in the mean, and says
-        how far to shrink each stage; untrained it is "standard", the mean over the rows.
-        "shrunk": towards "kfac", the Kronecker-factored diagonal, as far as a closed form says.
-        Only the first one learns anything.
+    method : str, default="sample-weights"
+        The first three learn from the networks; untrained they are "standard".
+
+        * "sample-weights": attention over the rows gives each of them a weight in the mean, and
+          says how far to shrink each stage;
+        * "gradmetanet", "gradmetanet++": a network over the set of gradients [1]_ says how much
+          each row counts, and on it each neuron, and how far to shrink each stage. The second
+          one is attention over rows and neurons, which takes long;
+        * "standard": the mean over the rows;
+        * "kfac": the Kronecker-factored diagonal; "ekfac": in its eigenbasis, with second moments
+          that are measured there [2]_;
+        * "shrunk": from "standard" towards "kfac", as far as a closed form says.
     n_gradients : int, default=128
         Rows to look at, drawn from those of the task.
     n_target : int, default=2048
         At most so many rows of the task say what is to be predicted, in ``fit`` and ``score``.
     hidden_channels : int, default=32
-        Width of the states of a row.
+        Width of the states.
     n_layers : int, default=2
-        Rounds of attention.
+        Layers, or rounds of attention.
     net : skorch.NeuralNet, optional
         Template whose settings are used; its module and criterion are replaced. ``max_epochs``,
         ``lr``, ``batch_size``, ``callbacks`` and ``verbose`` below must then have their defaults.
@@ -95,6 +101,8 @@ class CurvatureRegressor(StablePickle, BaseEstimator):
     References
     ----------
     .. [1] "GradMetaNet: an equivariant architecture for learning on gradients".
+    .. [2] George, Laurent, Bouthillier, Ballas and Vincent (2018), "Fast approximate natural
+       gradient descent in a Kronecker factored eigenbasis".
 
     Examples
     --------
@@ -170,7 +178,7 @@ class CurvatureRegressor(StablePickle, BaseEstimator):
         self._seed = seeds[0]
         reader = CurvatureReader(self.method, self.n_gradients)
         self.net_ = None
-        if self.method == "sample-weights":
+        if self.method in LEARNED:
             warn_of_few_networks(population, type(self).__name__)
             self.net_ = train_curvature(
                 reader,
@@ -240,14 +248,50 @@ class CurvatureRegressor(StablePickle, BaseEstimator):
             place, 0 or more (running statistics have none); :func:`~skmeta.population.to_rows`
             makes a table of it.
         """
-        reader, population, task = self._ready("predict", networks, task)
-        X = self._rows(task, population.device, self.n_gradients, 0)
+        return self._mapped("predict", networks, task)
 
-        def read(stack: Any) -> Any:
+    def _mapped(self, method: str, networks: Any, task: Task | None, *kind: str) -> Population:
+        """Put what the reader says of networks in the places of their weights."""
+        reader, population, task = self._ready(method, networks, task)
+        X = self._rows(task, population.device, self.n_gradients, 0)
+        function = reader.saliency if kind else reader.read
+
+        def read(stack: Stack) -> Stack:
             with torch.no_grad():
-                return stack.holding(reader.read(stack, X))
+                return stack.holding(function(stack, X, *kind))
 
         return population.map(read, numbers=reader.numbers).to("cpu")
+
+    @in_own_modes
+    def saliency(self, networks: Any, *, task: Task | None = None, kind: str = "obd") -> Population:
+        """Return what setting each weight to zero costs: scores for pruning.
+
+        In nats of divergence (Jensen-Shannon, which for a small change ``d`` is ``d F d / 8``).
+
+        Parameters
+        ----------
+        networks : Population or sequence of networks
+            Like those of ``predict``.
+        task : Task, optional
+            Rows, of which ``n_gradients`` are looked at; by default those of ``fit``.
+        kind : {"obd", "obs"}, default="obd"
+            "obd": ``w**2 F / 8``, optimal brain damage [1]_. "obs": as far as no others of its
+            matrix can take over what it does, as in optimal brain surgery [2]_. They can for one
+            weight at a time: where many go at once, "obd" has been better.
+
+        Returns
+        -------
+        Population
+            Of the shapes of the networks: each number is the cost of the weight in its place.
+
+        References
+        ----------
+        .. [1] LeCun, Denker and Solla (1989), "Optimal brain damage".
+        .. [2] Hassibi and Stork (1992), "Second order derivatives for network pruning: optimal
+           brain surgeon".
+        """
+        check_option("kind", kind, ("obd", "obs"), owner=f"{type(self).__name__}.saliency")
+        return self._mapped("saliency", networks, task, kind)
 
     @in_own_modes
     def score(self, networks: Any, y: Any = None, *, task: Task | None = None) -> float:
@@ -272,7 +316,7 @@ class CurvatureRegressor(StablePickle, BaseEstimator):
         few = self._rows(task, population.device, self.n_gradients, 0)
         many = self._rows(task, population.device, self.n_target, 1)
 
-        def error(stack: Any) -> Tensor:
+        def error(stack: Stack) -> Tensor:
             with torch.no_grad():
                 return relative_error(reader.read(stack, few), targets_of(stack, many))
 
@@ -311,13 +355,12 @@ class CurvatureRegressor(StablePickle, BaseEstimator):
             fitted, "what was learned", seed=int, model=dict[str, Tensor] | None
         )
         expect(seed >= 0, "the seed is negative")
-        learned = self.method == "sample-weights"
+        learned = self.method in LEARNED
         expect(learned == (state is not None), "there is a model too many, or none")
-        model: SampleWeights | None = None
+        model = None
         if learned:
             with torch.device("meta"):  # without numbers no claim of a file takes memory
-                sizes = {"hidden_channels": self.hidden_channels, "n_layers": self.n_layers}
-                model = SampleWeights(N_FEATURES, N_AMOUNTS, **sizes)
+                model = model_for(self.method, self.hidden_channels, self.n_layers)
             load_weights(model, state)
             model.eval()
         self.reader_ = CurvatureReader(self.method, self.n_gradients, model)

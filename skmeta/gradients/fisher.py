@@ -8,11 +8,13 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from skmeta.gradients.factors import Factors
+from skmeta.gradients.eigenbasis import KroneckerEigenbasis
+from skmeta.gradients.factors import Affine, Factors, Outer
 from skmeta.gradients.natural import fisher_vectors
 from skmeta.gradients.program import Program
 from skmeta.population import Stack, Weights
 from skmeta.population.mapping import at_once
+from skmeta.population.running import check_no_images
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,13 +96,48 @@ class FisherSamples:
         Weights
             Of shape ``(n, size)``; differentiable in the weights.
         """
-        if weights is None:
-            like = self.stack.weights.flat
-            weights = like.new_full((len(self.stack), self.n_samples), 1 / self.n_samples)
+        weights = self._shares(weights)
         first, *others = (f.fisher_diagonal(weights) for f in self.factors)
         for other in others:
             first = first + other
         return first
+
+    def counting(self, states: Tensor, gradients: Tensor) -> FisherSamples:
+        """Return samples whose squares are multiplied, neuron by neuron.
+
+        Parameters
+        ----------
+        states : Tensor of shape (n, n_samples, all neurons)
+            What the squared states of neurons are multiplied with.
+        gradients : Tensor of shape (n, n_vectors, n_samples, all neurons)
+            What the squared gradients at them are multiplied with, for each vector at the outputs.
+
+        Returns
+        -------
+        FisherSamples
+            Of networks without convolutions.
+        """
+        check_no_images(self.stack.architectures, "FisherSamples.counting")
+        sends = states.sqrt().split(self.stack.widths, 2)
+        receives = gradients.sqrt().split(self.stack.widths, 3)
+        first = self.factors[0]
+        h = {stage: outer.h * sends[stage] for stage, outer in first.outer.items()}
+        factors = []
+        for k, old in enumerate(self.factors):
+            new = Factors(self.stack, old.layout)
+            for stage, outer in old.outer.items():
+                new.outer[stage] = Outer(h[stage], outer.delta * receives[stage + 1][:, k])
+            for stage, rows, normal, delta in old.affine:
+                new.affine.append(Affine(stage, rows, normal, delta * receives[stage + 1][rows, k]))
+            factors.append(new)
+        return FisherSamples(self.stack, factors, self.n_samples)
+
+    def _shares(self, weights: Tensor | None) -> Tensor:
+        """Return weights of the rows, equal ones by default."""
+        if weights is not None:
+            return weights
+        like = self.stack.weights.flat
+        return like.new_full((len(self.stack), self.n_samples), 1 / self.n_samples)
 
     def kfac_diagonal(self, weights: Tensor | None = None) -> Weights:
         """Return the diagonal of the Kronecker-factored Fisher information.
@@ -127,9 +164,70 @@ class FisherSamples:
                 left, right = ((weights[..., None] * x).sum(1) for x in (delta, h))
             matrix = left[:, :, None] * right[:, None] / n_positions
             tensors[f"{stage}.weight"] = self.stack.plan[stage].mix.as_weight(matrix)
-        found = dict(plain.items()) | tensors
+        return self._with(plain, tensors)
+
+    def ekfac_diagonal(self, weights: Tensor | None = None) -> Weights:
+        """Return the diagonal of the eigenvalue-corrected Kronecker-factored Fisher information.
+
+        See :class:`KroneckerEigenbasis`; of biases, scales and shifts it is the diagonal itself.
+
+        Parameters
+        ----------
+        weights : Tensor of shape (n, n_samples), optional
+            Of the rows; the mean by default.
+
+        Returns
+        -------
+        Weights
+            Of shape ``(n, size)``.
+        """
+        found = {
+            f"{stage}.weight": self._eigenbasis(stage, weights).diagonal()
+            for stage in range(self.stack.depth)
+        }
+        return self._with(self.diagonal(weights), found)
+
+    def conditional_diagonal(self, weights: Tensor | None = None) -> Weights:
+        """Return the curvature along each weight if the others of its matrix follow.
+
+        Optimal brain surgery [1]_ in a Kronecker-factored eigenbasis: one over the diagonal of the
+        inverse. It is less than :meth:`diagonal`, and zero for a weight whose work others can
+        take over. Of biases, scales and shifts it is the diagonal itself: they are left alone.
+
+        Parameters
+        ----------
+        weights : Tensor of shape (n, n_samples), optional
+            Of the rows; the mean by default.
+
+        Returns
+        -------
+        Weights
+            Of shape ``(n, size)``.
+
+        References
+        ----------
+        .. [1] Hassibi and Stork (1992), "Second order derivatives for network pruning: optimal
+           brain surgeon".
+        """
+        found = {}
+        for stage in range(self.stack.depth):
+            ends = (self.stack.true_neurons(i).sum(1) for i in (stage, stage + 1))
+            n_weights = torch.prod(torch.stack(list(ends)), 0)
+            found[f"{stage}.weight"] = self._eigenbasis(stage, weights).conditional(n_weights)
+        return self._with(self.diagonal(weights), found)
+
+    def _eigenbasis(self, stage: int, weights: Tensor | None) -> KroneckerEigenbasis:
+        check_no_images(self.stack.architectures, "The eigenbasis of Kronecker factors")
+        deltas = torch.stack([f.outer[stage].delta for f in self.factors], 1)
+        # Padding has states of its own where the activation of zero is not zero.
+        h = self.factors[0].outer[stage].h * self.stack.true_neurons(stage)[:, None]
+        return KroneckerEigenbasis.of(h, deltas, self._shares(weights))
+
+    def _with(self, plain: Weights, tensors: dict[str, Tensor]) -> Weights:
+        """Put other numbers in the places of weights; none where a network has no weight."""
         present = self.stack.present().flat
-        return Weights.of(plain.layout, found).map(lambda flat: flat * present)
+        found = Weights.of(plain.layout, dict(plain.items()) | tensors)
+        return found.map(lambda flat: flat * present)
 
     @cached_property
     def squares(self) -> dict[int, tuple[Tensor, Tensor, int]]:

@@ -8,6 +8,7 @@ from skmeta.metanets.gradient_sets import (
     PerNetwork,
     PerWeight,
 )
+from skmeta.metanets.gradient_weights import GradientWeights
 from skmeta.metanets.graph import GraphTrunk
 from skmeta.metanets.inputs import WeightGraph
 from skmeta.metanets.invariant import InvariantPool, IOEncoding
@@ -31,6 +32,7 @@ __all__ = [
     "GradMetaNet",
     "GradMetaNetPlusPlus",
     "GradientSet",
+    "GradientWeights",
     "GraphTrunk",
     "IOEncoding",
     "InvariantPool",

@@ -15,7 +15,6 @@ from skmeta.population import Stack, Weights
 from skmeta.population.mapping import at_once
 
 _ENCODING = 8
-_HEADS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +37,45 @@ class GradientSet:
     def neurons(self) -> Neurons:
         """The neurons of the networks."""
         return Neurons.of(self.stack)
+
+
+class SetLayers(nn.Module):
+    """The part of :class:`GradMetaNet` in front of the pooling of samples (eq. 31 of the paper).
+
+    Parameters
+    ----------
+    n_features : int
+        Of each neuron and sample.
+    hidden_channels : int, default=32
+        Width of the states.
+    n_layers : int, default=2
+        Layers.
+    """
+
+    def __init__(self, n_features: int, *, hidden_channels: int = 32, n_layers: int = 2) -> None:
+        super().__init__()
+        self.channels = hidden_channels
+        widths = [n_features + _ENCODING, *[hidden_channels] * n_layers]
+        pairs = zip(widths[:-1], widths[1:], strict=True)
+        self.layers = nn.ModuleList([_OverSets(a, b) for a, b in pairs])
+
+    def forward(self, gradients: GradientSet) -> Tensor:
+        """Return states of the neurons on each sample.
+
+        Parameters
+        ----------
+        gradients : GradientSet
+            Of ``n`` networks.
+
+        Returns
+        -------
+        Tensor of shape (n, n_samples, all neurons, hidden_channels)
+            Not zero at padding.
+        """
+        h = _encoded(gradients)
+        for layer in self.layers:
+            h = nn.functional.silu(layer(h, gradients.neurons))
+        return h
 
 
 class GradMetaNet(nn.Module):
@@ -92,9 +130,7 @@ class GradMetaNet(nn.Module):
         for name, value in {**sizes, "n_layers": n_layers}.items():
             check_in_range(name, value, owner="GradMetaNet", low=1, kind="int")
         c = self.channels = hidden_channels
-        widths = [n_features + _ENCODING, *[c] * n_set_layers]
-        pairs = zip(widths[:-1], widths[1:], strict=True)
-        self.over_sets = nn.ModuleList([_OverSets(a, b) for a, b in pairs])
+        self.over_sets = SetLayers(n_features, hidden_channels=c, n_layers=n_set_layers)
         self.pool = _OverNeurons(c, c)
         self.over_neurons = nn.ModuleList([_OverNeurons(c, c) for _ in range(n_layers)])
 
@@ -111,9 +147,7 @@ class GradMetaNet(nn.Module):
         Tensor of shape (n, all neurons, hidden_channels)
             Zero at padding.
         """
-        neurons, h = gradients.neurons, _encoded(gradients)
-        for layer in self.over_sets:
-            h = nn.functional.silu(layer(h, neurons))
+        neurons, h = gradients.neurons, self.over_sets(gradients)
         h = self.pool(h.mean(1), neurons)
         for layer in self.over_neurons:
             h = layer(nn.functional.silu(h), neurons)
@@ -144,7 +178,7 @@ class GradMetaNetPlusPlus(nn.Module):
         super().__init__()
         for name, value in (("hidden_channels", hidden_channels), ("n_layers", n_layers)):
             check_in_range(name, value, owner="GradMetaNetPlusPlus", low=1, kind="int")
-        c = self.channels = hidden_channels + -hidden_channels % _HEADS
+        c = self.channels = hidden_channels
         self.enter = nn.Linear(n_features + _ENCODING, c)
         self.updates = nn.ModuleList([_Update(c) for _ in range(n_layers)])
 
@@ -250,7 +284,7 @@ class PerNetwork(nn.Module):
         Tensor of shape (n, n_outputs)
         """
         states = states.mean(1) if states.ndim == 4 else states
-        return self.linear(_mean(states, Neurons.of(stack))[:, 0])
+        return self.linear(over_true_neurons(states, Neurons.of(stack))[:, 0])
 
 
 def _encoded(gradients: GradientSet) -> Tensor:
@@ -269,7 +303,7 @@ def _encoded(gradients: GradientSet) -> Tensor:
     return torch.cat([h, code], -1)
 
 
-def _mean(h: Tensor, neurons: Neurons) -> Tensor:
+def over_true_neurons(h: Tensor, neurons: Neurons) -> Tensor:
     """Mean over all true neurons, ``(..., all neurons, c) -> (..., 1, c)``."""
     if neurons.mask is None:
         return h.mean(-2, keepdim=True)
@@ -288,7 +322,7 @@ class _OverSets(nn.Module):
         )
 
     def forward(self, h: Tensor, neurons: Neurons) -> Tensor:
-        over_samples, over_neurons = h.mean(1, keepdim=True), _mean(h, neurons)
+        over_samples, over_neurons = h.mean(1, keepdim=True), over_true_neurons(h, neurons)
         whole = over_neurons.mean(1, keepdim=True)
         found = self.own(h) + self.samples(over_samples)
         return found + self.neurons(over_neurons) + self.all(whole)
@@ -302,7 +336,7 @@ class _OverNeurons(nn.Module):
         self.own, self.all = nn.Linear(n_in, n_out), nn.Linear(n_in, n_out, bias=False)
 
     def forward(self, h: Tensor, neurons: Neurons) -> Tensor:
-        return self.own(h) + self.all(_mean(h, neurons))
+        return self.own(h) + self.all(over_true_neurons(h, neurons))
 
 
 class _Update(nn.Module):
@@ -324,12 +358,11 @@ class _Update(nn.Module):
         step = at_once(12 * h[:, :1].numel(), h.device)
         found = []
         for part in h.split(step, 1):  # so that memory does not grow with what is not attended to
-            mixed = self.mixes[kind](part).unflatten(-1, (3, _HEADS, -1))
-            q, k, v = (x.transpose(2, 3).flatten(0, 1) for x in mixed.unbind(3))
+            # One head as wide as the states: more of them take as much longer.
+            q, k, v = self.mixes[kind](part).flatten(0, 1)[:, None].chunk(3, -1)
             mask = None
             if there is not None:
                 mask = there.expand(-1, part.shape[1], -1, -1).flatten(0, 1)[:, None]
             seen = scaled_dot_product_attention(q, k, v, attn_mask=mask)
-            seen = seen.transpose(1, 2).flatten(2).unflatten(0, part.shape[:2])
-            found.append(self.joins[kind](seen))
+            found.append(self.joins[kind](seen[:, 0].unflatten(0, part.shape[:2])))
         return torch.cat(found, 1)

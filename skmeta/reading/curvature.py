@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,13 +17,16 @@ from skmeta.gradients import FisherSamples
 from skmeta.learning.nets import train
 from skmeta.learning.on_positions import OnPositions
 from skmeta.learning.settings import TrainingSettings
-from skmeta.metanets import SampleStates, SampleWeights
+from skmeta.metanets import GradientWeights, SampleStates, SampleWeights
+from skmeta.metanets.gradient_weights import SET_TRUNKS
 from skmeta.metanets.sample_weights import N_RANKS
 from skmeta.population import Population, Stack, Weights
 from skmeta.population.mapping import at_once
+from skmeta.reading.gradient_sets import N_RELATIVE, weighed
 
-CLOSED_FORMS = ("standard", "shrunk", "kfac")
-METHODS = ("sample-weights", *CLOSED_FORMS)
+CLOSED_FORMS = ("standard", "shrunk", "kfac", "ekfac")
+LEARNED = ("sample-weights", *SET_TRUNKS)
+METHODS = (*LEARNED, *CLOSED_FORMS)
 N_FEATURES = 2 * N_RANKS + 3
 N_AMOUNTS = 2
 
@@ -33,17 +37,17 @@ class CurvatureReader:
 
     Parameters
     ----------
-    method : {"sample-weights", "standard", "shrunk", "kfac"}
-        How.
+    method : str
+        How; one of ``METHODS``.
     n_gradients : int
         Rows that it looks at.
-    model : SampleWeights or None
-        Of the first method.
+    model : SampleWeights, GradientWeights or None
+        Of the methods that learn.
     """
 
     method: str
     n_gradients: int
-    model: SampleWeights | None = None
+    model: SampleWeights | GradientWeights | None = None
 
     def read(self, stack: Stack, X: Tensor) -> Weights:
         """Estimate the curvature of the networks of a stack.
@@ -60,16 +64,65 @@ class CurvatureReader:
         Weights
             Of shape ``(n, size)``.
         """
-        samples = FisherSamples.of(stack, X)
+        return self._of(FisherSamples.of(stack, X), X)
+
+    def _of(self, samples: FisherSamples, X: Tensor) -> Weights:
         if self.method == "standard":
             return samples.diagonal()
         if self.method == "kfac":
             return samples.kfac_diagonal()
+        if self.method == "ekfac":
+            return samples.ekfac_diagonal()
         if self.method == "shrunk":
             return samples.blended(samples.shrinkage())
+        if isinstance(self.model, GradientWeights):
+            return weighed(samples, self.model, amounts_of(samples))
         assert self.model is not None
         weights, amounts = self.model(describe(samples, X))
         return samples.blended(amounts, weights)
+
+    def saliency(self, stack: Stack, X: Tensor, kind: str) -> Weights:
+        """Estimate what setting each weight to zero costs, in nats of divergence.
+
+        Parameters
+        ----------
+        stack : Stack
+            The networks.
+        X : Tensor of shape (n_samples, n_inputs) or (n, n_samples, n_inputs)
+            The few rows.
+        kind : {"obd", "obs"}
+            See :meth:`skmeta.CurvatureRegressor.saliency`.
+
+        Returns
+        -------
+        Weights
+            Of shape ``(n, size)``.
+        """
+        samples = FisherSamples.of(stack, X)
+        curvature = self._of(samples, X)
+        if kind == "obs":
+            whole, left = samples.ekfac_diagonal(), samples.conditional_diagonal()
+            tiny = torch.finfo(whole.flat.dtype).tiny
+            share = (left.flat / whole.flat.clamp_min(tiny)).clamp(0, 1)
+            curvature = curvature.map(lambda flat: flat * share)
+        return curvature.map(lambda flat: stack.weights.flat.square() * flat / 8)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> CurvatureReader:
+        """Return a copy that computes elsewhere.
+
+        Parameters
+        ----------
+        device : torch.device
+            Where.
+        dtype : torch.dtype
+            In which precision.
+
+        Returns
+        -------
+        CurvatureReader
+        """
+        model = copy.deepcopy(self.model)
+        return replace(self, model=None if model is None else model.to(device, dtype))
 
     def numbers(self, stack: Stack) -> int:
         """Return how many numbers are held of each network, for ``Population.map``.
@@ -84,8 +137,10 @@ class CurvatureReader:
         int
             States on the rows, and what is held of pairs of these.
         """
-        n = self.n_gradients
-        return max(6 * n * sum(stack.widths), 16 * n * n if self.model is not None else 0)
+        n, channels = self.n_gradients, 6
+        if isinstance(self.model, GradientWeights):
+            channels = 8 * self.model.channels * stack.widths[-1]
+        return max(channels * n * sum(stack.widths), 16 * n * n if self.model is not None else 0)
 
 
 def describe(samples: FisherSamples, X: Tensor) -> SampleStates:
@@ -119,14 +174,22 @@ def describe(samples: FisherSamples, X: Tensor) -> SampleStates:
     near, far = _distances(X.expand(len(stack), -1, -1)), _distances(last)
     parts = [_neighbours(near), _neighbours(far), stages[:, :, 0, :1], stages[:, :, -1, 1:]]
     tokens = torch.cat([*parts, totals.clamp_min(1e-20).log()[..., None] / 2], -1)
-    shrinkage = samples.shrinkage()
-    count = torch.full_like(shrinkage, np.log(n_samples) - 4)
     return SampleStates(
         tokens - tokens.mean(1, keepdim=True),
         stages - stages.mean(1, keepdim=True),
         near,
-        torch.stack([shrinkage, count], -1),
+        amounts_of(samples),
     )
+
+
+def amounts_of(samples: FisherSamples) -> Tensor:
+    """Return what says of each stage how far to shrink it, ``(n, depth, N_AMOUNTS)``.
+
+    That is what a closed form finds, and the logarithm of the number of rows.
+    """
+    shrinkage = samples.shrinkage()
+    count = torch.full_like(shrinkage, np.log(samples.n_samples) - 4)
+    return torch.stack([shrinkage, count], -1)
 
 
 def _distances(rows: Tensor) -> Tensor:
@@ -235,6 +298,14 @@ def targets_of(stack: Stack, X: Tensor) -> Weights:
     return total
 
 
+def model_for(method: str, hidden_channels: int, n_layers: int) -> SampleWeights | GradientWeights:
+    """Return a new model for a method that learns."""
+    sizes = {"hidden_channels": hidden_channels, "n_layers": n_layers}
+    if method == "sample-weights":
+        return SampleWeights(N_FEATURES, N_AMOUNTS, **sizes)
+    return GradientWeights(method, N_RELATIVE, N_AMOUNTS, **sizes)
+
+
 def train_curvature(
     reader: CurvatureReader,
     population: Population,
@@ -274,9 +345,7 @@ def train_curvature(
     generator = torch.Generator().manual_seed(seeds[1])
     many = X[torch.randperm(len(X), generator=generator)[:n_target].to(X.device)]
     with local_draws(seeds[0]):
-        model = SampleWeights(
-            N_FEATURES, N_AMOUNTS, hidden_channels=hidden_channels, n_layers=n_layers
-        )
+        model = model_for(reader.method, hidden_channels, n_layers)
     reader.model = model.to(settings.device, population.dtype)
     problems = [
         (positions, CurvatureProblem(stack, targets_of(stack, many)))

@@ -18,7 +18,8 @@ from skmeta.population import to_rows
 from skmeta.zoo import MLPSearchSpace
 
 FAST = {"n_gradients": 16, "max_epochs": 8, "hidden_channels": 8, "random_state": 0}
-METHODS = ["sample-weights", "standard", "shrunk", "kfac"]
+LEARNED = ["sample-weights", "gradmetanet", "gradmetanet++"]
+METHODS = [*LEARNED, "standard", "shrunk", "kfac", "ekfac"]
 
 pytestmark = pytest.mark.filterwarnings("ignore:CurvatureRegressor learns from fewer:UserWarning")
 
@@ -53,7 +54,8 @@ def test_it_is_closer_than_the_mean_and_than_zeros(fitted, zoo, tasks):
         for method in METHODS
     }
     assert scores["sample-weights"] == fitted.score(zoo[30:], task=tasks[2])
-    assert scores["sample-weights"] > scores["standard"] and scores["sample-weights"] > -1
+    for method in LEARNED:
+        assert scores[method] > scores["standard"] and scores[method] > -1
 
 
 def test_predictions_have_the_shapes_of_the_networks(fitted, zoo, tasks):
@@ -75,6 +77,18 @@ def test_the_standard_method_is_the_mean_over_the_rows(zoo, tasks):
         torch.testing.assert_close(a.weights.flat * there, FisherSamples.of(b, X).diagonal().flat)
     assert model.score(zoo[:3], task=tasks[1]) == pytest.approx(0, abs=1e-6)
     assert model.net_ is None
+
+
+def test_saliency_is_what_a_weight_costs(zoo, tasks):
+    model = CurvatureRegressor("standard", **FAST).fit(zoo[:30], task=tasks[1])
+    curvature = numbers(model.predict(zoo[30:], task=tasks[2]))
+    brain_damage = numbers(model.saliency(zoo[30:], task=tasks[2]))
+    np.testing.assert_allclose(brain_damage, numbers(zoo[30:]) ** 2 * curvature / 8, rtol=1e-5)
+    surgery = numbers(model.saliency(zoo[30:], task=tasks[2], kind="obs"))
+    assert (surgery >= 0).all() and (surgery <= brain_damage * (1 + 1e-5)).all()
+    assert 0 < surgery.sum() < 0.9 * brain_damage.sum()
+    with pytest.raises(ValueError, match="'kind' parameter of CurvatureRegressor.saliency"):
+        model.saliency(zoo[30:], task=tasks[2], kind="odb")
 
 
 @pytest.mark.parametrize("method", METHODS)
