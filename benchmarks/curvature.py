@@ -1,10 +1,10 @@
-"""Curvature from a few gradients, against means, closed forms and more samples.
+"""Curvature from a few gradients, against means, closed forms, rivals and more samples.
 
     python benchmarks/curvature.py --networks 512 --epochs 40                # 2 CPU minutes
-    python benchmarks/curvature.py --set adult --gradients 32
+    python benchmarks/curvature.py --set adult --gradients 32 --learned sample-weights gradmetanet
     python benchmarks/curvature.py --set mnist --gradients 32
-    python benchmarks/curvature.py --faithful gradmetanet gradmetanet++      # an hour
-    python benchmarks/curvature.py --set siren --seeds 5 --csv docs/measured/curvature.csv
+    python benchmarks/curvature.py --rivals gradmetanet dws+average          # 8 CPU minutes
+    python benchmarks/curvature.py --seeds 0 1 2 3 4 --csv docs/measured/curvature.csv
 
 "siren": networks 1-32-32-1 with sines and Gaussian weights, whose rows are uniform on [-1, 0] and
 on [0, 1] with a probability of each network's own; 128 of 1,024 rows (paper on learning on
@@ -13,13 +13,19 @@ widths that training has not seen, 32 of 4,096 rows.
 
 Errors are the mean over test networks of the squared error over the target's squares, and, as
 in the paper, of targets standardised as a whole. "quadrature" knows that the rows of "siren"
-are uniform on each half; "noise" is the target on as many other rows.
+are uniform on each half; "noise" is the target on as many other rows; "as long" is the
+standard estimator on as many rows as take it as long as the first learned method takes. "kfac"
+and "ekfac" are those of curvlinops, which is run as well, network by network, where it is
+installed. "ms" is what a network takes.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import _common  # noqa: F401  (sets one thread)
 import _gradient_sets
@@ -33,20 +39,24 @@ from skmeta.datasets import fetch_adult, fetch_mnist, split_tasks
 from skmeta.gradients import FisherSamples
 from skmeta.learning.nets import train
 from skmeta.learning.settings import TrainingSettings
-from skmeta.metanets import SampleWeights
-from skmeta.networks import Architecture
+from skmeta.networks import Architecture, to_module
+from skmeta.networks.modules import tensor_names
 from skmeta.population import Stack, Weights
 from skmeta.reading import CurvatureReader
 from skmeta.reading.curvature import (
     CLOSED_FORMS,
-    N_AMOUNTS,
-    N_FEATURES,
+    LEARNED,
     CurvatureLoss,
     CurvatureProblem,
+    model_for,
 )
 from skmeta.zoo import MLPSearchSpace
 
 SIREN = Architecture.mlp((1, 32, 32, 1), activation="sin", output="values")
+COLUMNS = [
+    "method", "relative", "median", "standardised", "ms", "set", "seed", "networks", "gradients",
+    "CPU s", "parameters",
+]  # fmt: skip
 N_TARGET = {"siren": 1024, "adult": 4096, "mnist": 4096}
 
 
@@ -113,18 +123,20 @@ def targets(networks: Population, rows: Rows, n: int, generator: torch.Generator
     return found
 
 
-def learned(networks: Population, rows: Rows, args: argparse.Namespace, seed: int) -> tuple:
+def learned(
+    method: str, networks: Population, rows: Rows, args: argparse.Namespace, seed: int
+) -> tuple:
     """A reader trained on draws of rows, and its seconds."""
     started = time.process_time()
     generator = torch.Generator().manual_seed(seed)
     with local_draws(seed):
-        model = SampleWeights(N_FEATURES, N_AMOUNTS)
-    reader = CurvatureReader("sample-weights", args.gradients, model)
+        model = model_for(method, 32 if method == "sample-weights" else 16, 2)
+    reader = CurvatureReader(method, args.gradients, model)
     problems = targets(networks, rows, N_TARGET[args.set], generator)
     loss = OnDraws(reader, problems, torch.empty(0), generator)
     loss.rows = rows
     settings = TrainingSettings(
-        "benchmark", None, args.epochs, 2e-3, 32, None, 0, torch.device("cpu")
+        "benchmark", None, args.epochs, args.lr, 32, None, 0, torch.device("cpu")
     )
     train(settings, loss, seed=seed)
     return reader, time.process_time() - started
@@ -148,101 +160,165 @@ def quadrature(X: Tensor) -> Tensor:
     return torch.zeros_like(weights).scatter(1, order, weights)
 
 
-def errors(found: Weights, target: Weights) -> tuple[Tensor, Tensor]:
-    """Relative errors, and squared errors."""
-    squared = (found.flat - target.flat).square()
-    return squared.sum(1) / target.flat.square().sum(1), squared.mean(1)
+def rivals(networks: Population, rows: Rows, args: argparse.Namespace, seed: int) -> dict:
+    """Networks of section F.1 by name, trained as there, and their seconds; of "siren" only."""
 
+    def problem(networks: Population, rows: Rows, seed: int) -> tuple:
+        generator = torch.Generator().manual_seed(seed)
+        [(_, found)] = targets(networks, rows, N_TARGET["siren"], generator)
+        return found, rows.draw(torch.arange(len(networks)), args.gradients, generator)
 
-def from_the_paper(networks: Population, rows: Rows, args: argparse.Namespace, seed: int) -> dict:
-    """Networks over sets of gradients, by name, trained as in the paper; and their seconds."""
-    generator = torch.Generator().manual_seed(seed)
-    problems = targets(networks, rows, N_TARGET[args.set], generator)
-    X = rows.draw(torch.arange(len(networks)), args.gradients, generator)
+    mine, X = problem(networks, rows, seed)
+    validation = problem(*sirens(100, 20_000 + seed), seed)
     return {
-        kind: _gradient_sets.faithful(kind, networks, problems, X, args.faithful_epochs, seed)
-        for kind in args.faithful
+        f"{kind} (F.1)": _gradient_sets.trained(kind, mine, X, validation, args.rival_epochs, seed)
+        for kind in args.rivals
     }
+
+
+def beside_curvlinops(stack: Stack, X: Tensor) -> None:
+    """Print milliseconds a network, and how far ours is from the diagonals of curvlinops."""
+    try:
+        from curvlinops import EKFACLinearOperator, KFACLinearOperator
+    except ImportError:
+        print("curvlinops is not installed")
+        return
+    values = stack.architectures[0].output == "values"
+    loss = torch.nn.MSELoss() if values else torch.nn.CrossEntropyLoss()
+    y = torch.zeros(X.shape[1], 1) if values else torch.zeros(X.shape[1], dtype=torch.long)
+    # Of the mean of squared errors the second derivative is 2.
+    factor = 2 if values else 1
+    for kind, operator in (("kfac", KFACLinearOperator), ("ekfac", EKFACLinearOperator)):
+        ours, apart, seconds = CurvatureReader(kind, X.shape[1]).read(stack, X), 0.0, 0.0
+        for i, record in enumerate(stack.records()):
+            module = to_module(record).eval()
+            names = {name: slot for slot, name in tensor_names(record.architecture).items()}
+            parameters = dict(module.named_parameters())
+            started = time.process_time()
+            matrix = operator(
+                module, loss, list(parameters.values()), [(X[i], y)],
+                fisher_type="type-2", check_deterministic=False,
+            )  # fmt: skip
+            sizes = [p.numel() for p in parameters.values()]
+            diagonal = (matrix @ torch.eye(sum(sizes))).diagonal() / factor
+            seconds += time.process_time() - started
+            for (name, p), theirs in zip(parameters.items(), diagonal.split(sizes), strict=True):
+                mine = ours[names[name]][i][tuple(slice(n) for n in p.shape)]
+                distance = (mine - theirs.view_as(mine)).norm() / theirs.norm()
+                apart = max(apart, distance.item())
+        print(f"curvlinops {kind}: {1000 * seconds / len(stack):.2f} ms, ours is {apart:.1e} off")
+
+
+Method = Callable[[Stack, Tensor], Weights]
 
 
 def compared(test: Population, rows: Rows, readers: dict, args, seed: int) -> dict:
-    """Errors of all methods on the same draws."""
+    """Errors of all methods on the same draws, and milliseconds."""
     generator = torch.Generator().manual_seed(1000 + seed)
-    n, results = args.gradients, {}
+    n, results, values = args.gradients, {}, []
+    methods: dict[str, Method] = {name: CurvatureReader(name, n).read for name in CLOSED_FORMS} | {
+        name: reader.read for name, reader in readers.items()
+    }
+    if rows.shares is not None:
+        methods["quadrature"] = lambda s, X: FisherSamples.of(s, X).diagonal(quadrature(X))
 
-    def note(name: str, stack: Stack, found: Weights, target: Weights) -> None:
-        relative, squared = errors(found, target)
-        results.setdefault(name, []).append((relative, squared, len(stack)))
+    def run(name: str, find: Method, stack: Stack, X: Tensor, target: Weights) -> float:
+        started = time.process_time()
+        parts = torch.arange(len(stack)).split(32)
+        found = torch.cat([find(stack.select(part), X[part]).flat for part in parts])
+        milliseconds = 1000 * (time.process_time() - started) / len(stack)
+        note(name, found, target, milliseconds)
+        return milliseconds
 
-    values = []
+    def note(name: str, found: Tensor, target: Weights, milliseconds: float) -> None:
+        squared = (found - target.flat).square()
+        relative = squared.sum(1) / target.flat.square().sum(1)
+        times = torch.full_like(relative, milliseconds)
+        results.setdefault(name, []).append((relative, squared.mean(1), times))
+
+    standard = CurvatureReader("standard", n).read
     for positions, problem in targets(test, rows, N_TARGET[args.set], generator):
         stack, target, where = problem.stack, problem.target, torch.as_tensor(positions)
-        present = stack.present().flat.bool()
-        values.append(target.flat[present])
+        values.append(target.flat[stack.present().flat.bool()])
         X = rows.draw(where, n, generator)
         with torch.no_grad():
-            for method in CLOSED_FORMS:
-                note(method, stack, CurvatureReader(method, n).read(stack, X), target)
-            for name, reader in readers.items():
-                note(name, stack, reader.read(stack, X), target)
-            for times in (2, 4):
-                more = FisherSamples.of(stack, rows.draw(where, times * n, generator)).diagonal()
-                note(f"{times} times the samples", stack, more, target)
-            if rows.shares is not None:
-                weights = quadrature(X)
-                found = FisherSamples.of(stack, X).diagonal(weights)
-                note("quadrature", stack, found, target)
+            standard(stack, X)  # the first pass takes longer
+            took = {name: run(name, find, stack, X, target) for name, find in methods.items()}
+            counts = {f"{times} times the samples": times * n for times in (2, 4)}
+            [first, *_] = args.learned
+            counts["as long"] = round(n * took[first] / took["standard"])
+            for name, count in counts.items():
+                run(name, standard, stack, rows.draw(where, count, generator), target)
         [(_, other)] = targets(test[positions], rows, N_TARGET[args.set], generator)
-        note("noise", stack, other.target, target)
+        note("noise", other.target.flat, target, float("nan"))
+    if args.curvlinops:
+        beside_curvlinops(stack.select(torch.arange(5)), X[:5])
     variance = torch.cat(values).var()
-    return {
-        name: {
-            "relative": torch.cat([r for r, _, _ in parts]).mean().item(),
-            "median": torch.cat([r for r, _, _ in parts]).median().item(),
-            "standardised": (torch.cat([s for _, s, _ in parts]).mean() / variance).item(),
+    table = {}
+    for name, parts in results.items():
+        relative, squared, times = (torch.cat(each) for each in zip(*parts, strict=True))
+        table[name] = {
+            "relative": relative.mean().item(),
+            "median": relative.median().item(),
+            "standardised": (squared.mean() / variance).item(),
+            "ms": times.mean().item(),
         }
-        for name, parts in results.items()
-    }
+    return table
+
+
+def measured(args: argparse.Namespace, n: int, seed: int) -> pd.DataFrame:
+    """Everything on one size of training, with one seed."""
+    if args.set == "siren":
+        networks, rows = sirens(n, seed)
+        test, of_test = sirens(500, 10_000 + seed)
+    else:
+        known, unseen = ((16, 32), (24, 64)) if args.set == "adult" else ((16, 32), (24, 48))
+        networks, rows = trained(args.set, n, seed, known, args.data_home)
+        test, of_test = trained(args.set, 60, 100 + seed, unseen, args.data_home)
+    found = {method: learned(method, networks, rows, args, seed) for method in args.learned}
+    found |= rivals(networks, rows, args, seed) if args.rivals else {}
+    readers = {name: reader for name, (reader, *_) in found.items()}
+    table = compared(test, of_test, readers, args, seed)
+    frame = pd.DataFrame(table).T.assign(
+        set=args.set, seed=seed, networks=n, gradients=args.gradients
+    )
+    for name, (_, seconds, *others) in found.items():
+        frame.loc[name, "CPU s"] = seconds
+        if others:
+            frame.loc[name, "parameters"] = others[0]
+    return frame.rename_axis("method").reset_index()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--set", default="siren", choices=list(N_TARGET))
-    parser.add_argument("--networks", type=int, default=512)
+    parser.add_argument("--networks", type=int, nargs="+", default=[512])
     parser.add_argument("--gradients", type=int, default=None)
     parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--faithful", nargs="*", default=[], choices=list(_gradient_sets.KINDS))
-    parser.add_argument("--faithful-epochs", type=int, default=100)
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--learned", nargs="+", default=["sample-weights"], choices=LEARNED)
+    parser.add_argument("--rivals", nargs="*", default=[], choices=_gradient_sets.KINDS)
+    parser.add_argument("--rival-epochs", type=int, default=100)
+    parser.add_argument("--curvlinops", action="store_true")
     parser.add_argument("--data-home")
-    parser.add_argument("--csv")
+    parser.add_argument("--csv", help="is added to")
     args = parser.parse_args()
+    if args.rivals and args.set != "siren":
+        parser.error("--rivals are for networks of one architecture: --set siren")
     args.gradients = args.gradients or (128 if args.set == "siren" else 32)
     frames = []
-    for seed in range(args.seeds):
-        if args.set == "siren":
-            networks, rows = sirens(args.networks, seed)
-            test, of_test = sirens(500, 10_000 + seed)
-        else:
-            known, unseen = ((16, 32), (24, 64)) if args.set == "adult" else ((16, 32), (24, 48))
-            networks, rows = trained(args.set, args.networks, seed, known, args.data_home)
-            test, of_test = trained(args.set, 60, 100 + seed, unseen, args.data_home)
-        trained_ones = {"sample-weights": learned(networks, rows, args, seed)}
-        trained_ones |= from_the_paper(networks, rows, args, seed) if args.faithful else {}
-        readers = {name: reader for name, (reader, _) in trained_ones.items()}
-        table = compared(test, of_test, readers, args, seed)
-        frame = pd.DataFrame(table).T.assign(set=args.set, seed=seed, gradients=args.gradients)
-        for name, (_, seconds) in trained_ones.items():
-            frame.loc[name, "CPU s"] = seconds
-        frames.append(frame.rename_axis("method").reset_index())
+    for n, seed in itertools.product(args.networks, args.seeds):
+        frame = measured(args, n, seed)
+        frames.append(frame)
         print(frame.round(4).to_string(), flush=True)
-    whole = pd.concat(frames)
-    means = whole.groupby("method")[["relative", "median", "standardised"]].mean()
-    print(means.sort_values("relative").round(4).to_string())
-    print("of the standard estimator:")
-    print((means / means.loc["standard"]).sort_values("relative").round(3).to_string())
-    if args.csv:
-        whole.to_csv(args.csv, index=False, float_format="%.5g")
+        if args.csv:
+            header = not Path(args.csv).exists()
+            frame.reindex(columns=COLUMNS).to_csv(
+                args.csv, mode="a", header=header, index=False, float_format="%.5g"
+            )
+    errors = pd.concat(frames).groupby(["networks", "method"])[["relative", "median"]].mean()
+    print(errors.sort_values(["networks", "relative"]).round(4).to_string())
 
 
 if __name__ == "__main__":

@@ -219,8 +219,7 @@ class FisherSamples:
     def _eigenbasis(self, stage: int, weights: Tensor | None) -> KroneckerEigenbasis:
         check_no_images(self.stack.architectures, "The eigenbasis of Kronecker factors")
         deltas = torch.stack([f.outer[stage].delta for f in self.factors], 1)
-        # Padding has states of its own where the activation of zero is not zero.
-        h = self.factors[0].outer[stage].h * self.stack.true_neurons(stage)[:, None]
+        h = self.factors[0].outer[stage].h
         return KroneckerEigenbasis.of(h, deltas, self._shares(weights))
 
     def _with(self, plain: Weights, tensors: dict[str, Tensor]) -> Weights:
@@ -255,13 +254,14 @@ class FisherSamples:
             Between 0 and 1.
         """
         plain = self.diagonal()
-        variance = (self._second_moment() - plain.map(torch.square)) * (1 / (self.n_samples - 1))
         apart = (plain - self.kfac_diagonal()).map(torch.square)
-        amounts = []
+        moments, amounts = self._second_moments(), []
         for stage, squares in sorted(self.squares.items()):
-            name = f"{stage}.weight"
-            gained = variance[name].flatten(1).sum(1) - self._covariance(*squares)
-            amounts.append(gained / apart[name].flatten(1).sum(1).clamp_min(1e-30))
+            own, distance = (
+                w[f"{stage}.weight"].flatten(1).sum(1) for w in (plain.map(torch.square), apart)
+            )
+            variance = (moments[stage] - own) / (self.n_samples - 1)
+            amounts.append((variance - self._covariance(*squares)) / distance.clamp_min(1e-30))
         return torch.stack(amounts, 1).clamp(0, 1)
 
     def _covariance(self, h: Tensor, delta: Tensor, n_positions: int) -> Tensor:
@@ -277,17 +277,27 @@ class FisherSamples:
         n = self.n_samples
         return shares.sum(1) / (n * (n - 1) * n_positions**2)
 
-    def _second_moment(self) -> Weights:
-        """Return the mean over the rows of each row's squared diagonal."""
-        layout, total = self.stack.weights.layout, None
+    def _second_moments(self) -> list[Tensor]:
+        """Return means over the rows of each row's squared diagonal, summed over a stage's weights.
+
+        Where a weight is used once, the diagonal of a row is a product of squares, and a sum of
+        products over all pairs of neurons is a product of sums.
+        """
+        if all(n_positions == 1 for _, _, n_positions in self.squares.values()):
+            pairs = [
+                (h.square().sum(-1), delta.square().sum(-1))
+                for _, (h, delta, _) in sorted(self.squares.items())
+            ]
+            return [(h * delta).mean(1) for h, delta in pairs]
         step = at_once(2 * self.stack.weights.flat.numel(), self.stack.device)
+        totals: list[Tensor | float] = [0.0] * self.stack.depth
         for start in range(0, self.n_samples, step):
             part = slice(start, start + step)
-            rows = [f.rows(part).per_sample().flat.square() for f in self.factors]
-            squares = torch.stack(rows).sum(0).square().sum(1)
-            total = squares if total is None else total + squares
-        assert total is not None
-        return Weights(layout, total / self.n_samples)
+            rows = [f.rows(part).per_sample().map(torch.square) for f in self.factors]
+            for stage in range(self.stack.depth):
+                squares = torch.stack([row[f"{stage}.weight"] for row in rows]).sum(0).square()
+                totals[stage] = totals[stage] + squares.flatten(2).sum((1, 2))
+        return [torch.as_tensor(total) / self.n_samples for total in totals]
 
     def blended(self, amount: Tensor, weights: Tensor | None = None) -> Weights:
         """Return the diagonal, shrunk towards the Kronecker-factored one stage by stage.

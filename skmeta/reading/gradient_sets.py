@@ -34,8 +34,6 @@ def gradient_set(samples: FisherSamples) -> GradientSet:
         deltas = [factors.outer[i].delta for i in range(stack.depth)]
         states = [*states, torch.zeros_like(deltas[-1])]
         deltas = [torch.zeros_like(states[0]), *deltas]
-        masks = [stack.true_neurons(i)[:, None] for i in range(stack.depth + 1)]
-        states = [h * mask for h, mask in zip(states, masks, strict=True)]
         sets.append(torch.stack([torch.cat(states, -1), torch.cat(deltas, -1)], -1))
     return GradientSet(stack, torch.cat(sets, 1))
 
