@@ -8,6 +8,7 @@ from skmeta.metanets.gradient_sets import (
     PerNetwork,
     PerWeight,
 )
+from skmeta.metanets.gradient_trunk import GradientTrunk
 from skmeta.metanets.gradient_weights import GradientWeights
 from skmeta.metanets.graph import GraphTrunk
 from skmeta.metanets.inputs import WeightGraph
@@ -32,6 +33,7 @@ __all__ = [
     "GradMetaNet",
     "GradMetaNetPlusPlus",
     "GradientSet",
+    "GradientTrunk",
     "GradientWeights",
     "GraphTrunk",
     "IOEncoding",

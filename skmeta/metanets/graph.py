@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -48,7 +47,7 @@ class GraphTrunk(MessageTrunk):
     torch.Size([4, 64])
     """
 
-    has_edges: ClassVar[bool] = True
+    has_edges: bool = True
 
     def __init__(
         self,

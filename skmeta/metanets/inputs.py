@@ -37,6 +37,8 @@ class WeightGraph:
     free : tuple of Tensor
         Per layer zeros at the weights that must stay as they are, ones at others; they broadcast
         against the weights ``(n, out, in)``.
+    gradients : Tensor of shape (n, n_samples, all neurons, n_features), optional
+        Gradients of samples, as features of neurons; see :class:`GradientSet`.
     """
 
     stack: Stack
@@ -46,6 +48,7 @@ class WeightGraph:
     reach: Tensor
     freedom: Tensor
     free: tuple[Tensor, ...]
+    gradients: Tensor | None = None
 
     @classmethod
     def bare(cls, stack: Stack) -> WeightGraph:
@@ -116,6 +119,7 @@ class WeightGraph:
             self.reach[rows],
             self.freedom[rows],
             tuple(t[rows] for t in self.free),
+            None if self.gradients is None else self.gradients[rows],
         )
 
     @staticmethod
@@ -134,6 +138,8 @@ class WeightGraph:
         """
         if len(parts) == 1:
             return parts[0]
+        if parts[0].gradients is not None:
+            raise ValueError("Graphs with gradients of samples are not merged: they are padded.")
         nodes, steps, free = (
             zip(*(getattr(part, name) for part in parts), strict=True)
             for name in ("nodes", "steps", "free")

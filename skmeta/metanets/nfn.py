@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -82,7 +81,7 @@ class NFN(Trunk):
     torch.Size([4, 96])
     """
 
-    has_edges: ClassVar[bool] = True
+    has_edges: bool = True
 
     def __init__(
         self,

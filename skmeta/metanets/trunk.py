@@ -70,7 +70,7 @@ class Trunk(nn.Module, ABC):
         Whether neurons have; without, networks can be read and not edited.
     """
 
-    has_edges: ClassVar[bool] = False
+    has_edges: bool = False
     has_neurons: ClassVar[bool] = True
 
     pooled: dict[str, int]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from skmeta.gradients import FisherSamples
-from skmeta.metanets import GradientSet, GradientWeights
+from skmeta.metanets import GradientSet, GradientWeights, WeightGraph
 from skmeta.population import Weights
 from skmeta.population.running import check_no_images
 
@@ -66,6 +68,23 @@ def relative_gradient_set(samples: FisherSamples) -> GradientSet:
     if neurons.mask is not None:
         features = features * neurons.mask[:, None]
     return GradientSet(sets.stack, features)
+
+
+def gradient_graph(samples: FisherSamples) -> WeightGraph:
+    """Return the graph of networks with these gradients, for a :class:`GradientTrunk`.
+
+    Parameters
+    ----------
+    samples : FisherSamples
+        Of networks without convolutions.
+
+    Returns
+    -------
+    WeightGraph
+        With the features of :func:`relative_gradient_set`.
+    """
+    sets = relative_gradient_set(samples)
+    return replace(WeightGraph.of(samples.stack), gradients=sets.features)
 
 
 def weighed(samples: FisherSamples, model: GradientWeights, amounts: torch.Tensor) -> Weights:

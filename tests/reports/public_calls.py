@@ -37,7 +37,14 @@ FLOORS += ("requirements", "zoo", "editing", "baselines", "evaluation", "estimat
 MODULES = {"CNN", "MLP", "Edit", "GraphTrunk", "IOEncoding", "InvariantPool", "Metanet", "Trunk"}
 MODULES |= {"MonomialLayer", "NFLayer", "NFN", "NeuronTrunk", "Quasi", "QuasiScaling", "Read"}
 MODULES |= {"SampleWeights", "StatNN"}
-MODULES |= {"GradMetaNet", "GradMetaNetPlusPlus", "GradientWeights", "PerNetwork", "PerWeight"}
+MODULES |= {
+    "GradMetaNet",
+    "GradMetaNetPlusPlus",
+    "GradientTrunk",
+    "GradientWeights",
+    "PerNetwork",
+    "PerWeight",
+}
 
 # Constants, errors, and classes that are nothing but their fields or that others derive from.
 NO_CALLS = {"ACTIVATIONS", "INITIALIZATIONS", "NORMS", "RULES", "TRUNKS", "EDITING_TRUNKS"}
