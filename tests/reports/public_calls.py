@@ -36,15 +36,8 @@ FLOORS += ("requirements", "zoo", "editing", "baselines", "evaluation", "estimat
 # Names of torch.nn modules: as torch's own they begin with what torch.manual_seed decides.
 MODULES = {"CNN", "MLP", "Edit", "GraphTrunk", "IOEncoding", "InvariantPool", "Metanet", "Trunk"}
 MODULES |= {"MonomialLayer", "NFLayer", "NFN", "NeuronTrunk", "Quasi", "QuasiScaling", "Read"}
-MODULES |= {"SampleWeights", "StatNN"}
-MODULES |= {
-    "GradMetaNet",
-    "GradMetaNetPlusPlus",
-    "GradientTrunk",
-    "GradientWeights",
-    "PerNetwork",
-    "PerWeight",
-}
+MODULES |= {"GradMetaNet", "GradMetaNetPlusPlus", "GradientTrunk", "GradientWeights"}
+MODULES |= {"PerNetwork", "PerWeight", "SampleWeights", "StatNN"}
 
 # Constants, errors, and classes that are nothing but their fields or that others derive from.
 NO_CALLS = {"ACTIVATIONS", "INITIALIZATIONS", "NORMS", "RULES", "TRUNKS", "EDITING_TRUNKS"}
