@@ -1,10 +1,11 @@
 """Pruning by curvature from a few rows, on Adult: divergence and accuracy on test rows.
 
-    python benchmarks/prune_by_curvature.py            # 2 CPU minutes
+    python benchmarks/prune_by_curvature.py                  # 3 CPU minutes
+    python benchmarks/prune_by_curvature.py --n-steps 40     # distilled after that
 
-Weights with the smallest ``w**2 F`` go. The Fisher diagonal F is exact (4,096 rows), or from 32:
-their mean, shrunk, or by a CurvatureRegressor that was trained on other networks. Beside
-it magnitude, SNIP and Wanda, on 1,024 rows and on the 32.
+Weights with the smallest ``w**2 F`` go, at once. F is the diagonal of the Fisher information or of
+an approximation of it, from 4,096 rows or from 32, where it may be learned on other networks;
+"obs" as far as no other weights take over. Beside it magnitude, SNIP and Wanda.
 """
 
 from __future__ import annotations
@@ -14,36 +15,18 @@ import argparse
 import _common  # noqa: F401  (sets one thread)
 import numpy as np
 import pandas as pd
-import torch
 
 from skmeta import CurvatureRegressor, Population, Task, make_zoo
 from skmeta.baselines import Prune
 from skmeta.datasets import fetch_adult, split_tasks
 from skmeta.editing import measure_edits
-from skmeta.population import Stack
-from skmeta.requirements import Pruning
-from skmeta.requirements.masks import keep_largest, masked
 from skmeta.zoo import MLPSearchSpace
-
-
-def by_curvature(networks: Population, curvature: Population, budget: float) -> Population:
-    """Drop the weights whose squares times curvature are smallest."""
-    mask = Pruning(budget=budget)
-
-    def pruned(stack: Stack, found: Stack) -> Stack:
-        exact, costs = stack.to(dtype=torch.float64), found.to(dtype=torch.float64)
-        products = exact.weights.map(lambda flat: flat.square() * costs.weights.flat)
-        keep = keep_largest(
-            products.of_field("weight"), mask.candidates(exact), mask.n_kept(exact, budget)
-        )
-        return stack.with_weights(masked(exact.weights, keep).map(lambda flat: flat.float()))
-
-    return networks.map(pruned, curvature)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", type=int, default=256)
+    parser.add_argument("--n-steps", type=int, default=0)
     parser.add_argument("--data-home")
     args = parser.parse_args()
     train, other, test = split_tasks(fetch_adult(data_home=args.data_home), "sex")
@@ -55,33 +38,35 @@ def main() -> None:
     rng = np.random.default_rng(0)
     many = other.subset(rng.permutation(other.n_samples)[:4096])
     few = many.subset(np.arange(32))
-    learned = CurvatureRegressor(n_gradients=32, n_target=4096, random_state=0).fit(zoo, task=many)
     rows = []
-    for budget in (0.1, 0.25, 0.5):
-        edits = dict(_edits(new, many, few, learned, budget))
-        for name, edited in edits.items():
+    for name, task, rival in _rivals(zoo, new, many, few):
+        for budget in (0.1, 0.25, 0.5):
+            rival.set_params(budget=budget, n_steps=args.n_steps, random_state=0)
+            edited = rival.fit(new, task=task).transform(new)
             found = measure_edits(new, edited, test, None)
             rows.append({"kept": budget, "by": name, **found[["divergence", "accuracy"]].mean()})
     table = pd.DataFrame(rows).pivot(index="by", columns="kept")
     print(table.sort_values(("divergence", 0.25)).round(4).to_string())
 
 
-def _edits(new: Population, many: Task, few: Task, learned: CurvatureRegressor, budget: float):
-    """Yield pruned networks by name."""
-    for name, task in (("1,024 rows", many), ("32 rows", few)):
-        for criterion in ("snip", "wanda"):
-            rival = Prune(criterion, budget=budget, random_state=0).fit(new, task=task)
-            yield f"{criterion}, {name}", rival.transform(new)
-    yield "magnitude", Prune("magnitude", budget=budget).fit(new, task=few).transform(new)
-    exact = CurvatureRegressor("standard", n_gradients=4096, n_target=4096, random_state=0)
-    found = exact.fit(new, task=many).predict(new, task=many)
-    yield "curvature, exact", by_curvature(new, found, budget)
-    for method in ("standard", "shrunk"):
-        reader = CurvatureRegressor(method, n_gradients=32, n_target=32, random_state=0)
-        found = reader.fit(new, task=few).predict(new, task=few)
-        yield f"curvature, {method}, 32 rows", by_curvature(new, found, budget)
-    found = learned.predict(new, task=few)
-    yield "curvature, learned, 32 rows", by_curvature(new, found, budget)
+def _rivals(zoo: Population, new: Population, many: Task, few: Task):
+    """Yield names, rows to look at, and what prunes."""
+    yield "magnitude", few, Prune("magnitude")
+    for n, task in ((4096, many), (32, few)):
+        for criterion in ("snip", "wanda", "obd", "obs"):
+            yield f"{criterion}, {n} rows", task, Prune(criterion, n_rows=n)
+        for method in ("kfac", "ekfac") if task is many else ("kfac", "ekfac", "shrunk"):
+            model = CurvatureRegressor(method, n_gradients=n, n_target=n, random_state=0)
+            yield (
+                f"obd, {method}, {n} rows",
+                task,
+                Prune("obd", curvature=model.fit(new, task=task)),
+            )
+    for method in ("sample-weights", "gradmetanet"):
+        model = CurvatureRegressor(method, n_gradients=32, n_target=4096, random_state=0)
+        model.fit(zoo, task=many)
+        for kind in ("obd", "obs"):
+            yield f"{kind}, {method}, 32 rows", few, Prune(kind, curvature=model)
 
 
 if __name__ == "__main__":
