@@ -79,6 +79,39 @@ class Frames(nn.Module):
         return self.last(h).unflatten(0, (-1, T)).sum(1)
 
 
+class Patches(nn.Module):
+    """A first token for all, by expanding or repeating, and as many learned positions as needed."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.way, self.cut = way, nn.Conv2d(1, E, 2, stride=2)
+        self.sizes = (1, 1) if way == "repeat" else (-1, -1)
+        self.first, self.positions = (nn.Parameter(torch.randn(1, n, E)) for n in (1, 9))
+        layer = nn.TransformerEncoderLayer(E, 2, 16, dropout=0.0, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+        self.last = nn.Linear(E, 2)
+
+    def forward(self, x):
+        h = self.cut(x).flatten(2).mT
+        first = getattr(self.first, self.way)(len(x), *self.sizes)
+        h = torch.cat([first, h], 1)
+        return self.last(self.encoder(h + self.positions[:, : h.shape[1]])[:, 0])
+
+
+class Positions(nn.Module):
+    """Positions that are looked up, the same for all samples, and one that is picked."""
+
+    def __init__(self, n_positions):
+        super().__init__()
+        self.n, self.table = n_positions, nn.Embedding(n_positions + 2, E)
+        self.tokens = nn.Embedding(10, E)
+        self.few, self.last = nn.Parameter(torch.randn(3, E)), nn.Linear(E, 2)
+
+    def forward(self, tokens):
+        h = self.tokens(tokens) * self.few[1] + self.table(torch.arange(self.n))
+        return self.last(torch.tanh(h)).mean(1)
+
+
 def table():
     deep = nn.Sequential(nn.Linear(5, 6), nn.LayerNorm(6), nn.ReLU(), nn.Linear(6, 2, bias=False))
     normed = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.SiLU(), nn.Linear(6, 2))
@@ -92,6 +125,10 @@ def table():
         *(nn.AdaptiveAvgPool1d(1), nn.Flatten()),
     )
     volumes = nn.Sequential(nn.Conv3d(1, 2, 2), nn.Tanh(), nn.Flatten(), nn.Linear(54, 2))
+    styles = nn.Sequential(
+        *(nn.Conv2d(1, 4, 3), nn.InstanceNorm2d(4, affine=True), nn.PReLU(4)),
+        *(nn.Conv2d(4, 2, 2), nn.PReLU(), nn.Flatten(), nn.Linear(18, 2)),
+    )
     return {
         "rows": (deep, (5,)),
         "batch norm": (normed, (5,)),
@@ -103,6 +140,11 @@ def table():
         "attention": (Decoder(), (T, E)),
         "reused": (Reused(), (4,)),
         "odd": (Odd(), (T, 4)),
+        "patches, expanded": (Patches("expand"), (1, 4, 4)),
+        "patches, repeated": (Patches("repeat"), (1, 4, 4)),
+        "positions": (Positions(T), None),
+        "as many looked up as samples": (Positions(B), (B,)),
+        "styles": (styles, (1, 6, 6)),
         "as many positions as samples": (nn.Linear(4, 2), (B, 4)),
         "one sample": (nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)), (T, 4)),
     }
@@ -115,7 +157,10 @@ def case(name):
     torch.manual_seed(0)
     module, shape = table()[name]
     n = 1 if name == "one sample" else B
-    x = torch.randint(10, (n, T)) if shape is None else torch.randn(n, *shape).double()
+    if shape is None or name.startswith("as many looked up"):
+        x = torch.randint(10, (n, *(shape or (T,))))
+    else:
+        x = torch.randn(n, *shape).double()
     module = module.double()
     for buffer in module.buffers():
         if buffer.dtype.is_floating_point:
@@ -247,14 +292,23 @@ def test_neurons_are_kept_and_no_weights():
     assert factors.n_numbers == neurons
 
 
+class Gate(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gate = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x):
+        return x * self.gate.sigmoid()
+
+
 REFUSED = {
     "samples mixed": (
         nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 2)),
         ["'1.weight' (used by NativeBatchNorm", "'0.weight' (samples are mixed", "eval()"],
     ),
     "unknown use": (
-        nn.Sequential(nn.Linear(4, 3), nn.PReLU(), nn.Linear(3, 2)),
-        ["of 1 parameters: '1.weight' (used by ViewBackward0)", "'skip'"],
+        nn.Sequential(nn.Linear(4, 3), Gate(), nn.Linear(3, 2)),
+        ["of 1 parameters: '1.gate' (used by SigmoidBackward0)", "'skip'"],
     ),
     "weights of weights": (
         nn.utils.parametrizations.weight_norm(nn.Linear(4, 2)),

@@ -165,3 +165,13 @@ def test_squares_of_half_precision_do_not_overflow():
     with record(halves) as recording:
         found = recording.factors(300 * halves(torch.randn(64, 8).half()).float().mean())
     assert all(v.isfinite().all() for v in found.fisher_diagonal().values())
+
+
+def test_sparse_gradients_of_a_table():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Embedding(9, 4, sparse=True), nn.Flatten(), nn.Linear(12, 2))
+    x, y = torch.randint(9, (6, 3)), torch.arange(6) % 2
+    with record(module) as recording:
+        nn.functional.cross_entropy(module(x), y).backward()
+        found = recording.factors().mean()["0.weight"]
+    torch.testing.assert_close(found, module[0].weight.grad.to_dense())

@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from skmeta.gradients.modules.layouts import SampleLayout
-from skmeta.gradients.modules.terms import Convolved, Direct, Lookup, Outer, Target, Term
-
-Node = Any
-Make = Callable[[Tensor, SampleLayout], Term]
-
-
-@dataclass
-class Use:
-    """A node of the graph that brings parameters and data together.
-
-    Attributes
-    ----------
-    node : torch.autograd.graph.Node
-        Its gradient at the output is what is waited for.
-    n_leading : int or None
-        How many first axes of that gradient are no features; None if any may be.
-    targets : list of (Target, callable)
-        What is made of that gradient, for each parameter.
-    """
-
-    node: Node
-    n_leading: int | None
-    targets: list[tuple[Target, Make]] = field(default_factory=list)
+from skmeta.gradients.modules.kinds import Node, Use, understood
+from skmeta.gradients.modules.terms import Target
 
 
 @dataclass
@@ -54,7 +32,11 @@ class Uses:
     kinds: list = field(default_factory=list)
 
 
-def find_uses(outputs: Sequence[Tensor], parameters: Mapping[str, nn.Parameter]) -> Uses:
+def find_uses(
+    outputs: Sequence[Tensor],
+    parameters: Mapping[str, nn.Parameter],
+    shared: Collection[Node] = (),
+) -> Uses:
     """Walk the graph behind outputs, and find what it does with parameters.
 
     Parameters
@@ -63,6 +45,8 @@ def find_uses(outputs: Sequence[Tensor], parameters: Mapping[str, nn.Parameter])
         What the module returned.
     parameters : mapping of str to Parameter
         Those that count.
+    shared : collection of Node
+        Lookups of rows that are the same for all samples: what counts is where these are used.
     """
     names = {id(p): name for name, p in parameters.items()}
     found, seen = Uses(), set()
@@ -79,7 +63,7 @@ def find_uses(outputs: Sequence[Tensor], parameters: Mapping[str, nn.Parameter])
         found.kinds.append(kind)
         if "BatchNorm" in kind:
             found.kinds.append(getattr(node, "_saved_training", None))
-        looked_through = kind in _CHAIN  # from where it is used
+        looked_through = kind in _CHAIN or node in shared  # from where it is used
         for place, edge in enumerate(node.next_functions):
             child = edge[0]
             if child is None:
@@ -87,9 +71,11 @@ def find_uses(outputs: Sequence[Tensor], parameters: Mapping[str, nn.Parameter])
             of_child = type(child).__name__
             if of_child != "AccumulateGrad":
                 ahead.append(child)
-            if looked_through or (of_child != "AccumulateGrad" and of_child not in _CHAIN):
+            if looked_through:
                 continue
-            if (target := _resolved(edge, names)) is not None:
+            if of_child not in _PARAMETERS and child not in shared:
+                continue
+            if (target := _resolved(edge, names, shared)) is not None:
                 targets[place] = target
                 unseen.discard(target.name)
         if targets:
@@ -103,7 +89,7 @@ def find_uses(outputs: Sequence[Tensor], parameters: Mapping[str, nn.Parameter])
 
 def _sort(found: Uses, node: Node, kind: str, targets: dict[int, Target]) -> None:
     """Put what a node does with parameters where it belongs."""
-    use = _understood(node, kind, targets)
+    use = understood(node, kind, targets)
     known = set() if use is None else {target for target, _ in use.targets}
     if use is not None and known:
         found.uses.append(use)
@@ -112,16 +98,36 @@ def _sort(found: Uses, node: Node, kind: str, targets: dict[int, Target]) -> Non
             found.others.setdefault(target.name, []).append(kind)
 
 
-_CHAIN = (
+_VIEWS = frozenset(
+    {
+        "AliasBackward0",
+        "PermuteBackward0",
+        "ReshapeAliasBackward0",
+        "SelectBackward0",
+        "SliceBackward0",
+        "SqueezeBackward0",
+        "SqueezeBackward1",
+        "TransposeBackward0",
+        "UnsafeViewBackward0",
+        "UnsqueezeBackward0",
+        "ViewBackward0",
+    }
+)
+"""They keep no tensors, and can be asked for gradients after a backward pass."""
+
+_CHAIN = _VIEWS | {
     "ToCopyBackward0",
     "TBackward0",
-    "TransposeBackward0",
     "SplitWithSizesBackward0",
     "SplitBackward0",
-)
+}
+
+_PARAMETERS = _CHAIN | {"AccumulateGrad"}
 
 
-def _resolved(edge: tuple[Node, int], names: dict[int, str]) -> Target | None:
+def _resolved(
+    edge: tuple[Node, int], names: dict[int, str], shared: Collection[Node]
+) -> Target | None:
     """Return the parameter behind an edge, if there is nothing but its shape in between."""
     node, number = edge
     if node is None:
@@ -130,16 +136,15 @@ def _resolved(edge: tuple[Node, int], names: dict[int, str]) -> Target | None:
     if kind == "AccumulateGrad":
         name, shape = names.get(id(node.variable)), tuple(node.variable.shape)
         return None if name is None else Target(name, shape, 0, shape[0] if shape else 1, False)
-    if kind not in _CHAIN:
+    if kind not in _CHAIN and node not in shared:
         return None
-    target = _resolved(node.next_functions[0], names)
-    if target is None:
-        return None
-    if kind == "ToCopyBackward0":
+    target = _resolved(node.next_functions[0], names, shared)
+    if target is None or kind == "ToCopyBackward0":
         return target
-    if kind == "TBackward0" or (kind == "TransposeBackward0" and len(target.shape) == 2):
+    plain = not target.path
+    if plain and (kind == "TBackward0" or (kind == "TransposeBackward0" and _is_matrix(target))):
         return target._replace(transposed=not target.transposed)
-    if "Split" in kind and not target.transposed and target.whole:
+    if "Split" in kind and not target.transposed and target.whole and plain:
         sizes = getattr(node, "_saved_split_sizes", None)
         if sizes is None:
             size = node._saved_split_size
@@ -147,218 +152,29 @@ def _resolved(edge: tuple[Node, int], names: dict[int, str]) -> Target | None:
             sizes[-1] = target.size - size * (len(sizes) - 1)
         if node._saved_dim in (0, -len(target.shape)):
             return target._replace(start=sum(sizes[:number]), size=sizes[number])
-    return target._replace(name=target.name, size=-1)  # nothing that is understood
+    step = _lookup(node, target) if node in shared else node if kind in _VIEWS else None
+    if step is None or target.transposed or not target.whole:
+        return target._replace(size=-1)  # nothing that is understood
+    seen = tuple(node._input_metadata[0].shape)
+    return target._replace(seen=seen, path=(step, *target.path))
 
 
-def _understood(node: Node, kind: str, targets: dict[int, Target]) -> Use | None:
-    if any(target.size < 0 for target in targets.values()):
+def _is_matrix(target: Target) -> bool:
+    return len(target.shape) == 2
+
+
+def _lookup(node: Node, target: Target) -> Callable[[Tensor], Tensor] | None:
+    """Return what takes a gradient of rows to one of the table."""
+    if node._saved_scale_grad_by_freq or target.path:
         return None
-    make = _KINDS.get(kind.rstrip("0123456789"))  # a version of the operation
-    return None if make is None else make(node, targets)
+    rows, padding = node._saved_indices.flatten(), node._saved_padding_idx
+    kept = (rows != padding)[:, None] if 0 <= padding < target.size else 1
 
+    def step(gradient: Tensor) -> Tensor:
+        found = gradient.reshape(len(rows), -1) * kept
+        return found.new_zeros(target.shape).index_add_(0, rows, found)
 
-def _matrix(node: Node, targets: dict[int, Target]) -> Use | None:
-    """``beta * bias + alpha * h @ W``, of rows."""
-    adds = type(node).__name__.startswith("Addmm")
-    bias, first, weight = (0, 1, 2) if adds else (None, 0, 1)
-    alpha, beta = (node._saved_alpha, node._saved_beta) if adds else (1, 1)
-    use = Use(node, 1)
-    if weight in targets and first not in targets:
-        h = (node._saved_mat1 if adds else node._saved_self).detach()
-
-        def outer(target: Target) -> Make:
-            def make(delta: Tensor, layout: SampleLayout) -> Term:
-                pair = (_rows(layout.arranged(x)) for x in (h, delta))
-                x, g = pair
-                return Outer(target, x, g if alpha == 1 else alpha * g)
-
-            return make
-
-        use.targets.append((targets[weight], outer(targets[weight])))
-    if bias is not None and bias in targets and len(targets[bias].shape) == 1:
-        use.targets.append((targets[bias], _summed(targets[bias], 1, beta)))
-    return use
-
-
-def _rows(x: Tensor) -> Tensor:
-    """Rows of a sample as positions, ``(n_samples, n_positions, width)``."""
-    return x[:, None] if x.ndim == 2 else x
-
-
-def _summed(target: Target, n_features: int, factor: float = 1) -> Make:
-    """What is added to the last axes: the gradient, summed over positions."""
-
-    def make(delta: Tensor, layout: SampleLayout) -> Term:
-        g = layout.arranged(delta)
-        if axes := tuple(range(1, g.ndim - n_features)):
-            g = g.sum(axes)
-        return Direct(target, g if factor == 1 else factor * g)
-
-    return make
-
-
-def _convolution(node: Node, targets: dict[int, Target]) -> Use | None:
-    use = Use(node, 1)
-    if node._saved_transposed or any(node._saved_output_padding):
-        return None
-    options = {name: list(getattr(node, f"_saved_{name}")) for name in _SIZES}
-    options["groups"] = node._saved_groups
-    if 1 in targets and targets[1].whole and 0 not in targets:
-        x = node._saved_input.detach()
-
-        def convolved(delta: Tensor, layout: SampleLayout) -> Term:
-            images, g = (_images(layout.arranged(t), t.ndim) for t in (x, delta))
-            return Convolved(targets[1], images, g, options)
-
-        use.targets.append((targets[1], convolved))
-    if 2 in targets:
-
-        def bias(delta: Tensor, layout: SampleLayout) -> Term:
-            g = _images(layout.arranged(delta), delta.ndim)
-            return Direct(targets[2], g.flatten(3).sum((1, 3)))
-
-        use.targets.append((targets[2], bias))
-    return use
-
-
-_SIZES = ("stride", "padding", "dilation")
-
-
-def _images(x: Tensor, ndim: int) -> Tensor:
-    return x[:, None] if x.ndim == ndim else x
-
-
-def _layer_norm(node: Node, targets: dict[int, Target]) -> Use | None:
-    n_features = len(node._saved_normalized_shape)
-    x, mean, rstd = node._saved_input.detach(), node._saved_result1, node._saved_result2
-    use = Use(node, x.ndim - n_features)
-    if 1 in targets:
-        of_shift = _summed(targets[1], n_features)
-
-        def scale(delta: Tensor, layout: SampleLayout) -> Term:
-            return of_shift(delta * (x - mean) * rstd, layout)
-
-        use.targets.append((targets[1], scale))
-    if 2 in targets:
-        use.targets.append((targets[2], _summed(targets[2], n_features)))
-    return use
-
-
-def _batch_norm(node: Node, targets: dict[int, Target]) -> Use | None:
-    if node._saved_training or node._saved_running_var is None:
-        return None  # samples are mixed: none has a gradient of its own
-    x, eps = node._saved_input.detach(), node._saved_eps
-    mean, var = node._saved_running_mean.clone(), node._saved_running_var.clone()
-
-    def normal() -> Tensor:
-        shape = [1, -1] + [1] * (x.ndim - 2)
-        return (x - mean.view(shape)) * (var + eps).rsqrt().view(shape)
-
-    return _channels(node, targets, normal)
-
-
-def _group_norm(node: Node, targets: dict[int, Target]) -> Use | None:
-    x, n_groups = node._saved_input.detach(), node._saved_group
-    mean, rstd = node._saved_result1, node._saved_result2
-
-    def normal() -> Tensor:
-        groups = x.reshape(len(x), n_groups, -1)
-        groups = (groups - mean.view(len(x), -1, 1)) * rstd.view(len(x), -1, 1)
-        return groups.reshape(x.shape)
-
-    return _channels(node, targets, normal)
-
-
-def _channels(node: Node, targets: dict[int, Target], normal: Callable[[], Tensor]) -> Use:
-    """Scale and shift of channels, which are the second axis."""
-    use = Use(node, 1)
-    for place, factor in ((1, normal), (2, None)):
-        if place in targets:
-            use.targets.append((targets[place], _of_channels(targets[place], factor)))
-    return use
-
-
-def _of_channels(target: Target, factor: Callable[[], Tensor] | None) -> Make:
-    def make(delta: Tensor, layout: SampleLayout) -> Term:
-        product = delta if factor is None else delta * factor()
-        g = _images(layout.arranged(product), delta.ndim)
-        return Direct(target, g.flatten(3).sum((1, 3)) if g.ndim > 3 else g.sum(1))
-
-    return make
-
-
-def _embedding(node: Node, targets: dict[int, Target]) -> Use | None:
-    if node._saved_scale_grad_by_freq or not targets[0].whole:
-        return None
-    index, padding = node._saved_indices, node._saved_padding_idx
-
-    def lookup(delta: Tensor, layout: SampleLayout) -> Term:
-        rows, g = layout.arranged(index), layout.arranged(delta)
-        rows, g = rows.reshape(len(rows), -1), g.reshape(len(g), -1, g.shape[-1])
-        kept = (rows != padding)[..., None] if 0 <= padding < targets[0].size else None
-        return Lookup(targets[0], rows, g if kept is None else g * kept)
-
-    return Use(node, index.ndim, [(targets[0], lookup)])
-
-
-def _elementwise(node: Node, targets: dict[int, Target]) -> Use | None:
-    """A sum, a difference or a product with a parameter of any shape that broadcasts."""
-    use, name = Use(node, None), type(node).__name__
-    if len(targets) > 1:
-        return None
-    [(place, target)] = targets.items()
-    factor: Any = 1
-    if name.startswith("Mul"):
-        factor = node._saved_other if place == 0 else node._saved_self
-        if factor is None:
-            return None
-        factor = factor.detach()
-    elif place == 1:
-        factor = node._saved_alpha * (-1 if name.startswith("Sub") else 1)
-    if not target.transposed:
-        use.targets.append((target, _broadcast(target, factor)))
-    return use
-
-
-def _broadcast(target: Target, factor: Any) -> Make:
-    """Sum a gradient to the shape of what was broadcast, but for the axis of the samples."""
-    shape = (target.size, *target.shape[1:]) if target.shape else ()
-
-    def make(delta: Tensor, layout: SampleLayout) -> Term:
-        product = delta * factor
-        full = (1,) * (product.ndim - len(shape)) + shape
-        g = layout.arranged(product)
-        moved = layout.arranged(product.new_empty(full).expand(product.shape))
-        if layout.kind != "axis":
-            full = (full[0], full[0], *full[1:])
-        else:
-            full = (full[layout.axis], *(s for i, s in enumerate(full) if i != layout.axis))
-        if full[0] != 1 or (layout.kind != "axis" and full[1] != 1):
-            raise SharedBySamplesError
-        axes = [i for i in range(1, moved.ndim) if full[i] == 1 and g.shape[i] != 1]
-        g = g.sum(axes) if axes else g
-        return Direct(target, g.reshape(len(g), *shape))
-
-    return make
-
-
-class SharedBySamplesError(Exception):
-    """A parameter has an axis of samples."""
-
-
-_KINDS: dict[str, Callable[[Node, dict[int, Target]], Use | None]] = {
-    "AddmmBackward": _matrix,
-    "MmBackward": _matrix,
-    "ConvolutionBackward": _convolution,
-    "NativeLayerNormBackward": _layer_norm,
-    "NativeBatchNormBackward": _batch_norm,
-    "CudnnBatchNormBackward": _batch_norm,
-    "NativeGroupNormBackward": _group_norm,
-    "EmbeddingBackward": _embedding,
-    "AddBackward": _elementwise,
-    "SubBackward": _elementwise,
-    "MulBackward": _elementwise,
-}
+    return step
 
 
 def gradients_at(

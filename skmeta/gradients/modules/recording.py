@@ -12,12 +12,8 @@ from torch.utils._pytree import tree_leaves
 
 from skmeta._checks import check_option, shown
 from skmeta.gradients.modules.factors import ModuleFactors
-from skmeta.gradients.modules.graph import (
-    SharedBySamplesError,
-    Use,
-    find_uses,
-    gradients_at,
-)
+from skmeta.gradients.modules.graph import find_uses, gradients_at
+from skmeta.gradients.modules.kinds import Node, SharedBySamplesError, Use
 from skmeta.gradients.modules.layouts import SampleLayout, belongs_to, possible_layouts
 from skmeta.gradients.modules.terms import Term, total
 
@@ -108,7 +104,7 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
                 f"The 'skip' parameter of record names no parameters of the module: "
                 f"{sorted(unknown)}. They are named as in module.named_parameters()."
             )
-        self._layouts: dict[tuple, list[SampleLayout | None]] = {}
+        self._layouts: dict[tuple, tuple[frozenset[int], list[SampleLayout | None]]] = {}
         self._hooks: tuple = ()
         self._forget()
 
@@ -177,6 +173,7 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
     def _forget(self) -> None:
         self._parameters: dict[str, nn.Parameter] = {}
         self._uses: list[Use] = []
+        self._lookups: set[Node] = set()
         self._known: list[SampleLayout | None] = []
         self._deltas: dict[int, Tensor] = {}
         self._n_samples, self._went_elsewhere = 0, False
@@ -200,11 +197,16 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
         }
         found = find_uses(outputs, self._parameters)
         key = (self._n_samples, *map(_signature, found.uses), *found.others, *found.kinds)
-        known = self._layouts.get(key)
+        shared, known = self._layouts.get(key, (None, None))
+        if shared is None:
+            shared = self._shared_lookups(outputs, found.uses)
+        if shared:
+            self._lookups = {found.uses[i].node for i in shared}
+            found = find_uses(outputs, self._parameters, self._lookups)
         if known is None:
             known, sure = self._ask(outputs, found.uses, found.others)
             if sure:
-                self._layouts[key] = known
+                self._layouts[key] = shared, known
         self._uses, self._known = found.uses, known
         deltas = self._deltas
         for i, use in enumerate(found.uses):
@@ -221,7 +223,8 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
 
     def _check_loss(self, loss: Tensor) -> None:
         """Refuse a loss that uses parameters elsewhere than in the last call."""
-        found, known = find_uses([loss], self._parameters), {use.node for use in self._uses}
+        found = find_uses([loss], self._parameters, self._lookups)
+        known = {use.node for use in self._uses}
         elsewhere = {t.name for use in found.uses if use.node not in known for t, _ in use.targets}
         elsewhere |= set(found.others)
         if elsewhere:
@@ -232,6 +235,20 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
             )
         if not any(use.node in known for use in found.uses):
             raise RuntimeError("The loss does not depend on the last call of the module.")
+
+    def _shared_lookups(self, outputs: list[Tensor], uses: list[Use]) -> frozenset[int]:
+        """Return which uses look up rows that are the same for all samples, as positions are."""
+        lookups = [i for i, u in enumerate(uses) if type(u.node).__name__.startswith("Embedding")]
+        shared, n = set(), self._n_samples
+        for sample in sorted({0, n // 2, n - 1}) if lookups else ():
+            deltas = self._probe(outputs, uses, sample)
+            for i in lookups:
+                delta, leading = deltas[i], uses[i].n_leading
+                if delta is not None and delta.any():
+                    layouts = possible_layouts(tuple(delta.shape), n, leading or 0)
+                    if not any(belongs_to(delta, layout, sample) for layout in layouts):
+                        shared.add(i)
+        return frozenset(shared)
 
     def _ask(
         self, outputs: list[Tensor], uses: list[Use], others: dict[str, list[str]]
@@ -314,9 +331,10 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
 def _signature(use: Use) -> tuple:
     """What says that a use of another call is the same."""
     shape = tuple(use.node._input_metadata[0].shape)
-    return type(use.node).__name__, shape, tuple(target for target, _ in use.targets)
+    return type(use.node).__name__, shape, tuple(t._replace(path=()) for t, _ in use.targets)
 
 
 def _close(found: Tensor, wanted: Tensor) -> bool:
+    wanted = wanted.to_dense() if wanted.is_sparse else wanted
     tolerance = max(_TOLERANCE.get(x.dtype, 0.05) for x in (found, wanted))
     return bool((found - wanted).abs().max() <= tolerance * wanted.abs().max().clamp_min(1e-20))

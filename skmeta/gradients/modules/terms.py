@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -26,6 +26,10 @@ class Target(NamedTuple):
         Rows of it, along its first axis.
     transposed : bool
         Whether rows were multiplied by its transpose, as usual.
+    seen : tuple of int, optional
+        Shape of what was used, if the parameter was first cut, reshaped or looked up in.
+    path : tuple of callable
+        They take a gradient of that shape to one of the parameter, one after another.
     """
 
     name: str
@@ -33,6 +37,8 @@ class Target(NamedTuple):
     start: int
     size: int
     transposed: bool
+    seen: tuple[int, ...] | None = None
+    path: tuple[Callable[[Tensor], Tensor], ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -115,6 +121,33 @@ class Direct(Term):
     def total(self) -> Tensor:
         """Return the sum over all samples."""
         return self.gradient.sum(0)
+
+
+@dataclass
+class Passed(Term):
+    """Of what was cut out of a parameter, reshaped or looked up, the same for all samples.
+
+    Attributes
+    ----------
+    gradient : Tensor of shape (n_samples, *shape)
+        Of each sample, for what was used.
+    """
+
+    gradient: Tensor
+
+    def _through(self, gradient: Tensor) -> Tensor:
+        with torch.no_grad():
+            for step in self.target.path:
+                gradient = step(gradient)
+        return gradient
+
+    def per_sample(self, samples: slice) -> Tensor:
+        """Return gradients of some samples."""
+        return torch.stack([self._through(one) for one in self.gradient[samples]])
+
+    def total(self) -> Tensor:
+        """Return the sum over all samples."""
+        return self._through(self.gradient.sum(0))
 
 
 @dataclass
