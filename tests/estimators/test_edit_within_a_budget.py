@@ -30,7 +30,7 @@ def table():
 
 @pytest.fixture(scope="module")
 def fitted(table):
-    return fit(table, max_accuracy_drop=0.02)
+    return fit(table, max_accuracy_drop=0.02, method="auto")
 
 
 def test_the_gap_shrinks_within_the_budget_on_new_rows(fitted, table):

@@ -41,7 +41,7 @@ def test_reports_measure_what_is_predicted(name):
     source, offset = SOURCES[name]
     X, y, groups = people(offset)
     (X, X_new), (y, y_new), (s, s_new) = (np.split(part, 2) for part in (X, y, groups))
-    model = EditedClassifier(source, max_gap=0.0, random_state=0)
+    model = EditedClassifier(source, method="finetune", max_gap=0.0, random_state=0)
     model.fit(X, y, sensitive_features=s)
     assert model.choice_["candidate"] == 0
     predicted = model.predict(X_new)
@@ -81,7 +81,7 @@ def test_what_decides_by_a_threshold_of_its_own_is_refused():
 
 def test_the_source_is_no_network_of_the_front():
     X, y, groups = people(n=600)
-    model = EditedClassifier(LogisticRegression(), random_state=0)
+    model = EditedClassifier(LogisticRegression(), method="finetune", random_state=0)
     model.fit(X, y, sensitive_features=groups)
     with pytest.raises(ValueError, match="no network"):
         model._fitted.front.network(0)
