@@ -46,7 +46,7 @@ def find_uses(
     parameters : mapping of str to Parameter
         Those that count.
     shared : collection of Node
-        Lookups of rows that are the same for all samples: what counts is where these are used.
+        Lookups and copies that are the same for all samples: what counts is where these are used.
     """
     names = {id(p): name for name, p in parameters.items()}
     found, seen = Uses(), set()
@@ -101,6 +101,8 @@ def _sort(found: Uses, node: Node, kind: str, targets: dict[int, Target]) -> Non
 _VIEWS = frozenset(
     {
         "AliasBackward0",
+        "FlipBackward0",
+        "NegBackward0",
         "PermuteBackward0",
         "ReshapeAliasBackward0",
         "SelectBackward0",
@@ -113,7 +115,7 @@ _VIEWS = frozenset(
         "ViewBackward0",
     }
 )
-"""They keep no tensors, and can be asked for gradients after a backward pass."""
+"""They are linear, keep no tensors, and can be asked for gradients after a backward pass."""
 
 _CHAIN = _VIEWS | {
     "ToCopyBackward0",
@@ -152,8 +154,8 @@ def _resolved(
             sizes[-1] = target.size - size * (len(sizes) - 1)
         if node._saved_dim in (0, -len(target.shape)):
             return target._replace(start=sum(sizes[:number]), size=sizes[number])
-    step = _lookup(node, target) if node in shared else node if kind in _VIEWS else None
-    if step is None or target.transposed or not target.whole:
+    step = _lookup(node, target) if kind.startswith("Embedding") else node
+    if step is None or target.transposed or not target.whole or "Split" in kind:
         return target._replace(size=-1)  # nothing that is understood
     seen = tuple(node._input_metadata[0].shape)
     return target._replace(seen=seen, path=(step, *target.path))

@@ -205,11 +205,15 @@ def _elementwise(node: Node, targets: dict[int, Target]) -> Use | None:
         return None
     [(place, target)] = targets.items()
     factor: Any = 1
-    if name.startswith("Mul"):
-        factor = node._saved_other if place == 0 else node._saved_self
-        if factor is None:
+    if name.startswith(("Mul", "Div")):
+        saved = node._saved_self, node._saved_other
+        if saved[1 - place] is None:
             return None
-        factor = factor.detach()
+        if name.startswith("Mul"):
+            factor = saved[1 - place].detach()
+        else:
+            over = saved[1].detach().reciprocal()
+            factor = over if place == 0 else -saved[0].detach() * over.square()
     elif place == 1:
         factor = node._saved_alpha * (-1 if name.startswith("Sub") else 1)
     return _broadcasting(node, target, factor)
@@ -226,13 +230,12 @@ def _repeat(node: Node, targets: dict[int, Target]) -> Use | None:
     [target] = targets.values()
     repeats = tuple(node._saved_repeats)
     sizes = (1,) * (len(repeats) - len(_seen(target))) + _seen(target)
-    if all(1 in pair for pair in zip(repeats, sizes, strict=True)):
-        return _broadcasting(node, target, 1)
-    if len(repeats) > 1 or target.transposed:
-        return None
+    if len(repeats) > 1:
+        along = all(1 in pair for pair in zip(repeats, sizes, strict=True))
+        return _broadcasting(node, target, 1) if along else None
 
     def make(delta: Tensor, layout: SampleLayout) -> Term:
-        if layout.kind != "major":
+        if layout.kind == "minor":
             raise SharedBySamplesError
         g = layout.arranged(delta)
         return _of_used(target, g.reshape(len(g), -1, *_seen(target)).sum(1))
@@ -244,11 +247,13 @@ def _seen(target: Target) -> tuple[int, ...]:
     """Shape of what was used."""
     if target.seen is not None:
         return target.seen
-    return (target.size, *target.shape[1:]) if target.shape else ()
+    rows = (target.size, *target.shape[1:]) if target.shape else ()
+    return rows[::-1] if target.transposed else rows
 
 
 def _of_used(target: Target, gradient: Tensor) -> Term:
     """Gradients ``(n_samples, *shape)`` of what was used, brought to the parameter."""
+    gradient = gradient.mT if target.transposed else gradient
     return Passed(target, gradient) if target.path else Direct(target, gradient)
 
 
@@ -271,7 +276,7 @@ def _broadcasting(node: Node, target: Target, factor: Any) -> Use:
         g = g.sum(axes) if axes else g
         return _of_used(target, g.reshape(len(g), *shape))
 
-    return Use(node, None, [] if target.transposed else [(target, make)])
+    return Use(node, None, [(target, make)])
 
 
 class SharedBySamplesError(Exception):
@@ -290,10 +295,14 @@ _KINDS: dict[str, Callable[[Node, dict[int, Target]], Use | None]] = {
     "AddBackward": _elementwise,
     "SubBackward": _elementwise,
     "MulBackward": _elementwise,
+    "DivBackward": _elementwise,
     "ExpandBackward": _elementwise,
     "RepeatBackward": _repeat,
     "PreluKernelBackward": _prelu,
 }
+
+SHAREABLE = ("Embedding", "Expand", "Repeat")
+"""How the names of nodes begin whose rows may be those of samples, or the same for all of them."""
 
 _OF_ANY_SHAPE = (_elementwise, _repeat, _prelu)
 """What takes a parameter as it is used, whatever was done to its shape before."""

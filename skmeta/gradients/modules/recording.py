@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from skmeta._checks import check_option, shown
 from skmeta.gradients.modules.factors import ModuleFactors
 from skmeta.gradients.modules.graph import find_uses, gradients_at
-from skmeta.gradients.modules.kinds import Node, SharedBySamplesError, Use
+from skmeta.gradients.modules.kinds import SHAREABLE, Node, SharedBySamplesError, Use
 from skmeta.gradients.modules.layouts import SampleLayout, belongs_to, possible_layouts
 from skmeta.gradients.modules.terms import Term, total
 
@@ -173,7 +173,7 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
     def _forget(self) -> None:
         self._parameters: dict[str, nn.Parameter] = {}
         self._uses: list[Use] = []
-        self._lookups: set[Node] = set()
+        self._shared: set[Node] = set()
         self._known: list[SampleLayout | None] = []
         self._deltas: dict[int, Tensor] = {}
         self._n_samples, self._went_elsewhere = 0, False
@@ -199,10 +199,10 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
         key = (self._n_samples, *map(_signature, found.uses), *found.others, *found.kinds)
         shared, known = self._layouts.get(key, (None, None))
         if shared is None:
-            shared = self._shared_lookups(outputs, found.uses)
+            shared = self._shared_by_all(outputs, found.uses)
         if shared:
-            self._lookups = {found.uses[i].node for i in shared}
-            found = find_uses(outputs, self._parameters, self._lookups)
+            self._shared = {found.uses[i].node for i in shared}
+            found = find_uses(outputs, self._parameters, self._shared)
         if known is None:
             known, sure = self._ask(outputs, found.uses, found.others)
             if sure:
@@ -223,7 +223,7 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
 
     def _check_loss(self, loss: Tensor) -> None:
         """Refuse a loss that uses parameters elsewhere than in the last call."""
-        found = find_uses([loss], self._parameters, self._lookups)
+        found = find_uses([loss], self._parameters, self._shared)
         known = {use.node for use in self._uses}
         elsewhere = {t.name for use in found.uses if use.node not in known for t, _ in use.targets}
         elsewhere |= set(found.others)
@@ -236,16 +236,17 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
         if not any(use.node in known for use in found.uses):
             raise RuntimeError("The loss does not depend on the last call of the module.")
 
-    def _shared_lookups(self, outputs: list[Tensor], uses: list[Use]) -> frozenset[int]:
-        """Return which uses look up rows that are the same for all samples, as positions are."""
-        lookups = [i for i, u in enumerate(uses) if type(u.node).__name__.startswith("Embedding")]
+    def _shared_by_all(self, outputs: list[Tensor], uses: list[Use]) -> frozenset[int]:
+        """Return which uses make something that is the same for all samples, as positions are."""
+        maybe = [i for i, u in enumerate(uses) if type(u.node).__name__.startswith(SHAREABLE)]
         shared, n = set(), self._n_samples
-        for sample in sorted({0, n // 2, n - 1}) if lookups else ():
+        for sample in sorted({0, n // 2, n - 1}) if maybe else ():
             deltas = self._probe(outputs, uses, sample)
-            for i in lookups:
+            for i in maybe:
                 delta, leading = deltas[i], uses[i].n_leading
                 if delta is not None and delta.any():
-                    layouts = possible_layouts(tuple(delta.shape), n, leading or 0)
+                    leading = delta.ndim if leading is None else leading
+                    layouts = possible_layouts(tuple(delta.shape), n, leading)
                     if not any(belongs_to(delta, layout, sample) for layout in layouts):
                         shared.add(i)
         return frozenset(shared)
