@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,18 +18,19 @@ from skmeta.gradients import FisherSamples
 from skmeta.learning.nets import train
 from skmeta.learning.on_positions import OnPositions
 from skmeta.learning.settings import TrainingSettings
-from skmeta.metanets import GradientWeights, SampleStates, SampleWeights
+from skmeta.metanets import GradientWeights, SampleWeights
 from skmeta.metanets.gradient_weights import SET_TRUNKS
-from skmeta.metanets.sample_weights import N_RANKS
 from skmeta.population import Population, Stack, Weights
 from skmeta.population.mapping import at_once
 from skmeta.reading.gradient_sets import N_RELATIVE, weighed
+from skmeta.reading.sample_states import N_AMOUNTS, N_FEATURES, amounts_of, describe
 
 CLOSED_FORMS = ("standard", "shrunk", "kfac", "ekfac")
 LEARNED = ("sample-weights", *SET_TRUNKS)
 METHODS = (*LEARNED, *CLOSED_FORMS)
-N_FEATURES = 2 * N_RANKS + 3
-N_AMOUNTS = 2
+_N_CHECKED = 64
+_SMALL = 1e-3
+"""An error that nobody minds."""
 
 
 @dataclass
@@ -143,73 +145,6 @@ class CurvatureReader:
         return max(channels * n * sum(stack.widths), 16 * n * n if self.model is not None else 0)
 
 
-def describe(samples: FisherSamples, X: Tensor) -> SampleStates:
-    """Say of each sample what no permutation of neurons changes.
-
-    Parameters
-    ----------
-    samples : FisherSamples
-        Gradients on the rows.
-    X : Tensor of shape (n_samples, n_inputs) or (n, n_samples, n_inputs)
-        The rows.
-
-    Returns
-    -------
-    SampleStates
-    """
-    stack, n_samples = samples.stack, samples.n_samples
-    squares, logs = samples.squares, []
-    totals = stack.weights.flat.new_zeros(len(stack), n_samples)
-    for stage, (h, delta, _) in squares.items():
-        inputs, outputs = h.sum(-1), delta.sum(-1)
-        totals = totals + (inputs + 1) * outputs
-        sizes = [
-            (x / stack.true_neurons(s).sum(1)[:, None]).clamp_min(1e-20).log() / 2
-            for x, s in ((inputs, stage), (outputs, stage + 1))
-        ]
-        logs.append(torch.stack(sizes, -1))
-    stages = torch.stack(logs, 2)
-    last = samples.factors[0].outer[stack.depth - 1].h
-    last = last.unflatten(1, (n_samples, -1)).mean(2)
-    near, far = _distances(X.expand(len(stack), -1, -1)), _distances(last)
-    parts = [_neighbours(near), _neighbours(far), stages[:, :, 0, :1], stages[:, :, -1, 1:]]
-    tokens = torch.cat([*parts, totals.clamp_min(1e-20).log()[..., None] / 2], -1)
-    return SampleStates(
-        tokens - tokens.mean(1, keepdim=True),
-        stages - stages.mean(1, keepdim=True),
-        near,
-        amounts_of(samples),
-    )
-
-
-def amounts_of(samples: FisherSamples) -> Tensor:
-    """Return what says of each stage how far to shrink it, ``(n, depth, N_AMOUNTS)``.
-
-    That is what a closed form finds, and the logarithm of the number of rows.
-    """
-    shrinkage = samples.shrinkage()
-    count = torch.full_like(shrinkage, np.log(samples.n_samples) - 4)
-    return torch.stack([shrinkage, count], -1)
-
-
-def _distances(rows: Tensor) -> Tensor:
-    """Return distances between rows of standardised columns, in units of their mean."""
-    centred = rows - rows.mean(1, keepdim=True)
-    centred = centred / centred.square().mean(1, keepdim=True).sqrt().clamp_min(1e-6)
-    squares = centred.square().sum(-1)
-    found = squares[:, :, None] + squares[:, None] - 2 * centred @ centred.mT
-    found = found.clamp_min(0).sqrt()
-    return found / found.mean((1, 2), keepdim=True).clamp_min(1e-12)
-
-
-def _neighbours(distances: Tensor) -> Tensor:
-    """Return logarithms of the distances to the nearest rows, ``(n, n_samples, N_RANKS)``."""
-    last = distances.shape[1] - 1
-    ranks = [min(2**k, last) for k in range(N_RANKS)]
-    nearest = distances.topk(max(ranks) + 1, dim=-1, largest=False).values
-    return (nearest[..., ranks] + 1e-3).log()
-
-
 @dataclass(frozen=True, eq=False)
 class CurvatureProblem:
     """Networks of one depth, and the curvature to find.
@@ -283,8 +218,13 @@ class CurvatureLoss(OnPositions):
         """
         assert self.data is not None
         [X] = self.data
-        order = torch.rand(len(positions), len(X), generator=self.generator)
-        return X[order.topk(self.reader.n_gradients, 1).indices.to(X.device)]
+        return _drawn(X, len(positions), self.reader.n_gradients, self.generator)
+
+
+def _drawn(X: Tensor, n_networks: int, n_rows: int, generator: torch.Generator) -> Tensor:
+    """Draw rows for each network, none twice."""
+    order = torch.rand(n_networks, len(X), generator=generator)
+    return X[order.topk(n_rows, 1).indices.to(X.device)]
 
 
 def targets_of(stack: Stack, X: Tensor) -> Weights:
@@ -351,4 +291,32 @@ def train_curvature(
         (positions, CurvatureProblem(stack, targets_of(stack, many)))
         for positions, stack in population.depth_blocks()
     ]
-    return train(settings, CurvatureLoss(reader, problems, X, generator), seed=seeds[2])
+    net = train(settings, CurvatureLoss(reader, problems, X, generator), seed=seeds[2])
+    _warn_if_worse(reader, [problem for _, problem in problems], X, generator)
+    return net
+
+
+def _warn_if_worse(
+    reader: CurvatureReader,
+    problems: Sequence[CurvatureProblem],
+    X: Tensor,
+    generator: torch.Generator,
+) -> None:
+    """Say so if the mean over rows is closer, on networks of training and fresh rows."""
+    readers = reader, CurvatureReader("standard", reader.n_gradients)
+    errors = []
+    for problem in problems:
+        part = problem.select(torch.arange(min(len(problem.stack), _N_CHECKED)))
+        rows = _drawn(X, len(part.stack), reader.n_gradients, generator)
+        with torch.no_grad():
+            found = [relative_error(one.read(part.stack, rows), part.target) for one in readers]
+        errors.append(torch.stack(found))
+    learned, plain = torch.cat(errors, 1).mean(1).tolist()
+    if not learned <= max(plain, _SMALL):
+        warnings.warn(
+            f"CurvatureRegressor(method={reader.method!r}) has learned nothing: on its training "
+            f"networks its error is {learned:.3g}, that of method='standard' {plain:.3g}. Lower "
+            "'lr', train longer or on more networks, or use 'standard' or 'shrunk'.",
+            UserWarning,
+            stacklevel=2,
+        )

@@ -169,3 +169,9 @@ def test_what_is_refused(fitted, zoo, tasks):
         CurvatureRegressor(**FAST).fit(labels, task=tasks[1])
     with pytest.raises(ValueError, match="'n_layers' parameter .* was changed after fit"):
         clone(fitted).fit(zoo, task=tasks[1]).set_params(n_layers=1).predict(zoo, task=tasks[1])
+
+
+def test_what_has_learned_nothing_says_so(zoo, tasks):
+    model = CurvatureRegressor("gradmetanet", **{**FAST, "lr": 0.3, "max_epochs": 2})
+    with pytest.warns(UserWarning, match="method='gradmetanet'.* has learned nothing: .*'lr'"):
+        model.fit(zoo[:30], task=tasks[1])

@@ -8,8 +8,8 @@ from skmeta.metanets import GradientWeights
 from skmeta.networks import Architecture
 from skmeta.population import Population, Stack
 from skmeta.reading import CurvatureReader
-from skmeta.reading.curvature import N_AMOUNTS, amounts_of
 from skmeta.reading.gradient_sets import N_RELATIVE, relative_gradient_set
+from skmeta.reading.sample_states import N_AMOUNTS, amounts_of
 from tests.population import cases
 
 EXACT = {"rtol": 1e-8, "atol": 1e-10}

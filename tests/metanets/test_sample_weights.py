@@ -7,7 +7,8 @@ from skmeta.gradients import FisherSamples
 from skmeta.metanets import SampleWeights
 from skmeta.networks import Architecture
 from skmeta.population import Population, Stack
-from skmeta.reading.curvature import N_AMOUNTS, N_FEATURES, CurvatureReader, describe
+from skmeta.reading import CurvatureReader
+from skmeta.reading.sample_states import N_AMOUNTS, N_FEATURES, describe
 
 EXACT = {"rtol": 1e-8, "atol": 1e-10}
 
