@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skmeta.gradients.modules.kinds import Node, Use, understood
+from skmeta.gradients.modules.kinds import Keep, Node, Use, understood
 from skmeta.gradients.modules.terms import Target
 
 
@@ -25,11 +25,14 @@ class Uses:
         Names of parameters that other nodes use, and of these.
     kinds : list
         Of all nodes, in the order of the walk: what says that a graph is like another one.
+    by_values : bool
+        Whether numbers decide where samples go, as they do where rows are picked or sorted.
     """
 
     uses: list[Use] = field(default_factory=list)
     others: dict[str, list[str]] = field(default_factory=dict)
     kinds: list = field(default_factory=list)
+    by_values: bool = False
 
 
 def find_uses(
@@ -49,6 +52,8 @@ def find_uses(
         Lookups and copies that are the same for all samples: what counts is where these are used.
     """
     names = {id(p): name for name, p in parameters.items()}
+    # What is saved of a parameter itself changes with the next step of an optimizer.
+    keep = Keep({p.untyped_storage().data_ptr() for p in parameters.values()})
     found, seen = Uses(), set()
     ahead: list[Node] = [t.grad_fn for t in outputs if t.grad_fn is not None]
     unseen = set(parameters)
@@ -63,6 +68,9 @@ def find_uses(
         found.kinds.append(kind)
         if "BatchNorm" in kind:
             found.kinds.append(getattr(node, "_saved_training", None))
+        if kind.startswith(_WITH_AXES):
+            found.kinds += [getattr(node, name, None) for name in _AXES]
+        found.by_values |= kind.startswith(_BY_VALUES)
         looked_through = kind in _CHAIN or node in shared  # from where it is used
         for place, edge in enumerate(node.next_functions):
             child = edge[0]
@@ -79,7 +87,7 @@ def find_uses(
                 targets[place] = target
                 unseen.discard(target.name)
         if targets:
-            _sort(found, node, kind, targets)
+            _sort(found, node, kind, targets, keep)
         elif isinstance(node, torch.autograd.function.BackwardCFunction):
             foreign.append(kind)
     if foreign:  # as checkpoints do, they may go back through a graph of their own
@@ -87,9 +95,9 @@ def find_uses(
     return found
 
 
-def _sort(found: Uses, node: Node, kind: str, targets: dict[int, Target]) -> None:
+def _sort(found: Uses, node: Node, kind: str, targets: dict[int, Target], keep: Keep) -> None:
     """Put what a node does with parameters where it belongs."""
-    use = understood(node, kind, targets)
+    use = understood(node, kind, targets, keep)
     known = set() if use is None else {target for target, _ in use.targets}
     if use is not None and known:
         found.uses.append(use)
@@ -97,6 +105,10 @@ def _sort(found: Uses, node: Node, kind: str, targets: dict[int, Target]) -> Non
         if target not in known:
             found.others.setdefault(target.name, []).append(kind)
 
+
+_WITH_AXES = tuple("Cat Permute Select Slice Split Squeeze Stack Transpose Unsqueeze".split())
+_AXES = ("_saved_dim", "_saved_dims", "_saved_dim0", "_saved_dim1")
+_BY_VALUES = ("Gather", "Index", "Masked", "Scatter", "Sort", "Take", "Topk", "Unique")
 
 _VIEWS = frozenset(
     {
@@ -115,7 +127,7 @@ _VIEWS = frozenset(
         "ViewBackward0",
     }
 )
-"""They are linear, keep no tensors, and can be asked for gradients after a backward pass."""
+"""Linear, without tensors kept: they can be asked for gradients after a backward pass."""
 
 _CHAIN = _VIEWS | {
     "ToCopyBackward0",
@@ -145,7 +157,8 @@ def _resolved(
         return target
     plain = not target.path
     if plain and (kind == "TBackward0" or (kind == "TransposeBackward0" and _is_matrix(target))):
-        return target._replace(transposed=not target.transposed)
+        still = kind != "TBackward0" and (node._saved_dim0 - node._saved_dim1) % 2 == 0
+        return target if still else target._replace(transposed=not target.transposed)
     if "Split" in kind and not target.transposed and target.whole and plain:
         sizes = getattr(node, "_saved_split_sizes", None)
         if sizes is None:

@@ -34,7 +34,26 @@ class Use:
     targets: list[tuple[Target, Make]] = field(default_factory=list)
 
 
-def understood(node: Node, kind: str, targets: Mapping[int, Target]) -> Use | None:
+@dataclass(frozen=True)
+class Keep:
+    """Takes a saved tensor out of the graph; a copy if it is a parameter, or a view of one.
+
+    Attributes
+    ----------
+    parameters : set of int
+        Where the numbers of parameters are.
+    """
+
+    parameters: set[int]
+
+    def __call__(self, saved: Tensor) -> Tensor:
+        """Return the numbers as they are now."""
+        tensor = saved.detach()
+        own = tensor.untyped_storage().data_ptr() in self.parameters
+        return tensor.clone() if own else tensor
+
+
+def understood(node: Node, kind: str, targets: Mapping[int, Target], keep: Keep) -> Use | None:
     """Return what a node does with the parameters among its inputs; None if that is not known.
 
     Parameters
@@ -45,28 +64,29 @@ def understood(node: Node, kind: str, targets: Mapping[int, Target]) -> Use | No
         Its name.
     targets : mapping of int to Target
         Parameters by the number of the input.
+    keep : Keep
+        For what the node has saved.
     """
     make = _KINDS.get(kind.rstrip("0123456789"))  # a version of the operation
     if make is None or any(target.size < 0 for target in targets.values()):
         return None
     if make not in _OF_ANY_SHAPE and any(target.path for target in targets.values()):
         return None
-    return make(node, dict(targets))
+    return make(node, dict(targets), keep)
 
 
-def _matrix(node: Node, targets: dict[int, Target]) -> Use | None:
+def _matrix(node: Node, targets: dict[int, Target], keep: Keep) -> Use | None:
     """``beta * bias + alpha * h @ W``, of rows."""
     adds = type(node).__name__.startswith("Addmm")
     bias, first, weight = (0, 1, 2) if adds else (None, 0, 1)
     alpha, beta = (node._saved_alpha, node._saved_beta) if adds else (1, 1)
     use = Use(node, 1)
     if weight in targets and first not in targets:
-        h = (node._saved_mat1 if adds else node._saved_self).detach()
+        h = keep(node._saved_mat1 if adds else node._saved_self)
 
         def outer(target: Target) -> Make:
             def make(delta: Tensor, layout: SampleLayout) -> Term:
-                pair = (_rows(layout.arranged(x)) for x in (h, delta))
-                x, g = pair
+                x, g = (_rows(layout.arranged(t)) for t in (h, delta))
                 return Outer(target, x, g if alpha == 1 else alpha * g)
 
             return make
@@ -94,14 +114,14 @@ def _summed(target: Target, n_features: int, factor: float = 1) -> Make:
     return make
 
 
-def _convolution(node: Node, targets: dict[int, Target]) -> Use | None:
+def _convolution(node: Node, targets: dict[int, Target], keep: Keep) -> Use | None:
     use = Use(node, 1)
     if node._saved_transposed or any(node._saved_output_padding):
         return None
     options = {name: list(getattr(node, f"_saved_{name}")) for name in _SIZES}
     options["groups"] = node._saved_groups
     if 1 in targets and targets[1].whole and 0 not in targets:
-        x = node._saved_input.detach()
+        x = keep(node._saved_input)
 
         def convolved(delta: Tensor, layout: SampleLayout) -> Term:
             images, g = (_images(layout.arranged(t), t.ndim) for t in (x, delta))
@@ -125,9 +145,9 @@ def _images(x: Tensor, ndim: int) -> Tensor:
     return x[:, None] if x.ndim == ndim else x
 
 
-def _layer_norm(node: Node, targets: dict[int, Target]) -> Use | None:
+def _layer_norm(node: Node, targets: dict[int, Target], keep: Keep) -> Use | None:
     n_features = len(node._saved_normalized_shape)
-    x, mean, rstd = node._saved_input.detach(), node._saved_result1, node._saved_result2
+    x, mean, rstd = keep(node._saved_input), node._saved_result1, node._saved_result2
     use = Use(node, x.ndim - n_features)
     if 1 in targets:
         of_shift = _summed(targets[1], n_features)
@@ -141,10 +161,10 @@ def _layer_norm(node: Node, targets: dict[int, Target]) -> Use | None:
     return use
 
 
-def _batch_norm(node: Node, targets: dict[int, Target]) -> Use | None:
+def _batch_norm(node: Node, targets: dict[int, Target], keep: Keep) -> Use | None:
     if node._saved_training or node._saved_running_var is None:
         return None  # samples are mixed: none has a gradient of its own
-    x, eps = node._saved_input.detach(), node._saved_eps
+    x, eps = keep(node._saved_input), node._saved_eps
     mean, var = node._saved_running_mean.clone(), node._saved_running_var.clone()
 
     def normal() -> Tensor:
@@ -154,8 +174,8 @@ def _batch_norm(node: Node, targets: dict[int, Target]) -> Use | None:
     return _channels(node, targets, normal)
 
 
-def _group_norm(node: Node, targets: dict[int, Target]) -> Use | None:
-    x, n_groups = node._saved_input.detach(), node._saved_group
+def _group_norm(node: Node, targets: dict[int, Target], keep: Keep) -> Use | None:
+    x, n_groups = keep(node._saved_input), node._saved_group
     mean, rstd = node._saved_result1, node._saved_result2
 
     def normal() -> Tensor:
@@ -184,8 +204,8 @@ def _of_channels(target: Target, factor: Callable[[], Tensor] | None) -> Make:
     return make
 
 
-def _embedding(node: Node, targets: dict[int, Target]) -> Use | None:
-    if node._saved_scale_grad_by_freq or not targets[0].whole:
+def _embedding(node: Node, targets: dict[int, Target], keep: Keep) -> Use | None:
+    if node._saved_scale_grad_by_freq or not targets[0].whole or targets[0].transposed:
         return None
     index, padding = node._saved_indices, node._saved_padding_idx
 
@@ -198,7 +218,7 @@ def _embedding(node: Node, targets: dict[int, Target]) -> Use | None:
     return Use(node, index.ndim, [(targets[0], lookup)])
 
 
-def _elementwise(node: Node, targets: dict[int, Target]) -> Use | None:
+def _elementwise(node: Node, targets: dict[int, Target], keep: Keep) -> Use | None:
     """A sum, a difference or a product with a parameter of any shape that broadcasts, or that."""
     name = type(node).__name__
     if len(targets) > 1:
@@ -210,7 +230,7 @@ def _elementwise(node: Node, targets: dict[int, Target]) -> Use | None:
         if saved[1 - place] is None:
             return None
         if name.startswith("Mul"):
-            factor = saved[1 - place].detach()
+            factor = keep(saved[1 - place])
         else:
             over = saved[1].detach().reciprocal()
             factor = over if place == 0 else -saved[0].detach() * over.square()
@@ -219,13 +239,13 @@ def _elementwise(node: Node, targets: dict[int, Target]) -> Use | None:
     return _broadcasting(node, target, factor)
 
 
-def _prelu(node: Node, targets: dict[int, Target]) -> Use | None:
+def _prelu(node: Node, targets: dict[int, Target], keep: Keep) -> Use | None:
     if list(targets) != [1]:
         return None
     return _broadcasting(node, targets[1], node._saved_self.detach().clamp_max(0))
 
 
-def _repeat(node: Node, targets: dict[int, Target]) -> Use | None:
+def _repeat(node: Node, targets: dict[int, Target], keep: Keep) -> Use | None:
     """A parameter for each sample: along an axis of its own, or end to end."""
     [target] = targets.values()
     repeats = tuple(node._saved_repeats)
@@ -283,7 +303,7 @@ class SharedBySamplesError(Exception):
     """A parameter has an axis of samples."""
 
 
-_KINDS: dict[str, Callable[[Node, dict[int, Target]], Use | None]] = {
+_KINDS: dict[str, Callable[[Node, dict[int, Target], Keep], Use | None]] = {
     "AddmmBackward": _matrix,
     "MmBackward": _matrix,
     "ConvolutionBackward": _convolution,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -68,7 +69,26 @@ def possible_layouts(
         yield SampleLayout(n_samples, "minor")
 
 
-def belongs_to(tensor: Tensor, layout: SampleLayout, sample: int) -> bool:
-    """Tell whether nothing but one sample has numbers other than zero."""
-    rows = layout.arranged(tensor)
-    return not rows[:sample].any() and not rows[sample + 1 :].any()
+def belongs_to(tensor: Tensor, layout: SampleLayout, samples: Tensor) -> bool:
+    """Tell whether nothing but some samples, ones in a mask, has numbers other than zero."""
+    return not layout.arranged(tensor)[~samples.to(tensor.device)].any()
+
+
+def groups_of(n_samples: int) -> Iterator[Tensor]:
+    """Yield masks of samples such that any two are told apart both ways.
+
+    These are the samples whose number has a bit, and those whose number has it not: what one sample
+    gives to another shows in a group with the one and without the other.
+
+    Parameters
+    ----------
+    n_samples : int
+        Size of the batch.
+    """
+    numbers = torch.arange(n_samples)
+    if n_samples == 1:
+        yield numbers == 0
+    for bit in range((n_samples - 1).bit_length()):
+        has = (numbers >> bit) % 2 == 1
+        yield has
+        yield ~has

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,13 +13,20 @@ from torch.utils._pytree import tree_leaves
 
 from skmeta._checks import check_option, shown
 from skmeta.gradients.modules.factors import ModuleFactors
-from skmeta.gradients.modules.graph import find_uses, gradients_at
+from skmeta.gradients.modules.graph import Uses, find_uses, gradients_at
 from skmeta.gradients.modules.kinds import SHAREABLE, Node, SharedBySamplesError, Use
-from skmeta.gradients.modules.layouts import SampleLayout, belongs_to, possible_layouts
+from skmeta.gradients.modules.layouts import (
+    SampleLayout,
+    belongs_to,
+    groups_of,
+    possible_layouts,
+)
 from skmeta.gradients.modules.terms import Term, total
 
-_MORE_PROBES = 12
-"""So many samples more are asked where the first ones leave it open."""
+_ASKED_AGAIN = frozenset(8**k for k in range(1, 12))
+"""Calls with a graph that is known: a gate may have opened since."""
+
+_N_ROUNDINGS = 16
 
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
 
@@ -56,9 +64,12 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
 
     Notes
     -----
-    The first call with a new graph is followed by backward passes for a few single samples: they
-    tell where samples are in every tensor, and whether the factors give the gradient that autograd
-    gives; hooks of yours on gradients see them. What ``backward`` adds to parameters on other ways
+    The first call with a new graph, and every eighth, 64th and so on, is followed by a backward
+    pass for each of some groups of samples, twice the logarithm of their number: they tell where
+    samples are in every tensor, and whether the factors give the gradient that autograd gives;
+    hooks of yours on gradients see them. Where samples are picked or sorted by numbers (as by
+    ``h[rows, last]``, or in packed tokens) every call is, and while the gradient at some use is
+    zero one pass is made. What ``backward`` adds to parameters on other ways
     than through the outputs of the call (penalties on weights or on gradients, outputs kept on the
     side) is no part of the factors; ``factors(loss)`` refuses it. Gradients that are scaled, as by
     a ``GradScaler``, give scaled factors. Factors hold the batch, not a copy.
@@ -104,9 +115,12 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
                 f"The 'skip' parameter of record names no parameters of the module: "
                 f"{sorted(unknown)}. They are named as in module.named_parameters()."
             )
-        self._layouts: dict[tuple, tuple[frozenset[int], list[SampleLayout | None]]] = {}
+        self._settled: dict[tuple, _Settled] = {}
         self._hooks: tuple = ()
         self._forget()
+
+    def __deepcopy__(self, memo: dict) -> record:
+        return self  # a copy of the module keeps the hooks, and is not looked at
 
     def __enter__(self) -> record:
         # What was kept of the last call goes before this one needs memory.
@@ -163,11 +177,18 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
             if self.reduction == "mean":  # here it costs O(neurons)
                 delta = delta * self._n_samples
             for target, make in use.targets:
-                terms.setdefault(target.name, []).append(make(delta, layout))
+                try:
+                    terms.setdefault(target.name, []).append(make(delta, layout))
+                except SharedBySamplesError:
+                    raise RuntimeError(
+                        f"Samples lie elsewhere than before where {target.name!r} is used, or "
+                        "share it. Open another block for calls that treat their inputs otherwise."
+                    ) from None
         return ModuleFactors(terms, self._parameters, self._n_samples)
 
-    def _before(self, *_: Any) -> None:
-        if torch.is_grad_enabled():  # a call for validation leaves what is kept alone
+    def _before(self, module: nn.Module, *_: Any) -> None:
+        # A call for validation leaves what is kept alone.
+        if module is self.module and torch.is_grad_enabled():
             self._forget()
 
     def _forget(self) -> None:
@@ -180,7 +201,7 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
 
     def _look(self, module: nn.Module, inputs: Any, output: Any) -> None:
         outputs = [t for t in tree_leaves(output) if isinstance(t, Tensor) and t.requires_grad]
-        if not outputs:
+        if not outputs or module is not self.module:
             return  # without gradients there is nothing to keep
         sizes = {t.shape[self.sample_axis] if t.ndim > self.sample_axis else 0 for t in outputs}
         if len(sizes) != 1 or 0 in sizes:
@@ -197,20 +218,38 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
         }
         found = find_uses(outputs, self._parameters)
         key = (self._n_samples, *map(_signature, found.uses), *found.others, *found.kinds)
-        shared, known = self._layouts.get(key, (None, None))
-        if shared is None:
+        settled = self._settled.get(key)
+        n_calls = 1 if settled is None else settled.n_calls + 1
+        if settled is not None:
+            found = self._passed(outputs, found, settled.shared)
+            settled = None if self._is_due(settled, n_calls, outputs, found) else settled
+        if settled is None:
+            found = find_uses(outputs, self._parameters)
             shared = self._shared_by_all(outputs, found.uses)
-        if shared:
-            self._shared = {found.uses[i].node for i in shared}
-            found = find_uses(outputs, self._parameters, self._shared)
-        if known is None:
-            known, sure = self._ask(outputs, found.uses, found.others)
-            if sure:
-                self._layouts[key] = shared, known
-        self._uses, self._known = found.uses, known
+            found = self._passed(outputs, found, shared)
+            settled = _Settled(shared, *self._ask(outputs, found.uses, found.others))
+        settled.n_calls = n_calls
+        self._settled[key] = settled
+        self._uses, self._known = found.uses, settled.layouts
         deltas = self._deltas
         for i, use in enumerate(found.uses):
             use.node.register_prehook(partial(self._keep, deltas, i))
+
+    def _passed(self, outputs: list[Tensor], found: Uses, shared: frozenset[int]) -> Uses:
+        """Walk again, if some uses make what is the same for all samples."""
+        self._shared = {found.uses[i].node for i in shared}
+        return find_uses(outputs, self._parameters, self._shared) if shared else found
+
+    def _is_due(self, settled: _Settled, n_calls: int, outputs: list[Tensor], found: Uses) -> bool:
+        """Tell whether to ask again: where samples lie may be a matter of numbers."""
+        if found.by_values or n_calls in _ASKED_AGAIN:
+            return True
+        unsure = [found.uses[i] for i in settled.unsure]
+        if not unsure:
+            return False
+        everything = torch.ones(self._n_samples, dtype=torch.bool)
+        found_now = self._probe(outputs, unsure, everything)[: len(unsure)]
+        return any(delta is not None and bool(delta.any()) for delta in found_now)
 
     def _keep(
         self, deltas: dict[int, Tensor], number: int, gradients: tuple[Tensor | None, ...]
@@ -239,48 +278,39 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
     def _shared_by_all(self, outputs: list[Tensor], uses: list[Use]) -> frozenset[int]:
         """Return which uses make something that is the same for all samples, as positions are."""
         maybe = [i for i, u in enumerate(uses) if type(u.node).__name__.startswith(SHAREABLE)]
-        shared, n = set(), self._n_samples
-        for sample in sorted({0, n // 2, n - 1}) if maybe else ():
-            deltas = self._probe(outputs, uses, sample)
-            for i in maybe:
-                delta, leading = deltas[i], uses[i].n_leading
-                if delta is not None and delta.any():
-                    leading = delta.ndim if leading is None else leading
-                    layouts = possible_layouts(tuple(delta.shape), n, leading)
-                    if not any(belongs_to(delta, layout, sample) for layout in layouts):
-                        shared.add(i)
-        return frozenset(shared)
+        left = self._possible([uses[i] for i in maybe])
+        for group in groups_of(self._n_samples) if maybe else ():
+            deltas = self._probe(outputs, [uses[i] for i in maybe], group)
+            for some, delta in zip(left, deltas, strict=False):
+                _leave(some, delta, group)
+        return frozenset(i for i, some in zip(maybe, left, strict=True) if not some)
+
+    def _possible(self, uses: list[Use]) -> list[list[SampleLayout]]:
+        shapes = [_signature(use)[1] for use in uses]
+        return [
+            list(
+                possible_layouts(
+                    shape, self._n_samples, len(shape) if u.n_leading is None else u.n_leading
+                )
+            )
+            for shape, u in zip(shapes, uses, strict=True)
+        ]
 
     def _ask(
         self, outputs: list[Tensor], uses: list[Use], others: dict[str, list[str]]
-    ) -> tuple[list[SampleLayout | None], bool]:
-        """Go back from single samples: say where samples are, and check the factors.
+    ) -> tuple[list[SampleLayout | None], list[int]]:
+        """Go back from groups of samples: say where samples are, and check the factors.
 
-        The second value says whether all uses had a gradient to tell it by.
+        The second value are the uses that no gradient has told it of, or not enough.
         """
         reasons = {name: f"used by {', '.join(sorted(set(by)))}" for name, by in others.items()}
-        n, shapes = self._n_samples, [_signature(use)[1] for use in uses]
-        left = [
-            list(possible_layouts(shape, n, len(shape) if u.n_leading is None else u.n_leading))
-            for shape, u in zip(shapes, uses, strict=True)
-        ]
-        hit = [False] * len(uses)
-        first = dict.fromkeys([0, 1 % n, n // 2, n - 1])
-        for count, sample in enumerate([*first, *(s for s in range(n) if s not in first)]):
-            settled, pairs = count - len(first), list(zip(hit, left, strict=True))
-            if settled >= 0 and all(h and len(some) == 1 for h, some in pairs):
-                break
-            if settled >= _MORE_PROBES and all(h or len(some) == 1 for h, some in pairs):
-                break
-            found = self._probe(outputs, uses, sample)
+        left, hit = self._possible(uses), [False] * len(uses)
+        for group in groups_of(self._n_samples):
+            found = self._probe(outputs, uses, group, list(self._parameters.values()))
             deltas, gradients = found[: len(uses)], found[len(uses) :]
             for i, delta in enumerate(deltas):
-                if delta is not None and delta.any():
-                    hit[i] = True
-                    left[i] = [some for some in left[i] if belongs_to(delta, some, sample)]
+                hit[i] |= _leave(left[i], delta, group)
             self._compare(uses, left, deltas, gradients, reasons)
-            if reasons:
-                break
         if reasons:
             said = "; ".join(f"{name!r} ({reason})" for name, reason in reasons.items())
             raise ValueError(
@@ -288,18 +318,23 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
                 "'skip', freeze them (requires_grad_(False)), or, for a batch normalisation, "
                 "call eval()."
             )
-        return [some[0] if some else None for some in left], all(hit)
+        unsure = [i for i, some in enumerate(left) if not hit[i] or len(some) > 1]
+        return [some[0] if some else None for some in left], unsure
 
-    def _probe(self, outputs: list[Tensor], uses: list[Use], sample: int) -> list[Tensor | None]:
-        """Go back from the outputs of one sample, to uses and parameters."""
-        generator = torch.Generator().manual_seed(sample)
+    def _probe(
+        self,
+        outputs: list[Tensor],
+        uses: list[Use],
+        samples: Tensor,
+        parameters: Sequence[Tensor] = (),
+    ) -> list[Tensor | None]:
+        """Go back from the outputs of some samples, to uses and parameters."""
+        generator = torch.Generator().manual_seed(0)
         cotangents = []
         for t in outputs:
-            g = torch.zeros_like(t)
-            one = g.select(self.sample_axis, sample)
-            one.copy_(torch.randn(one.shape, generator=generator))
-            cotangents.append(g)
-        parameters = list(self._parameters.values())
+            g = torch.randn(t.shape, generator=generator).to(t).movedim(self.sample_axis, 0)
+            g[~samples.to(g.device)] = 0
+            cotangents.append(g.movedim(0, self.sample_axis))
         return gradients_at(uses, outputs, cotangents, parameters, keep_graph=True)
 
     def _compare(
@@ -312,11 +347,14 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
     ) -> None:
         """Note parameters whose samples are mixed, or whose factors do not give the gradient."""
         terms: dict[str, list[Term]] = {}
+        noise = dict.fromkeys(self._parameters, 0.0)
         for use, some, delta in zip(uses, left, deltas, strict=True):
             for target, make in use.targets:
                 try:
                     if some and delta is not None:
-                        terms.setdefault(target.name, []).append(make(delta, some[0]))
+                        term = make(delta, some[0])
+                        terms.setdefault(target.name, []).append(term)
+                        noise[target.name] += _rounding(delta) * term.reach
                         continue
                 except SharedBySamplesError:
                     pass
@@ -325,8 +363,38 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
                     reasons.setdefault(target.name, f"samples are mixed at {where}")
         for name, gradient in zip(self._parameters, gradients, strict=True):
             if gradient is not None and name not in reasons:
-                if name not in terms or not _close(total(terms[name]), gradient):
+                if name not in terms or not _close(total(terms[name]), gradient, noise[name]):
                     reasons[name] = "its factors do not give its gradient"
+
+
+@dataclass
+class _Settled:
+    """What is known of a graph.
+
+    Attributes
+    ----------
+    shared : frozenset of int
+        Uses that make something which is the same for all samples.
+    layouts : list of SampleLayout or None
+        Of the uses behind these.
+    unsure : list of int
+        Uses of which no gradient has told enough: it was zero.
+    n_calls : int
+        With such a graph.
+    """
+
+    shared: frozenset[int]
+    layouts: list[SampleLayout | None]
+    unsure: list[int]
+    n_calls: int = 0
+
+
+def _leave(layouts: list[SampleLayout], delta: Tensor | None, samples: Tensor) -> bool:
+    """Drop layouts that a gradient of some samples contradicts; say whether there was any."""
+    if delta is None or not delta.any():
+        return False
+    layouts[:] = [layout for layout in layouts if belongs_to(delta, layout, samples)]
+    return True
 
 
 def _signature(use: Use) -> tuple:
@@ -335,7 +403,12 @@ def _signature(use: Use) -> tuple:
     return type(use.node).__name__, shape, tuple(t._replace(path=()) for t, _ in use.targets)
 
 
-def _close(found: Tensor, wanted: Tensor) -> bool:
+def _rounding(delta: Tensor) -> float:
+    """How far sums of products with a gradient may be off: of zero, it is all there is."""
+    return float(_N_ROUNDINGS * torch.finfo(delta.dtype).eps * delta.abs().sum())
+
+
+def _close(found: Tensor, wanted: Tensor, noise: float) -> bool:
     wanted = wanted.to_dense() if wanted.is_sparse else wanted
     tolerance = max(_TOLERANCE.get(x.dtype, 0.05) for x in (found, wanted))
-    return bool((found - wanted).abs().max() <= tolerance * wanted.abs().max().clamp_min(1e-20))
+    return bool((found - wanted).abs().max() <= tolerance * wanted.abs().max() + noise + 1e-30)

@@ -12,6 +12,9 @@ from torch import Tensor
 
 from skmeta.population.mapping import at_once
 
+_REACH = 8.0
+"""Of normalised states: they are rarely larger."""
+
 
 class Target(NamedTuple):
     """The part of a parameter that a gradient belongs to.
@@ -58,6 +61,11 @@ class Term(ABC):
 
     target: Target
 
+    @property
+    def reach(self) -> float:
+        """How large what a gradient is multiplied with may be."""
+        return _REACH
+
     @abstractmethod
     def per_sample(self, samples: slice) -> Tensor:
         """Return gradients of some samples, ``(n, *shape of the target)``."""
@@ -81,6 +89,11 @@ class Outer(Term):
 
     h: Tensor
     delta: Tensor
+
+    @property
+    def reach(self) -> float:
+        """The largest input."""
+        return float(self.h.abs().max())
 
     def _oriented(self) -> tuple[Tensor, Tensor]:
         """What the second and the first axis of the parameter belong to."""
@@ -204,6 +217,11 @@ class Convolved(Term):
     x: Tensor
     delta: Tensor
     options: dict[str, Any]
+
+    @property
+    def reach(self) -> float:
+        """The largest input."""
+        return float(self.x.abs().max())
 
     def _weight_gradient(self, x: Tensor, delta: Tensor) -> Tensor:
         """Return gradients of images ``(n, ...)``, each as a group of channels of one image."""
