@@ -46,8 +46,8 @@ class Prune(MaskEditor):
     n_rows : int, default=1024
         Reference rows, drawn at random, that all but "random" and "magnitude" look at.
     curvature : CurvatureRegressor, optional
-        A fitted one, which finds the scores of "obd" and "obs" from its own number of rows; see
-        :meth:`skmeta.CurvatureRegressor.saliency`. A search clones what is not a
+        A fitted one, which finds the scores of "obd" and "obs" from its own number of rows in place
+        of ``n_rows``; see :meth:`skmeta.CurvatureRegressor.saliency`. A search clones what is not a
         ``FrozenEstimator`` of it.
     n_steps : int, default=0
         Steps of :func:`distill` after pruning. With 80, "snip" was the strongest rival on Adult.
@@ -121,12 +121,19 @@ class Prune(MaskEditor):
         if not isinstance(reader, CurvatureReader):
             raise TypeError(
                 "The 'curvature' parameter of Prune must be a fitted CurvatureRegressor or None. "
-                f"Got {curvature!r}."
+                f"Got {curvature!r}. Call its fit, and in a search wrap it in a FrozenEstimator."
             )
         if self.criterion not in ("obd", "obs"):
             raise ValueError(
                 "The 'curvature' parameter of Prune is for criterion='obd' and criterion='obs'. "
                 f"Got criterion={self.criterion!r}."
+            )
+        now = (curvature.method, curvature.n_gradients)
+        if now != (reader.method, reader.n_gradients):
+            raise ValueError(
+                "The 'curvature' parameter of Prune was changed after fit: its method and "
+                f"n_gradients are {now}, fitted were {(reader.method, reader.n_gradients)}. Call "
+                "its fit again."
             )
         return reader
 

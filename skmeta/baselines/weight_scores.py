@@ -11,6 +11,7 @@ from skmeta.datasets import CrossEntropy, Task
 from skmeta.gradients import FisherSamples
 from skmeta.population import Stack, forward
 from skmeta.population.mapping import rows_at_once
+from skmeta.reading import CurvatureReader
 from skmeta.requirements.masks import Masks
 from skmeta.requirements.rounding import settled
 
@@ -93,10 +94,10 @@ def _obd(stack: Stack, task: Task, seeds: list[int]) -> Masks:
 
 
 def _obs(stack: Stack, task: Task, seeds: list[int]) -> Masks:
-    """Squared weights times what is left of the curvature if other weights follow."""
+    """The same, as far as no other weights take over."""
     X, _, _ = task.tensors(stack.device, stack.dtype)
-    left = FisherSamples.of(stack, X).conditional_diagonal()
-    return tuple(left.map(lambda flat: stack.weights.flat.square() * flat).of_field("weight"))
+    costs = CurvatureReader("standard", len(X)).saliency(stack, X, "obs")
+    return tuple(costs.of_field("weight"))
 
 
 CRITERIA: dict[str, Callable[[Stack, Task, list[int]], Masks]] = {

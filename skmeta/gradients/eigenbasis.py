@@ -86,7 +86,8 @@ class KroneckerEigenbasis:
         added = DAMPING * mean.clamp_min(torch.finfo(mean.dtype).tiny ** 0.5)[:, None, None]
         # Of a weight, the share that lies in the basis; the rest meets the damping alone.
         inverse = 1 / added - self._back(1 / added - 1 / (self.moments + added))
-        return (1 / inverse - added).clamp_min(0)
+        # Where moments differ by orders of magnitude, rounding would take it out of its bounds.
+        return (1 / inverse - added).clamp_min(0).minimum(self.diagonal())
 
     def _back(self, moments: Tensor) -> Tensor:
         return self.outputs.square().mT @ moments @ self.inputs.square()

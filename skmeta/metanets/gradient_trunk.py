@@ -13,6 +13,7 @@ from skmeta._checks import check_option
 from skmeta.metanets.gradient_sets import GradientSet, GradMetaNet, GradMetaNetPlusPlus
 from skmeta.metanets.inputs import WeightGraph
 from skmeta.metanets.neurons import Neurons
+from skmeta.metanets.statistics import StatNN
 from skmeta.metanets.trunk import Encoded, Trunk, mlp
 from skmeta.population import Stack
 
@@ -36,9 +37,9 @@ class GradientTrunk(Trunk):
     gradients : {"gradmetanet", "gradmetanet++"}, default="gradmetanet"
         What looks at them.
     weights : callable, optional
-        Class of a trunk over weights, or one with some parameters fixed.
+        Class of a trunk over weights with states of neurons, or one with some parameters fixed.
     hidden_channels : int, default=16
-        Width of the states.
+        Width of the states; a trunk over weights has its own.
     n_layers : int, default=2
         Layers over sets of gradients; a trunk over weights has its own number.
 
@@ -74,6 +75,13 @@ class GradientTrunk(Trunk):
     ) -> None:
         super().__init__(hidden_channels, n_layers)
         check_option("gradients", gradients, list(_KINDS), owner="GradientTrunk")
+        if not (weights is None or callable(weights)) or weights is StatNN:
+            raise TypeError(
+                "The 'weights' parameter of GradientTrunk must be the class of a trunk with states "
+                f"of neurons, such as GraphTrunk, or None. Got {weights!r}."
+            )
+        if not graphs:
+            raise ValueError("The 'graphs' parameter of GradientTrunk must have at least one.")
         c, n_features = hidden_channels, _set_of(graphs[0]).features.shape[-1]
         name = "n_set_layers" if gradients == "gradmetanet" else "n_layers"
         self.sets = _KINDS[gradients](n_features, hidden_channels=c, **{name: n_layers})
@@ -85,7 +93,7 @@ class GradientTrunk(Trunk):
             with torch.no_grad():
                 seen = [self._with_states(graph) for graph in graphs]
             self.sets = own
-            self.behind = weights(seen, n_given=n_given, hidden_channels=c)
+            self.behind = weights(seen, n_given=n_given)
             self.channels, self.has_edges = self.behind.channels, self.behind.has_edges
             self.pooled = self.behind.pooled
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from skmeta._checks import check_in_range, check_option
 from skmeta.metanets.gradient_sets import (
     GradientSet,
     GradMetaNetPlusPlus,
@@ -56,6 +57,9 @@ class GradientWeights(nn.Module):
         n_layers: int = 2,
     ) -> None:
         super().__init__()
+        check_option("trunk", trunk, list(SET_TRUNKS), owner="GradientWeights")
+        for name, value in (("hidden_channels", hidden_channels), ("n_layers", n_layers)):
+            check_in_range(name, value, owner="GradientWeights", low=1, kind="int")
         self.channels = c = hidden_channels
         self.trunk = SET_TRUNKS[trunk](n_features, hidden_channels=c, n_layers=n_layers)
         self.weigh, self.count = mlp(c, c, 1), nn.Linear(c, 2)

@@ -1,5 +1,7 @@
 """Pruning, feature selection and distillation against slow loops over single modules."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -391,6 +393,9 @@ def test_a_regressor_of_curvature_is_checked():
     model.fit(MIXED, task=TASK)
     with pytest.raises(ValueError, match="is for criterion='obd' and criterion='obs'. Got .*wanda"):
         Prune("wanda", curvature=model).fit(MIXED, task=TASK)
+    stale = copy.deepcopy(model).set_params(method="ekfac")
+    with pytest.raises(ValueError, match="'curvature' parameter of Prune was changed after fit"):
+        Prune("obd", curvature=stale).fit(MIXED, task=TASK)
     with pytest.raises(ValueError, match="looks at 20 rows, .* Got a task of 10"):
         Prune("obd", curvature=model).fit(MIXED, task=TASK.subset(np.arange(10)))
 

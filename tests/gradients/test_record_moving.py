@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from skmeta.gradients import record
+from skmeta.gradients.modules.probes import Probes
 from tests.gradients.live_modules import table
 
 B, T, E = 8, 4, 6
@@ -136,7 +137,7 @@ def test_gates_that_open():
 
 def test_a_gate_that_lets_samples_mix_is_seen_when_it_opens():
     module = made(lambda: Gated(mixes=True))
-    with record(module) as recording:
+    with record(module):
         module(torch.randn(B, E).double())
         module.gate.data.fill_(1.0)
         with pytest.raises(ValueError, match="samples are mixed at"):
@@ -145,8 +146,8 @@ def test_a_gate_that_lets_samples_mix_is_seen_when_it_opens():
 
 def test_few_passes_are_made(monkeypatch):
     count = []
-    probe = record._probe
-    monkeypatch.setattr(record, "_probe", lambda *a: count.append(1) or probe(*a))
+    probe = Probes.probe
+    monkeypatch.setattr(Probes, "probe", lambda *a: count.append(1) or probe(*a))
     module = made(Gated)
     with record(module):
         for _ in range(3):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from skmeta.gradients import FisherSamples
-from skmeta.metanets import NFN, Edit, GradientTrunk, GraphTrunk, Metanet, NeuronTrunk, Read
+from skmeta.metanets import NFN, Edit, GradientTrunk, GraphTrunk, Metanet, NeuronTrunk, Read, StatNN
 from skmeta.metanets.inputs import WeightGraph
 from skmeta.networks import Architecture
 from skmeta.population import Population, Stack
@@ -96,5 +96,12 @@ def test_a_graph_without_gradients_is_refused():
     [(_, stack)] = networks(4, 6, 2).blocks
     with pytest.raises(ValueError, match="gradients of samples. Got a graph without any"):
         GradientTrunk([WeightGraph.of(stack)])
+    for weights in ("graph", StatNN):
+        with pytest.raises(TypeError, match="'weights' parameter of GradientTrunk"):
+            GradientTrunk([graph_of(stack)], weights=weights)
+    with pytest.raises(ValueError, match="'graphs' parameter of GradientTrunk"):
+        GradientTrunk([])
+    wide = GradientTrunk([graph_of(stack)], weights=partial(GraphTrunk, hidden_channels=24))
+    assert wide.channels == 24
     with pytest.raises(ValueError, match="'gradients' parameter of GradientTrunk"):
         GradientTrunk([graph_of(stack)], gradients="sums")

@@ -109,3 +109,10 @@ def test_what_counts_is_multiplied_with_squares():
         squares = squares * states[:, :, None, 4:10] * gradients[:, k, :, 10:, None]
         expected = expected + squares.mean(1)
     torch.testing.assert_close(found["1.weight"], expected, **EXACT)
+
+
+def test_parameters_are_checked():
+    with pytest.raises(ValueError, match="'trunk' parameter of GradientWeights"):
+        GradientWeights("sums", 6, 2)
+    with pytest.raises(ValueError, match="'n_layers' parameter of GradientWeights"):
+        GradientWeights("gradmetanet", 6, 2, n_layers=0)

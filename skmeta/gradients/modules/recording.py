@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,21 +14,13 @@ from torch.utils._pytree import tree_leaves
 from skmeta._checks import check_option, shown
 from skmeta.gradients.modules.factors import ModuleFactors
 from skmeta.gradients.modules.graph import Uses, find_uses, gradients_at
-from skmeta.gradients.modules.kinds import SHAREABLE, Node, SharedBySamplesError, Use
-from skmeta.gradients.modules.layouts import (
-    SampleLayout,
-    belongs_to,
-    groups_of,
-    possible_layouts,
-)
-from skmeta.gradients.modules.terms import Term, total
+from skmeta.gradients.modules.kinds import Node, SharedBySamplesError, Use
+from skmeta.gradients.modules.layouts import SampleLayout
+from skmeta.gradients.modules.probes import Probes, signature
+from skmeta.gradients.modules.terms import Term
 
 _ASKED_AGAIN = frozenset(8**k for k in range(1, 12))
 """Calls with a graph that is known: a gate may have opened since."""
-
-_N_ROUNDINGS = 16
-
-_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
 
 
 class record:  # noqa: N801 (called like a function, as torch.no_grad is)
@@ -216,18 +208,19 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
             for name, p in module.named_parameters()
             if p.requires_grad and name not in self.skip
         }
+        probes = Probes(outputs, self._parameters, self._n_samples, self.sample_axis)
         found = find_uses(outputs, self._parameters)
-        key = (self._n_samples, *map(_signature, found.uses), *found.others, *found.kinds)
+        key = (self._n_samples, *map(signature, found.uses), *found.others, *found.kinds)
         settled = self._settled.get(key)
         n_calls = 1 if settled is None else settled.n_calls + 1
         if settled is not None:
             found = self._passed(outputs, found, settled.shared)
-            settled = None if self._is_due(settled, n_calls, outputs, found) else settled
+            settled = None if self._is_due(settled, n_calls, probes, found) else settled
         if settled is None:
             found = find_uses(outputs, self._parameters)
-            shared = self._shared_by_all(outputs, found.uses)
+            shared = probes.shared_by_all(found.uses)
             found = self._passed(outputs, found, shared)
-            settled = _Settled(shared, *self._ask(outputs, found.uses, found.others))
+            settled = _Settled(shared, *probes.ask(found.uses, found.others))
         settled.n_calls = n_calls
         self._settled[key] = settled
         self._uses, self._known = found.uses, settled.layouts
@@ -240,16 +233,11 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
         self._shared = {found.uses[i].node for i in shared}
         return find_uses(outputs, self._parameters, self._shared) if shared else found
 
-    def _is_due(self, settled: _Settled, n_calls: int, outputs: list[Tensor], found: Uses) -> bool:
+    def _is_due(self, settled: _Settled, n_calls: int, probes: Probes, found: Uses) -> bool:
         """Tell whether to ask again: where samples lie may be a matter of numbers."""
         if found.by_values or n_calls in _ASKED_AGAIN:
             return True
-        unsure = [found.uses[i] for i in settled.unsure]
-        if not unsure:
-            return False
-        everything = torch.ones(self._n_samples, dtype=torch.bool)
-        found_now = self._probe(outputs, unsure, everything)[: len(unsure)]
-        return any(delta is not None and bool(delta.any()) for delta in found_now)
+        return probes.arrives([found.uses[i] for i in settled.unsure])
 
     def _keep(
         self, deltas: dict[int, Tensor], number: int, gradients: tuple[Tensor | None, ...]
@@ -275,97 +263,6 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
         if not any(use.node in known for use in found.uses):
             raise RuntimeError("The loss does not depend on the last call of the module.")
 
-    def _shared_by_all(self, outputs: list[Tensor], uses: list[Use]) -> frozenset[int]:
-        """Return which uses make something that is the same for all samples, as positions are."""
-        maybe = [i for i, u in enumerate(uses) if type(u.node).__name__.startswith(SHAREABLE)]
-        left = self._possible([uses[i] for i in maybe])
-        for group in groups_of(self._n_samples) if maybe else ():
-            deltas = self._probe(outputs, [uses[i] for i in maybe], group)
-            for some, delta in zip(left, deltas, strict=False):
-                _leave(some, delta, group)
-        return frozenset(i for i, some in zip(maybe, left, strict=True) if not some)
-
-    def _possible(self, uses: list[Use]) -> list[list[SampleLayout]]:
-        shapes = [_signature(use)[1] for use in uses]
-        return [
-            list(
-                possible_layouts(
-                    shape, self._n_samples, len(shape) if u.n_leading is None else u.n_leading
-                )
-            )
-            for shape, u in zip(shapes, uses, strict=True)
-        ]
-
-    def _ask(
-        self, outputs: list[Tensor], uses: list[Use], others: dict[str, list[str]]
-    ) -> tuple[list[SampleLayout | None], list[int]]:
-        """Go back from groups of samples: say where samples are, and check the factors.
-
-        The second value are the uses that no gradient has told it of, or not enough.
-        """
-        reasons = {name: f"used by {', '.join(sorted(set(by)))}" for name, by in others.items()}
-        left, hit = self._possible(uses), [False] * len(uses)
-        for group in groups_of(self._n_samples):
-            found = self._probe(outputs, uses, group, list(self._parameters.values()))
-            deltas, gradients = found[: len(uses)], found[len(uses) :]
-            for i, delta in enumerate(deltas):
-                hit[i] |= _leave(left[i], delta, group)
-            self._compare(uses, left, deltas, gradients, reasons)
-        if reasons:
-            said = "; ".join(f"{name!r} ({reason})" for name, reason in reasons.items())
-            raise ValueError(
-                f"record has no factors of {len(reasons)} parameters: {said}. Pass their names as "
-                "'skip', freeze them (requires_grad_(False)), or, for a batch normalisation, "
-                "call eval()."
-            )
-        unsure = [i for i, some in enumerate(left) if not hit[i] or len(some) > 1]
-        return [some[0] if some else None for some in left], unsure
-
-    def _probe(
-        self,
-        outputs: list[Tensor],
-        uses: list[Use],
-        samples: Tensor,
-        parameters: Sequence[Tensor] = (),
-    ) -> list[Tensor | None]:
-        """Go back from the outputs of some samples, to uses and parameters."""
-        generator = torch.Generator().manual_seed(0)
-        cotangents = []
-        for t in outputs:
-            g = torch.randn(t.shape, generator=generator).to(t).movedim(self.sample_axis, 0)
-            g[~samples.to(g.device)] = 0
-            cotangents.append(g.movedim(0, self.sample_axis))
-        return gradients_at(uses, outputs, cotangents, parameters, keep_graph=True)
-
-    def _compare(
-        self,
-        uses: list[Use],
-        left: list[list[SampleLayout]],
-        deltas: list[Tensor | None],
-        gradients: list[Tensor | None],
-        reasons: dict[str, str],
-    ) -> None:
-        """Note parameters whose samples are mixed, or whose factors do not give the gradient."""
-        terms: dict[str, list[Term]] = {}
-        noise = dict.fromkeys(self._parameters, 0.0)
-        for use, some, delta in zip(uses, left, deltas, strict=True):
-            for target, make in use.targets:
-                try:
-                    if some and delta is not None:
-                        term = make(delta, some[0])
-                        terms.setdefault(target.name, []).append(term)
-                        noise[target.name] += _rounding(delta) * term.reach
-                        continue
-                except SharedBySamplesError:
-                    pass
-                if delta is not None:
-                    where = type(use.node).__name__
-                    reasons.setdefault(target.name, f"samples are mixed at {where}")
-        for name, gradient in zip(self._parameters, gradients, strict=True):
-            if gradient is not None and name not in reasons:
-                if name not in terms or not _close(total(terms[name]), gradient, noise[name]):
-                    reasons[name] = "its factors do not give its gradient"
-
 
 @dataclass
 class _Settled:
@@ -387,28 +284,3 @@ class _Settled:
     layouts: list[SampleLayout | None]
     unsure: list[int]
     n_calls: int = 0
-
-
-def _leave(layouts: list[SampleLayout], delta: Tensor | None, samples: Tensor) -> bool:
-    """Drop layouts that a gradient of some samples contradicts; say whether there was any."""
-    if delta is None or not delta.any():
-        return False
-    layouts[:] = [layout for layout in layouts if belongs_to(delta, layout, samples)]
-    return True
-
-
-def _signature(use: Use) -> tuple:
-    """What says that a use of another call is the same."""
-    shape = tuple(use.node._input_metadata[0].shape)
-    return type(use.node).__name__, shape, tuple(t._replace(path=()) for t, _ in use.targets)
-
-
-def _rounding(delta: Tensor) -> float:
-    """How far sums of products with a gradient may be off: of zero, it is all there is."""
-    return float(_N_ROUNDINGS * torch.finfo(delta.dtype).eps * delta.abs().sum())
-
-
-def _close(found: Tensor, wanted: Tensor, noise: float) -> bool:
-    wanted = wanted.to_dense() if wanted.is_sparse else wanted
-    tolerance = max(_TOLERANCE.get(x.dtype, 0.05) for x in (found, wanted))
-    return bool((found - wanted).abs().max() <= tolerance * wanted.abs().max() + noise + 1e-30)
