@@ -19,7 +19,7 @@ from skmeta.gradients.modules.layouts import SampleLayout
 from skmeta.gradients.modules.probes import Probes, signature
 from skmeta.gradients.modules.terms import Term
 
-_ASKED_AGAIN = frozenset(8**k for k in range(1, 12))
+_ASKED_AGAIN = frozenset(64**k for k in range(1, 6))
 """Calls with a graph that is known: a gate may have opened since."""
 
 
@@ -56,7 +56,7 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
 
     Notes
     -----
-    The first call with a new graph, and every eighth, 64th and so on, is followed by a backward
+    The first call with a new graph, and the 64th, 4096th and so on, is followed by a backward
     pass for each of some groups of samples, twice the logarithm of their number: they tell where
     samples are in every tensor, and whether the factors give the gradient that autograd gives;
     hooks of yours on gradients see them. Where samples are picked or sorted by numbers (as by
