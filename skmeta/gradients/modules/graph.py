@@ -110,7 +110,7 @@ _WITH_AXES = tuple("Cat Permute Select Slice Split Squeeze Stack Transpose Unsqu
 _AXES = ("_saved_dim", "_saved_dims", "_saved_dim0", "_saved_dim1")
 _BY_VALUES = ("Gather", "Index", "Masked", "Scatter", "Sort", "Take", "Topk", "Unique")
 
-_VIEWS = frozenset(
+_LINEAR = frozenset(
     {
         "AliasBackward0",
         "FlipBackward0",
@@ -129,7 +129,7 @@ _VIEWS = frozenset(
 )
 """Linear, without tensors kept: they can be asked for gradients after a backward pass."""
 
-_CHAIN = _VIEWS | {
+_CHAIN = _LINEAR | {
     "ToCopyBackward0",
     "TBackward0",
     "SplitWithSizesBackward0",

@@ -9,7 +9,16 @@ from typing import Any
 from torch import Tensor
 
 from skmeta.gradients.modules.layouts import SampleLayout
-from skmeta.gradients.modules.terms import Convolved, Direct, Lookup, Outer, Passed, Target, Term
+from skmeta.gradients.modules.terms import (
+    SIZES,
+    Convolved,
+    Direct,
+    Lookup,
+    Outer,
+    Passed,
+    Target,
+    Term,
+)
 
 Node = Any
 Make = Callable[[Tensor, SampleLayout], Term]
@@ -118,7 +127,7 @@ def _convolution(node: Node, targets: dict[int, Target], keep: Keep) -> Use | No
     use = Use(node, 1)
     if node._saved_transposed or any(node._saved_output_padding):
         return None
-    options = {name: list(getattr(node, f"_saved_{name}")) for name in _SIZES}
+    options = {name: list(getattr(node, f"_saved_{name}")) for name in SIZES}
     options["groups"] = node._saved_groups
     if 1 in targets and targets[1].whole and 0 not in targets:
         x = keep(node._saved_input)
@@ -136,9 +145,6 @@ def _convolution(node: Node, targets: dict[int, Target], keep: Keep) -> Use | No
 
         use.targets.append((targets[2], bias))
     return use
-
-
-_SIZES = ("stride", "padding", "dilation")
 
 
 def _images(x: Tensor, ndim: int) -> Tensor:
@@ -219,7 +225,7 @@ def _embedding(node: Node, targets: dict[int, Target], keep: Keep) -> Use | None
 
 
 def _elementwise(node: Node, targets: dict[int, Target], keep: Keep) -> Use | None:
-    """A sum, a difference or a product with a parameter of any shape that broadcasts, or that."""
+    """A sum, difference, product or quotient with a parameter that broadcasts, or a copy of it."""
     name = type(node).__name__
     if len(targets) > 1:
         return None

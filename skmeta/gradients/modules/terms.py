@@ -275,7 +275,7 @@ class Convolved(Term):
         if self.options["groups"] != 1 or len(kernel) > 2:
             return None
         x, delta = self.x.flatten(0, 1), self.delta.flatten(0, 1)
-        stride, padding, dilation = (tuple(self.options[name]) for name in _SIZES)
+        stride, padding, dilation = (tuple(self.options[name]) for name in SIZES)
         if len(kernel) == 1:  # an image of one line
             x, kernel, padding = x[:, :, None], [1, *kernel], (0, *padding)
             stride, dilation = (1, *stride), (1, *dilation)
@@ -288,7 +288,7 @@ class Convolved(Term):
         return Outer(flat, h, delta.flatten(2).transpose(1, 2).reshape(n, -1, width))
 
 
-_SIZES = ("stride", "padding", "dilation")
+SIZES = ("stride", "padding", "dilation")
 
 
 def exact(values: Tensor) -> Tensor:
