@@ -1,8 +1,8 @@
 """Networks that predict curvature from sets of gradients, as in appendix F.1 of paper 003.
 
 All of them see the same 128 gradients of a network and map them to its standardised curvature;
-some 15 thousand parameters, Adam at 1e-3, batches of 32, the state that is best on validation
-networks. "average" and "concat" see gradients as weights: their mean, or all side by side. The
+some 15 thousand parameters where that can be, Adam at 1e-3, batches of 32, the state that is best
+on validation networks. "average" and "concat" see gradients as weights: their mean, or all. The
 "asymmetric" ones take neurons, or samples, in the order in which they come.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import time
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -147,9 +148,7 @@ class Predictor(nn.Module):
         layout, flat = found.layout, found.flat / self.scales
         graph = WeightGraph.bare(stack.with_weights(Weights(layout, flat.mean(1))))
         steps = tuple(Weights(layout, step) for step in flat.unbind(1)) if self.n_steps else ()
-        return WeightGraph(
-            graph.stack, graph.nodes, steps, graph.context, graph.reach, graph.freedom, graph.free
-        )
+        return replace(graph, steps=steps)
 
     def forward(self, stack: Stack, X: Tensor) -> Tensor:
         """Standardised curvature ``(n, size)``."""

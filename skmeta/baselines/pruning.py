@@ -39,8 +39,8 @@ class Prune(MaskEditor):
           is no whole number of weights, the largest scores of a layer stay;
         * "obd": ``w**2`` times the diagonal of the Fisher information: optimal brain damage [3]_;
         * "obs": as far as no others of its matrix can take over what it does, as in optimal brain
-          surgery [4]_, in a Kronecker-factored eigenbasis. Weights go all at once: without many
-          ``n_steps`` it has been worse than "obd".
+          surgery [4]_, in a Kronecker-factored eigenbasis. Here weights go all at once, and it has
+          been worse than "obd".
     budget : int or float, default=0.25
         How many weights of a network stay (int), or which share (float in (0, 1]); exactly.
     n_rows : int, default=1024

@@ -191,7 +191,7 @@ class FisherSamples:
         """Return the curvature along each weight if the others of its matrix follow.
 
         Optimal brain surgery [1]_ in a Kronecker-factored eigenbasis: one over the diagonal of the
-        inverse. It is less than :meth:`diagonal`, and zero for a weight whose work others can
+        inverse. It is at most :meth:`ekfac_diagonal`, and zero for a weight whose work others can
         take over. Of biases, scales and shifts it is the diagonal itself: they are left alone.
 
         Parameters

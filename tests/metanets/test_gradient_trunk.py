@@ -43,8 +43,12 @@ def heads(gradients, weights, graph):
     editor = Metanet(trunk, Edit(trunk, 0)).double()
     for parameter in editor.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
-    lam = lambda g: torch.ones(len(g), dtype=torch.float64)  # noqa: E731
-    return (lambda g: reader(g).detach()), (lambda g: editor(g, lam(g)).map(torch.detach))
+
+    def edit(graph):
+        lam = torch.ones(len(graph), dtype=torch.float64)
+        return editor(graph, lam).map(torch.detach)
+
+    return (lambda g: reader(g).detach()), edit
 
 
 @every

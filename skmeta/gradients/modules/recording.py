@@ -64,7 +64,8 @@ class record:  # noqa: N801 (called like a function, as torch.no_grad is)
     zero one pass is made. What ``backward`` adds to parameters on other ways
     than through the outputs of the call (penalties on weights or on gradients, outputs kept on the
     side) is no part of the factors; ``factors(loss)`` refuses it. Gradients that are scaled, as by
-    a ``GradScaler``, give scaled factors. Factors hold the batch, not a copy.
+    a ``GradScaler``, give scaled factors. Layers that ``backward(inputs=...)`` leaves out have
+    factors of zero. Factors hold the batch, not a copy.
 
     References
     ----------
