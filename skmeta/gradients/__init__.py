@@ -4,7 +4,7 @@ from skmeta.gradients.factors import Factors
 from skmeta.gradients.fisher import FisherSamples
 from skmeta.gradients.modules import ModuleFactors, record
 from skmeta.gradients.natural import KroneckerFisher
-from skmeta.gradients.program import Program
+from skmeta.gradients.program import Program, Trace
 from skmeta.gradients.reconstruction import reconstruct
 from skmeta.gradients.recording import Recording
 from skmeta.gradients.saliency import saliency
@@ -16,6 +16,7 @@ __all__ = [
     "ModuleFactors",
     "Program",
     "Recording",
+    "Trace",
     "reconstruct",
     "record",
     "saliency",

@@ -1,8 +1,13 @@
 """The one vectorised training loop for data networks."""
 
+from skmeta.training.elementwise import SGD, Adam, RMSprop
+from skmeta.training.kfac import Kfac
 from skmeta.training.loop import TrainingResult, per_network, train_stack
-from skmeta.training.rules import RULES, SGD, Adam, Matrix, Muon, RMSprop
+from skmeta.training.muon import Muon
+from skmeta.training.rule import Matrix, Moments, Rule
+from skmeta.training.rules import RULES
 from skmeta.training.sampling import ShuffledRows, StratifiedRows
+from skmeta.training.schedule import Schedule
 from skmeta.training.threads import keep_freed_memory, single_thread
 from skmeta.training.trainer import Snapshot, StackTrainer, TrainState
 
@@ -10,9 +15,13 @@ __all__ = [
     "RULES",
     "SGD",
     "Adam",
+    "Kfac",
     "Matrix",
+    "Moments",
     "Muon",
     "RMSprop",
+    "Rule",
+    "Schedule",
     "ShuffledRows",
     "Snapshot",
     "StackTrainer",

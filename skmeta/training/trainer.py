@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
@@ -16,11 +17,13 @@ from torch import Tensor
 
 from skmeta._checks import check_option
 from skmeta.datasets import Loss
-from skmeta.gradients import Program
+from skmeta.gradients import Program, Trace
 from skmeta.networks.ops.norm import BATCH_NORM_MOMENTUM
 from skmeta.population import Stack, Weights
 from skmeta.training.dropout import Dropout
-from skmeta.training.rules import RULES, Matrix, Rule, copy_state
+from skmeta.training.rule import Matrix, Moments, Rule, copy_state
+from skmeta.training.rules import RULES
+from skmeta.training.schedule import Schedule
 from skmeta.training.threads import keep_freed_memory
 
 AnyLoss = Callable[[Tensor, Tensor], Tensor]
@@ -88,12 +91,18 @@ class TrainState:
         One random stream per network; they decide batches and dropout.
     frozen : Tensor of bool of shape (n,) or None
         Networks that no longer change; None if there are none.
+    n_steps : int
+        How many were taken.
+    average : Weights or None
+        Running mean of the weights, if the schedule has one.
     """
 
     networks: Snapshot
     rule: Any
     generators: tuple[torch.Generator, ...]
     frozen: Tensor | None = None
+    n_steps: int = 0
+    average: Weights | None = None
 
     def copy(self) -> TrainState:
         """Copy all tensors and random streams.
@@ -104,7 +113,9 @@ class TrainState:
             From which training goes on to the same bits.
         """
         generators = tuple(generator.clone_state() for generator in self.generators)
-        return TrainState(self.networks.copy(), copy_state(self.rule), generators, self.frozen)
+        average = None if self.average is None else self.average.map(torch.clone)
+        networks, rule = self.networks.copy(), copy_state(self.rule)
+        return replace(self, networks=networks, rule=rule, generators=generators, average=average)
 
     def freeze(self, networks: Tensor) -> TrainState:
         """Keep some networks as they are now.
@@ -134,8 +145,11 @@ class StackTrainer:
         Per network.
     seeds : sequence of int
         One per network; they decide batches and dropout.
-    rule : {"adam", "adamw", "sgd", "rmsprop", "muon"}
-        Update rule.
+    rule : str or Rule
+        Update rule, or its name in :data:`RULES`.
+    schedule : Schedule, optional
+        Of learning rates, and of averages of weights; by default the one are constant, and there
+        are none of the others.
     train_mode : bool, default=True
         Dropout and batch statistics, as for training from scratch. Fine-tuning keeps the
         networks in evaluation mode: its stratified batches would distort the statistics.
@@ -173,13 +187,16 @@ class StackTrainer:
         lr: Tensor,
         weight_decay: Tensor,
         seeds: Sequence[int],
-        rule: str = "adam",
+        rule: str | Rule[Any] = "adam",
+        schedule: Schedule | None = None,
         train_mode: bool = True,
         keep_zeros: bool = False,
         last_stage_only: Tensor | None = None,
     ) -> None:
         keep_freed_memory()
-        self.rule: Rule = RULES[check_option("rule", rule, RULES, owner="StackTrainer")]
+        if isinstance(rule, str):
+            rule = RULES[check_option("rule", rule, RULES, owner="StackTrainer")]
+        self.rule, self.schedule = rule, schedule
         self.stack, self.seeds, self._train = stack, tuple(seeds), train_mode
         flat = stack.weights.flat
         self.lr, self.weight_decay = (v.to(flat)[:, None] for v in (lr, weight_decay))
@@ -195,20 +212,24 @@ class StackTrainer:
         # Ones where an entry is trained; None if all are.
         self._trained = None if trained.flat.all() else trained.flat
         self._program, self._gradient = Program(stack), stack.weights.map(torch.zeros_like)
-        self._dropout = Dropout(stack)
+        self._dropout, self._matrices = Dropout(stack), self.matrices
 
     @property
     def matrices(self) -> list[Matrix]:
-        """Where the weights of the linear hidden layers are."""
+        """Where the weights and biases of linear layers are, stage by stage."""
+        layout = self.stack.weights.layout
+        starts = dict(zip(layout.slots, accumulate(layout.counts, initial=0), strict=False))
+        biases = {slot.stage: start for slot, start in starts.items() if slot.field == "bias"}
         found: list[Matrix] = []
-        start, layout = 0, self.stack.weights.layout
-        for slot, count in zip(layout.slots, layout.counts, strict=True):
-            hidden = slot.field == "weight" and slot.stage < self.stack.depth - 1
-            if hidden and len(slot.shape) == 2:
-                matrix = Matrix(start, (slot.shape[0], slot.shape[1]))
-                mask = None if self._trained is None else matrix.of(self._trained)
-                found.append(matrix._replace(trained=mask))
-            start += count
+        for slot, start in starts.items():
+            if slot.field != "weight" or len(slot.shape) != 2:
+                continue
+            shape, hidden = (slot.shape[0], slot.shape[1]), slot.stage < self.stack.depth - 1
+            matrix = Matrix(slot.stage, start, shape, biases.get(slot.stage), hidden)
+            if self._trained is not None:
+                trained = matrix.of(self._trained), matrix.bias_of(self._trained)
+                matrix = matrix._replace(trained=trained[0], trained_bias=trained[1])
+            found.append(matrix)
         return found
 
     def start(self) -> TrainState:
@@ -223,12 +244,14 @@ class StackTrainer:
         decay = self.weight_decay if self._trained is None else self.weight_decay * self._trained
         networks = Snapshot(self.stack.weights, self.stack.statistics).copy()
         generators = tuple(torch.Generator().manual_seed(seed) for seed in self.seeds)
-        return TrainState(
-            networks, self.rule.init(networks.weights.flat, decay, self.matrices), generators
-        )
+        rule = self.rule.init(networks.weights.flat, decay, self._matrices)
+        average = None if self.schedule is None else networks.weights.map(torch.clone)
+        return TrainState(networks, rule, generators, average=average)
 
     def networks(self, state: TrainState) -> Stack:
-        """Return the networks of a state.
+        """Return the networks of a state, with averaged weights if there are such.
+
+        Running statistics are those of the last weights.
 
         Parameters
         ----------
@@ -240,7 +263,8 @@ class StackTrainer:
         Stack
             It shares memory with the state: the next step changes it.
         """
-        return self.stack.with_weights(*state.networks)
+        weights = state.networks.weights if state.average is None else state.average
+        return self.stack.with_weights(weights, state.networks.statistics)
 
     def copied(self, state: TrainState) -> Stack:
         """Return the networks of a state in memory of their own.
@@ -254,7 +278,8 @@ class StackTrainer:
         -------
         Stack
         """
-        return self.stack.with_weights(*state.networks.copy())
+        stack = self.networks(state)
+        return stack.with_weights(*Snapshot(stack.weights, stack.statistics).copy())
 
     def step(
         self,
@@ -277,7 +302,7 @@ class StackTrainer:
         loss : Loss or callable
             ``loss(outputs, rows) -> (n,)``.
         lr : Tensor of shape (n, 1) or float, optional
-            Learning rates of this step; those of the trainer by default.
+            Learning rates of this step; those of the trainer by default, as the schedule has it.
 
         Returns
         -------
@@ -288,19 +313,17 @@ class StackTrainer:
         """
         rows = rows.to(X.device)
         batch = X.index_select(0, rows.flatten()).view(*rows.shape, X.shape[1])
-        if not isinstance(lr, Tensor):
-            lr = self.lr if lr is None else torch.full_like(self.lr, lr)
         weights, statistics = state.networks
         outputs, trace = self._program.forward(
             batch, weights, train=self._train, dropout=partial(self._dropout.draw, state.generators)
         )
         losses, gradient = losses_and_gradient(loss, outputs, rows)
         with torch.no_grad():
-            self._program.gradient(trace, gradient, self._gradient)
-            if self._trained is not None:
-                self._gradient.flat.mul_(self._trained)
+            moments = self._backward(trace, gradient, self.rule.needs_moments(state.rule))
             kept = None if state.frozen is None else state.networks.copy()
-            flat, memory = self.rule.update(state.rule, weights.flat, self._gradient.flat, lr)
+            flat, memory = self.rule.update(
+                state.rule, weights.flat, self._gradient.flat, self._rate(state, lr), moments
+            )
             networks = Snapshot(
                 weights if flat is weights.flat else weights.with_flat(flat), statistics
             )
@@ -309,7 +332,37 @@ class StackTrainer:
                     statistics[f"{stage}.{name}"][rows_seen].lerp_(value[:, 0], BATCH_NORM_MOMENTUM)
             if state.frozen is not None and kept is not None:
                 networks = networks.where(state.frozen, kept)
-        return replace(state, networks=networks, rule=memory), losses
+            if self.schedule is not None and state.average is not None:
+                share = self.schedule.share(state.n_steps)
+                if state.frozen is not None:
+                    share = share * ~state.frozen[:, None]
+                state.average.flat.lerp_(networks.weights.flat, share)
+        n_steps = state.n_steps + 1
+        return replace(state, networks=networks, rule=memory, n_steps=n_steps), losses
+
+    def _backward(self, trace: Trace, gradient: Tensor, needed: bool) -> list[Moments]:
+        """Put the gradient where the rule finds it; return moments if they are needed."""
+        moments = []
+        if needed:
+            factors = self._program.backward(trace, gradient)
+            stages = [matrix.stage for matrix in self._matrices]
+            pairs = factors.kfac(stages=stages)
+            n = factors.n_samples
+            moments = [Moments(inputs / n, outputs) for inputs, outputs in pairs]
+            self._gradient = factors.gradient()
+        else:
+            self._program.gradient(trace, gradient, self._gradient)
+        if self._trained is not None:
+            self._gradient.flat.mul_(self._trained)
+        return moments
+
+    def _rate(self, state: TrainState, lr: Tensor | float | None) -> Tensor:
+        """Learning rates of a step."""
+        if isinstance(lr, Tensor):
+            return lr
+        if lr is not None:
+            return torch.full_like(self.lr, lr)
+        return self.lr if self.schedule is None else self.lr * self.schedule.factor(state.n_steps)
 
 
 def losses_and_gradient(loss: AnyLoss, outputs: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -169,7 +169,7 @@ MIXES = [
 
 
 @pytest.mark.parametrize("mix", MIXES, ids=["fast", "general 3", "general 4"])
-@pytest.mark.parametrize("rule", ["adam", "sgd"])
+@pytest.mark.parametrize("rule", ["adam", "sgd", "kfac"])
 def test_a_network_trains_the_same_alone_and_in_a_padded_mix(mix, rule):
     mix = [without_dropout(a) if i % 3 else with_dropout(a) for i, a in enumerate(mix)]
     records = [trained_looking(a, seed) for seed, a in enumerate(mix)]
