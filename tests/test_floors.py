@@ -18,6 +18,7 @@ FLOORS = [  # from the ground up
     "requirements",
     "zoo",
     "learning",
+    "optimizing",
     "reading",
     "editing",
     "baselines",

@@ -9,6 +9,7 @@ from skmeta.estimators.compliance_editor import ComplianceEditor
 from skmeta.estimators.curvature_regressor import CurvatureRegressor
 from skmeta.estimators.edited_classifier import EditedClassifier
 from skmeta.estimators.files import FORMAT, KINDS, rebuild, write_estimator
+from skmeta.estimators.gradient_meta_optimizer import GradientMetaOptimizer
 from skmeta.estimators.weight_space_classifier import WeightSpaceClassifier
 from skmeta.estimators.weight_space_regressor import WeightSpaceRegressor
 from skmeta.files import codec
@@ -18,7 +19,13 @@ from skmeta.population import Population, saving
 _WITH_ROWS = (ComplianceEditor, EditedClassifier)
 _ESTIMATORS = {
     kind.__name__: kind
-    for kind in (WeightSpaceRegressor, WeightSpaceClassifier, CurvatureRegressor, *_WITH_ROWS)
+    for kind in (
+        WeightSpaceRegressor,
+        WeightSpaceClassifier,
+        CurvatureRegressor,
+        GradientMetaOptimizer,
+        *_WITH_ROWS,
+    )
 }
 
 
@@ -38,7 +45,7 @@ def save(what: Any, path: str | Path, *, include_task: bool = False) -> None:
 
     Parameters
     ----------
-    what : Population, reader, CurvatureRegressor, ComplianceEditor or EditedClassifier
+    what : Population or fitted estimator
         Of an estimator, its parameters and what it has learned are kept, but not ``net_``,
         which belongs to training; ``device`` becomes "cpu". An editor leaves its rows out,
         see :meth:`ComplianceEditor.save`, and so does an ``EditedClassifier``. What is code is

@@ -4,9 +4,10 @@ from skmeta.training.elementwise import SGD, Adam, RMSprop
 from skmeta.training.kfac import Kfac
 from skmeta.training.loop import TrainingResult, per_network, train_stack
 from skmeta.training.muon import Muon
+from skmeta.training.recalibration import recalibrated
 from skmeta.training.rule import Matrix, Moments, Rule
 from skmeta.training.rules import RULES
-from skmeta.training.sampling import ShuffledRows, StratifiedRows
+from skmeta.training.sampling import ShuffledRows, ShuffledSteps, StratifiedRows
 from skmeta.training.schedule import Schedule
 from skmeta.training.threads import keep_freed_memory, single_thread
 from skmeta.training.trainer import Snapshot, StackTrainer, TrainState
@@ -23,6 +24,7 @@ __all__ = [
     "Rule",
     "Schedule",
     "ShuffledRows",
+    "ShuffledSteps",
     "Snapshot",
     "StackTrainer",
     "StratifiedRows",
@@ -30,6 +32,7 @@ __all__ = [
     "TrainingResult",
     "keep_freed_memory",
     "per_network",
+    "recalibrated",
     "single_thread",
     "train_stack",
 ]

@@ -143,11 +143,13 @@ class Kfac(Rule[KfacState]):
         size = there.sum((1, 2))[:, None, None]
         left, right = (momentum.new_zeros(len(momentum), k, k) for k in momentum.shape[1:])
         return LayerState(
-            matrix,
-            kept_decay(_joined(matrix, decay)),
-            trained,
-            None if trained is None else columns[:, :, None] * columns[:, None, :],
-            *(number.clamp_min(1) for number in (n_inputs, n_outputs, size)),
+            matrix=matrix,
+            weight_decay=kept_decay(_joined(matrix, decay)),
+            trained=trained,
+            inside=None if trained is None else columns[:, :, None] * columns[:, None, :],
+            n_inputs=n_inputs.clamp_min(1),
+            n_outputs=n_outputs.clamp_min(1),
+            size=size.clamp_min(1),
             inputs=right,
             outputs=left,
             left=left.clone(),

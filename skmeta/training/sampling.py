@@ -6,6 +6,7 @@ the other networks that train beside it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -50,6 +51,50 @@ class ShuffledRows:
         n_steps = self.n_rows // self.batch_size
         batches = order[:, : n_steps * self.batch_size].unflatten(1, (n_steps, self.batch_size))
         yield from batches.transpose(0, 1).contiguous()
+
+
+class ShuffledSteps:
+    """Passes over all rows in random order, in pieces of so many steps each.
+
+    A pass goes on in the next piece: one of these belongs to one training.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows of the task.
+    batch_size : int
+        Rows per step; at most ``n_rows`` are used.
+    n_steps : int
+        Steps of all pieces together.
+    n_pieces : int, default=1
+        Into which they are divided, as evenly as they can be.
+    """
+
+    def __init__(self, n_rows: int, batch_size: int, n_steps: int, n_pieces: int = 1) -> None:
+        self._rows = ShuffledRows(n_rows, batch_size)
+        self._pass: Iterator[Tensor] = iter(())
+        ends = [n_steps * piece // n_pieces for piece in range(n_pieces + 1)]
+        self._sizes = iter([end - start for start, end in itertools.pairwise(ends)])
+
+    def epoch(self, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
+        """Draw the batches of the next piece.
+
+        Parameters
+        ----------
+        generators : sequence of torch.Generator
+            One per network.
+
+        Yields
+        ------
+        Tensor of int of shape (n, batch_size)
+            Numbers of the rows that each network sees.
+        """
+        for _ in range(next(self._sizes)):
+            rows = next(self._pass, None)
+            if rows is None:
+                self._pass = self._rows.epoch(generators)
+                rows = next(self._pass)
+            yield rows
 
 
 class StratifiedRows:

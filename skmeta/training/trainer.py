@@ -39,10 +39,13 @@ class Snapshot(NamedTuple):
         All that is trained.
     statistics : Weights
         Running statistics of batch normalisation.
+    average : Weights or None
+        Running mean of the weights, if the schedule of training has one.
     """
 
     weights: Weights
     statistics: Weights
+    average: Weights | None = None
 
     def copy(self) -> Snapshot:
         """Copy all tensors.
@@ -52,7 +55,9 @@ class Snapshot(NamedTuple):
         Snapshot
             In memory of its own.
         """
-        return Snapshot(*(kind.map(torch.clone) for kind in self))
+        weights, statistics, average = self
+        copies = (kind.map(torch.clone) for kind in (weights, statistics))
+        return Snapshot(*copies, None if average is None else average.map(torch.clone))
 
     def where(self, networks: Tensor, other: Snapshot) -> Snapshot:
         """Take some networks from another snapshot.
@@ -69,9 +74,15 @@ class Snapshot(NamedTuple):
         Snapshot
             In tensors of its own.
         """
-        pairs = zip(self, other, strict=True)
-        chosen = (m.with_flat(torch.where(networks[:, None], o.flat, m.flat)) for m, o in pairs)
-        return Snapshot(*chosen)
+
+        def chosen(mine: Weights, theirs: Weights) -> Weights:
+            return mine.with_flat(torch.where(networks[:, None], theirs.flat, mine.flat))
+
+        weights, statistics, average = self
+        if average is not None and other.average is not None:
+            average = chosen(average, other.average)
+        both = chosen(weights, other.weights), chosen(statistics, other.statistics)
+        return Snapshot(*both, average)
 
 
 @dataclass(frozen=True)
@@ -93,8 +104,6 @@ class TrainState:
         Networks that no longer change; None if there are none.
     n_steps : int
         How many were taken.
-    average : Weights or None
-        Running mean of the weights, if the schedule has one.
     """
 
     networks: Snapshot
@@ -102,7 +111,6 @@ class TrainState:
     generators: tuple[torch.Generator, ...]
     frozen: Tensor | None = None
     n_steps: int = 0
-    average: Weights | None = None
 
     def copy(self) -> TrainState:
         """Copy all tensors and random streams.
@@ -113,9 +121,8 @@ class TrainState:
             From which training goes on to the same bits.
         """
         generators = tuple(generator.clone_state() for generator in self.generators)
-        average = None if self.average is None else self.average.map(torch.clone)
         networks, rule = self.networks.copy(), copy_state(self.rule)
-        return replace(self, networks=networks, rule=rule, generators=generators, average=average)
+        return replace(self, networks=networks, rule=rule, generators=generators)
 
     def freeze(self, networks: Tensor) -> TrainState:
         """Keep some networks as they are now.
@@ -242,11 +249,12 @@ class StackTrainer:
         """
         # Absent parameters hold neutral values, which must not decay.
         decay = self.weight_decay if self._trained is None else self.weight_decay * self._trained
-        networks = Snapshot(self.stack.weights, self.stack.statistics).copy()
+        weights = self.stack.weights
+        average = None if self.schedule is None else weights
+        networks = Snapshot(weights, self.stack.statistics, average).copy()
         generators = tuple(torch.Generator().manual_seed(seed) for seed in self.seeds)
         rule = self.rule.init(networks.weights.flat, decay, self._matrices)
-        average = None if self.schedule is None else networks.weights.map(torch.clone)
-        return TrainState(networks, rule, generators, average=average)
+        return TrainState(networks, rule, generators)
 
     def networks(self, state: TrainState) -> Stack:
         """Return the networks of a state, with averaged weights if there are such.
@@ -263,8 +271,8 @@ class StackTrainer:
         Stack
             It shares memory with the state: the next step changes it.
         """
-        weights = state.networks.weights if state.average is None else state.average
-        return self.stack.with_weights(weights, state.networks.statistics)
+        weights, statistics, average = state.networks
+        return self.stack.with_weights(weights if average is None else average, statistics)
 
     def copied(self, state: TrainState) -> Stack:
         """Return the networks of a state in memory of their own.
@@ -279,7 +287,7 @@ class StackTrainer:
         Stack
         """
         stack = self.networks(state)
-        return stack.with_weights(*Snapshot(stack.weights, stack.statistics).copy())
+        return stack.with_weights(*(k.map(torch.clone) for k in (stack.weights, stack.statistics)))
 
     def step(
         self,
@@ -313,7 +321,7 @@ class StackTrainer:
         """
         rows = rows.to(X.device)
         batch = X.index_select(0, rows.flatten()).view(*rows.shape, X.shape[1])
-        weights, statistics = state.networks
+        weights, statistics, average = state.networks
         outputs, trace = self._program.forward(
             batch, weights, train=self._train, dropout=partial(self._dropout.draw, state.generators)
         )
@@ -324,19 +332,15 @@ class StackTrainer:
             flat, memory = self.rule.update(
                 state.rule, weights.flat, self._gradient.flat, self._rate(state, lr), moments
             )
-            networks = Snapshot(
-                weights if flat is weights.flat else weights.with_flat(flat), statistics
-            )
+            weights = weights if flat is weights.flat else weights.with_flat(flat)
+            if self.schedule is not None and average is not None:
+                average.flat.lerp_(flat, self.schedule.share(state.n_steps))
+            networks = Snapshot(weights, statistics, average)
             for stage, rows_seen, *seen in self._program.statistics(trace):
                 for name, value in zip(("mean", "var"), seen, strict=True):
                     statistics[f"{stage}.{name}"][rows_seen].lerp_(value[:, 0], BATCH_NORM_MOMENTUM)
             if state.frozen is not None and kept is not None:
                 networks = networks.where(state.frozen, kept)
-            if self.schedule is not None and state.average is not None:
-                share = self.schedule.share(state.n_steps)
-                if state.frozen is not None:
-                    share = share * ~state.frozen[:, None]
-                state.average.flat.lerp_(networks.weights.flat, share)
         n_steps = state.n_steps + 1
         return replace(state, networks=networks, rule=memory, n_steps=n_steps), losses
 

@@ -169,5 +169,5 @@ def test_weights_are_averaged_as_the_schedule_says():
         torch.testing.assert_close(averaged[0], weights[0], rtol=1e-12, atol=1e-14)
         torch.testing.assert_close(averaged[1], mean[1], rtol=1e-12, atol=1e-14)
     copy = trainer.copied(state)
-    assert torch.equal(copy.weights.flat, state.average.flat)
-    assert copy.weights.flat.data_ptr() != state.average.flat.data_ptr()
+    assert torch.equal(copy.weights.flat, state.networks.average.flat)
+    assert copy.weights.flat.data_ptr() != state.networks.average.flat.data_ptr()

@@ -1,0 +1,395 @@
+"""An optimizer learned from networks of a kind: :class:`GradientMetaOptimizer`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+from tqdm.auto import tqdm
+
+from skmeta._checks import (
+    check_device,
+    check_in_range,
+    check_option,
+    check_rng,
+    check_unchanged,
+    check_verbose,
+    params_now,
+    shown,
+)
+from skmeta._modes import in_own_modes
+from skmeta._plain import StablePickle
+from skmeta.datasets import Task
+from skmeta.datasets.checks import check_task
+from skmeta.estimators.files import write_estimator
+from skmeta.files.checks import expect, fields_of
+from skmeta.optimizing import Optimizer, Problem, Progress, Search, Training
+from skmeta.optimizing.keeping import Kept
+from skmeta.optimizing.recipe import BASES, SCALES
+from skmeta.optimizing.search import split_rows
+from skmeta.population import Population
+from skmeta.population.checks import (
+    check_classifiers,
+    check_columns,
+    check_not_empty,
+    check_population,
+)
+from skmeta.population.mapping import seeds_of
+
+_LOW = {
+    "horizon": 1,
+    "batch_size": 1,
+    "n_meta_steps": 1,
+    "n_candidates": 2,
+    "n_parallel": 1,
+}
+_FEWEST_ROWS = 10
+
+
+class GradientMetaOptimizer(StablePickle, BaseEstimator):
+    """Learn how to train networks of a kind, and train more of them.
+
+    Who trains the same kind of small network again and again learns from some hundred short
+    trainings, run at once as stacked tensors, how it is done in few steps: with which learning rate
+    and decay, over which window weights are averaged, how much the curvature of the loss is damped.
+
+    Parameters
+    ----------
+    rule : {"kfac", "muon", "adam", "sgdm"}, default="kfac"
+        What gives the direction of steps:
+
+        * "kfac": the gradient, divided by curvature that is measured on sets of gradients of single
+          rows [2]_;
+        * "muon": orthogonalised gradients for hidden layers;
+        * "adam": AdamW; "sgdm": momentum.
+
+        All of them with a warm-up, a decay of the learning rate, averaged weights and a decay of
+        weights, whose numbers are learned.
+    horizon : int, default=1000
+        Steps of a training: the loss behind the last one is what is made small.
+    batch_size : int, default=128
+        Rows per step.
+    n_meta_steps : int, default=8
+        Rounds of the search.
+    n_candidates : int, default=16
+        Settings that are tried in a round.
+    n_parallel : int, default=4
+        Networks that each of them trains, on each task.
+    cache_dir : path, optional
+        Finished rounds are kept there; a call of ``fit`` with equal arguments continues an
+        interrupted one and finds the same to the bit.
+    device : str, default="cpu"
+        Where to compute.
+    verbose : int, default=0
+        1 shows a progress bar.
+    random_state : int, RandomState or None
+        Seed.
+
+    Attributes
+    ----------
+    optimizer_ : Optimizer
+        What was learned.
+    recipe_ : dict of str to float
+        Its numbers: ``lr``, the power ``decay`` of the share of steps that are left, ``window``
+        (share of the steps that weights are averaged over), ``weight_decay``, ``damping``.
+    history_ : DataFrame
+        A row for each round: objectives of candidates (mean logarithm of the share of the
+        initial loss that is left on held-out rows), how many diverged. None from a file.
+    scores_ : dict of str to float
+        Objectives on fresh networks of the three that met at the end: what the search began
+        with ("start"), its last "mean", and the "best" candidate. None from a file.
+    task_ : Task, list of Task or None
+        Of ``fit``; None from a file.
+
+    References
+    ----------
+    .. [1] "GradMetaNet: an equivariant architecture for learning on gradients", section 7.2.
+    .. [2] Martens and Grosse (2015), "Optimizing neural networks with Kronecker-factored
+       approximate curvature".
+
+    Examples
+    --------
+    >>> from skmeta import GradientMetaOptimizer, Population
+    >>> from skmeta.datasets import make_biased_classification, split_tasks
+    >>> from skmeta.networks import Architecture
+    >>> train, other, _ = split_tasks(make_biased_classification(2000, random_state=0), "group")
+    >>> networks = Population.initialize(
+    ...     Architecture.mlp((train.n_features, 8, 2)), 12, random_state=0
+    ... )
+    >>> model = GradientMetaOptimizer(
+    ...     horizon=30, n_meta_steps=2, n_candidates=4, n_parallel=2, random_state=0
+    ... )
+    >>> trained = model.fit(networks[:8], task=train).transform(networks[8:])
+    >>> accuracy = trained.score(other.X, other.y)
+    >>> bool((accuracy > 0.6).all())
+    True
+    """
+
+    __metadata_request__fit = {"task": True}
+    __metadata_request__score = {"task": True}
+    __metadata_request__transform = {"task": True}
+
+    def __init__(
+        self,
+        rule: str = "kfac",
+        *,
+        horizon: int = 1000,
+        batch_size: int = 128,
+        n_meta_steps: int = 8,
+        n_candidates: int = 16,
+        n_parallel: int = 4,
+        cache_dir: str | Path | None = None,
+        device: str = "cpu",
+        verbose: int = 0,
+        random_state: Any = None,
+    ) -> None:
+        self.rule = rule
+        self.horizon = horizon
+        self.batch_size = batch_size
+        self.n_meta_steps = n_meta_steps
+        self.n_candidates = n_candidates
+        self.n_parallel = n_parallel
+        self.cache_dir = cache_dir
+        self.device = device
+        self.verbose = verbose
+        self.random_state = random_state
+
+    @in_own_modes
+    def fit(
+        self, networks: Any, y: Any = None, *, task: Task | Sequence[Task] | None = None
+    ) -> GradientMetaOptimizer:
+        """Learn how networks like these are trained.
+
+        Parameters
+        ----------
+        networks : Population or sequence of networks
+            Initial networks, for instance of :meth:`Population.initialize`.
+        y : None
+            Ignored.
+        task : Task or sequence of Task
+            Rows to train on; a fifth of them, others in each round, say how good a training was. Of
+            several tasks, each goes with the networks that have its numbers of inputs and outputs.
+
+        Returns
+        -------
+        GradientMetaOptimizer
+            Itself.
+        """
+        self._check_params()
+        self._params_of_fit = params_now(self)
+        problems = self._problems(networks, task)
+        rng = check_rng(self.random_state)
+        self._seed = int(rng.integers(2**62))
+        training = Training(self.horizon, self.batch_size)
+        search = Search(
+            self.rule,
+            training,
+            self.n_meta_steps,
+            self.n_candidates,
+            self.n_parallel,
+            int(rng.integers(2**62)),
+        )
+        progress = self._search(search, problems)
+        recipe, scores = search.winner(problems, progress)
+        self.optimizer_ = Optimizer(self.rule, recipe.floats[0], training)
+        self.recipe_ = dict(self.optimizer_.numbers)
+        self.history_: pd.DataFrame | None = pd.DataFrame(progress.history).drop(
+            columns="candidate"
+        )
+        self.scores_: dict[str, float] | None = dict(
+            zip(("start", "mean", "best"), scores, strict=True)
+        )
+        self.task_: Any = task
+        return self
+
+    def _search(self, search: Search, problems: Sequence[Problem]) -> Progress:
+        """Run the rounds, from where they were interrupted if that is known."""
+        kept = None if self.cache_dir is None else Kept(Path(self.cache_dir), search, problems)
+        progress = start = Progress.start(self.rule) if kept is None else kept.load()
+        total, done = self.n_meta_steps, len(start.history)
+        with tqdm(
+            total=total, initial=done, disable=not self.verbose, unit="round", desc="optimizer"
+        ) as bar:
+            for progress in search.rounds(problems, start):
+                if kept is not None:
+                    kept.save(progress)
+                bar.set_postfix(objective=f"{progress.history[-1]['median']:.3f}")
+                bar.update()
+        return progress
+
+    def _check_params(self) -> None:
+        owner = type(self).__name__
+        check_option("rule", self.rule, BASES, owner=owner)
+        for name, low in _LOW.items():
+            check_in_range(name, getattr(self, name), owner=owner, low=low, kind="int")
+        check_verbose(self.verbose, owner)
+        if not isinstance(self.cache_dir, str | os.PathLike | None):
+            raise TypeError(
+                f"The 'cache_dir' parameter of {owner} must be a path or None. Got "
+                f"{shown(self.cache_dir)} instead."
+            )
+
+    def _problems(self, networks: Any, task: Any) -> list[Problem]:
+        """Say which networks belong to which task."""
+        if isinstance(task, Task) or not isinstance(task, Sequence):
+            return [self._checked(networks, task)]
+        owner = type(self).__name__
+        population = check_not_empty(check_population(networks, owner), owner)
+        used, problems = np.zeros(len(population), dtype=bool), []
+        for number, one in enumerate(task):
+            one = check_task(one, owner, labels=False)
+            size = (one.n_features, one.n_classes or 1)
+            own = np.array([(a.n_inputs, a.n_outputs) == size for a in population.architectures])
+            if not own.any():
+                raise ValueError(
+                    f"{owner} needs networks for each task. Task {number} has {size[0]} features "
+                    f"and {size[1]} outputs, and no network has as many inputs and outputs."
+                )
+            used |= own
+            problems.append(self._checked(population[own], one))
+        if not used.all():
+            raise ValueError(
+                f"{owner} needs a task for each network. Network {int((~used).argmax())} has "
+                "another number of inputs or outputs than all tasks; leave it out."
+            )
+        return problems
+
+    def _checked(self, networks: Any, task: Any) -> Problem:
+        owner = type(self).__name__
+        population = check_not_empty(check_population(networks, owner), owner)
+        task = check_task(task, owner, labels=False)
+        if task.classes is not None:
+            check_classifiers(population, task, owner)
+        for i, a in enumerate(population.architectures):
+            if task.classes is None and (a.n_inputs, a.n_outputs, a.output) != (
+                task.n_features,
+                1,
+                "values",
+            ):
+                raise ValueError(
+                    f"{owner} needs networks that fit the task, a regression with "
+                    f"{task.n_features} inputs and one value. Network {i} has {a.n_inputs} inputs "
+                    f"and {a.n_outputs} {a.output}."
+                )
+        check_columns(population, task, owner)
+        if task.n_samples < _FEWEST_ROWS:
+            raise ValueError(
+                f"{owner} holds back a fifth of the rows, and needs {_FEWEST_ROWS} or more. Got "
+                f"{task.n_samples}."
+            )
+        return Problem(population.to(check_device(self.device, owner), torch.float32), task)
+
+    def _ready(self, method: str, networks: Any, task: Any) -> Problem:
+        check_is_fitted(self, "optimizer_")
+        check_unchanged(self, method, ("rule", "horizon", "batch_size"))
+        task = self.task_ if task is None else task
+        if isinstance(task, Sequence) and not isinstance(task, Task):
+            raise ValueError(
+                f"{type(self).__name__}.{method} needs one task. It was fitted on {len(task)}: "
+                "pass the one of these networks as task=."
+            )
+        return self._checked(networks, task)
+
+    @in_own_modes
+    def transform(self, networks: Any, *, task: Task | None = None) -> Any:
+        """Train networks.
+
+        Parameters
+        ----------
+        networks : Population or sequence of networks
+            Initial networks; their widths and depths, and their task, may be others than those of
+            ``fit``.
+        task : Task, optional
+            Rows to train on, all of them; by default those of ``fit``.
+
+        Returns
+        -------
+        Population or list of networks
+            Trained copies, of the kind that came in. One that diverged is as it was.
+        """
+        population, task = self._ready("transform", networks, task)
+        seeds = seeds_of(population, self._seed % 2**31)
+        trained = self.optimizer_.train(population, task, seeds=seeds).networks.to("cpu")
+        return trained if isinstance(networks, Population) else trained.to_networks()
+
+    def fit_transform(
+        self, networks: Any, y: Any = None, *, task: Task | Sequence[Task] | None = None
+    ) -> Any:
+        """Learn how networks are trained, and train them.
+
+        Parameters
+        ----------
+        networks : Population or sequence of networks
+            Initial networks.
+        y : None
+            Ignored.
+        task : Task
+            Rows to train on.
+
+        Returns
+        -------
+        Population or list of networks
+            Trained copies, of the kind that came in.
+        """
+        return self.fit(networks, y, task=task).transform(networks)
+
+    @in_own_modes
+    def score(self, networks: Any, y: Any = None, *, task: Task | None = None) -> float:
+        """Train networks on four fifths of the rows; return minus the loss on the others.
+
+        Parameters
+        ----------
+        networks : Population or sequence of networks
+            Initial networks, best others than those of ``fit``.
+        y : None
+            Ignored.
+        task : Task, optional
+            Rows; by default those of ``fit``.
+
+        Returns
+        -------
+        float
+            The mean over networks; of a classification, minus nats. ``-inf`` if one diverged.
+        """
+        population, task = self._ready("score", networks, task)
+        train, held_out = split_rows(task, np.random.default_rng(self._seed))
+        seeds = seeds_of(population, self._seed % 2**31)
+        unrolled = self.optimizer_.train(population, train, seeds=seeds, held_out=held_out)
+        return -float(unrolled.curves[:, -1].double().mean())
+
+    def save(self, path: str | Path) -> None:
+        """Write what was learned to a file for :func:`skmeta.load`; see :func:`skmeta.save`.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file; one that is there already is replaced.
+        """
+        check_is_fitted(self, "optimizer_")
+        check_unchanged(self, "save", ("rule", "horizon", "batch_size"))
+        write_estimator(self, path)
+
+    def _contents(self, *, include_task: bool) -> dict[str, Any]:
+        return {"seed": self._seed, "numbers": dict(self.optimizer_.numbers)}
+
+    def _restore(self, fitted: dict[str, Any]) -> None:
+        seed, numbers = fields_of(fitted, "what was learned", seed=int, numbers=dict[str, float])
+        expect(seed >= 0, "the seed is negative")
+        expect(set(numbers) == set(BASES[self.rule][1]), "it has the numbers of another rule")
+        for name, value in numbers.items():
+            scale = SCALES[name]
+            tolerance = 1e-9 * scale.high
+            good = scale.low - tolerance <= value <= scale.high + tolerance
+            expect(good, f"its {name} is off the scale")
+        training = Training(self.horizon, self.batch_size)
+        self.optimizer_ = Optimizer(self.rule, numbers, training)
+        self.recipe_, self._seed = dict(numbers), seed
+        self.history_ = self.scores_ = self.task_ = None
+        self._params_of_fit = params_now(self)
