@@ -56,8 +56,8 @@ class Snapshot(NamedTuple):
             In memory of its own.
         """
         weights, statistics, average = self
-        copies = (kind.map(torch.clone) for kind in (weights, statistics))
-        return Snapshot(*copies, None if average is None else average.map(torch.clone))
+        average = None if average is None else average.map(torch.clone)
+        return Snapshot(weights.map(torch.clone), statistics.map(torch.clone), average)
 
     def where(self, networks: Tensor, other: Snapshot) -> Snapshot:
         """Take some networks from another snapshot.
