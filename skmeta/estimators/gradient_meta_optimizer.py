@@ -30,7 +30,7 @@ from skmeta.datasets import Task
 from skmeta.datasets.checks import check_task
 from skmeta.estimators.files import write_estimator
 from skmeta.files.checks import expect, fields_of
-from skmeta.optimizing import Optimizer, Problem, Progress, Search, Training
+from skmeta.optimizing import Optimizer, OptimizerFactory, Problem, Progress, Search, Training
 from skmeta.optimizing.keeping import Kept
 from skmeta.optimizing.recipe import BASES, SCALES
 from skmeta.optimizing.search import split_rows
@@ -363,6 +363,20 @@ class GradientMetaOptimizer(StablePickle, BaseEstimator):
         seeds = seeds_of(population, self._seed % 2**31)
         unrolled = self.optimizer_.train(population, train, seeds=seeds, held_out=held_out)
         return -float(unrolled.curves[:, -1].double().mean())
+
+    def to_optimizer(self) -> OptimizerFactory:
+        """Return what makes torch optimizers that train as was learned.
+
+        Returns
+        -------
+        OptimizerFactory
+            ``factory(module)`` is a ``torch.optim.Optimizer``, see
+            :class:`~skmeta.optimizing.LearnedOptimizer`. In skorch it is the ``optimizer``, beside
+            ``lr=1.0`` and the callback :class:`~skmeta.optimizing.AttachModule`.
+        """
+        check_is_fitted(self, "optimizer_")
+        check_unchanged(self, "to_optimizer", ("rule", "horizon", "batch_size"))
+        return OptimizerFactory(self.optimizer_)
 
     def save(self, path: str | Path) -> None:
         """Write what was learned to a file for :func:`skmeta.load`; see :func:`skmeta.save`.

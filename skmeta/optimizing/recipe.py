@@ -46,11 +46,11 @@ class Scale(NamedTuple):
 
 
 SCALES = {
-    "lr": Scale(3e-4, 0.3, 0.01),
-    "decay": Scale(0.0, 2.0, 1.0, log=False),
+    "lr": Scale(3e-4, 0.3, 0.03),
+    "decay": Scale(0.0, 2.0, 0.5, log=False),
     "window": Scale(1e-3, 0.5, 0.05),
     "weight_decay": Scale(1e-6, 0.3, 1e-3),
-    "damping": Scale(1e-3, 3.0, 0.1),
+    "damping": Scale(1e-3, 3.0, 0.3),
 }
 """The numbers of recipes: the learning rate behind the warm-up, the power of its decay, the share
 of the steps over which weights are averaged, the decay of weights, the damping of curvature."""
@@ -83,8 +83,8 @@ class Recipe:
     >>> from skmeta.optimizing import Recipe
     >>> recipe = Recipe.start("adam", 2)
     >>> recipe.numbers["lr"]
-    tensor([0.0100, 0.0100], dtype=torch.float64)
-    >>> recipe.schedule(100).factor(50).T
+    tensor([0.0300, 0.0300], dtype=torch.float64)
+    >>> recipe.schedule(100).factor(75).T
     tensor([[0.5000, 0.5000]], dtype=torch.float64)
     """
 

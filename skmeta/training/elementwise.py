@@ -47,7 +47,7 @@ class SGD(Rule[SGDState]):
         weights: Tensor,
         gradient: Tensor,
         lr: Tensor,
-        moments: Sequence[Moments] = (),
+        moments: Sequence[Moments | None] = (),
     ) -> tuple[Tensor, SGDState]:
         """Take a step."""
         if state.weight_decay is not None:
@@ -92,7 +92,7 @@ class RMSprop(Rule[RMSpropState]):
         weights: Tensor,
         gradient: Tensor,
         lr: Tensor,
-        moments: Sequence[Moments] = (),
+        moments: Sequence[Moments | None] = (),
     ) -> tuple[Tensor, RMSpropState]:
         """Take a step."""
         if state.weight_decay is not None:
@@ -158,7 +158,7 @@ class Adam(Rule[AdamState]):
         weights: Tensor,
         gradient: Tensor,
         lr: Tensor,
-        moments: Sequence[Moments] = (),
+        moments: Sequence[Moments | None] = (),
     ) -> tuple[Tensor, AdamState]:
         """Take a step."""
         if state.weight_decay is not None:

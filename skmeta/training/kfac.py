@@ -163,7 +163,7 @@ class Kfac(Rule[KfacState]):
         weights: Tensor,
         gradient: Tensor,
         lr: Tensor,
-        moments: Sequence[Moments] = (),
+        moments: Sequence[Moments | None] = (),
     ) -> tuple[Tensor, KfacState]:
         """Take a step."""
         rest, slopes = (flat.index_select(1, state.columns) for flat in (weights, gradient))
@@ -172,7 +172,7 @@ class Kfac(Rule[KfacState]):
         layers = state.layers
         if moments:
             layers = tuple(
-                self._learn(state.n_steps, layer, seen)
+                layer if seen is None else self._learn(state.n_steps, layer, seen)
                 for layer, seen in zip(layers, moments, strict=True)
             )
         for layer in layers:

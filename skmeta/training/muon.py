@@ -89,7 +89,7 @@ class Muon(Rule[MuonState]):
         weights: Tensor,
         gradient: Tensor,
         lr: Tensor,
-        moments: Sequence[Moments] = (),
+        moments: Sequence[Moments | None] = (),
     ) -> tuple[Tensor, MuonState]:
         """Take a step."""
         rest, slopes = (flat.index_select(1, state.columns) for flat in (weights, gradient))

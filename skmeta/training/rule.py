@@ -119,7 +119,7 @@ class Rule(Protocol[State]):
         weights: Tensor,
         gradient: Tensor,
         lr: Tensor,
-        moments: Sequence[Moments] = (),
+        moments: Sequence[Moments | None] = (),
     ) -> tuple[Tensor, State]:
         """Take a step.
 
@@ -134,7 +134,7 @@ class Rule(Protocol[State]):
         lr : Tensor of shape (n, 1)
             Learning rates.
         moments : sequence of Moments
-            One for each matrix, if the rule needs them.
+            One for each matrix, if the rule needs them; None for one that was not used.
 
         Returns
         -------
