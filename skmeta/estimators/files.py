@@ -25,7 +25,7 @@ FORMAT = "skmeta estimator"
 KINDS = (Architecture, Task, *ESTIMATORS, *REQUIREMENTS, FairTeacher)
 
 # What belongs to training and to a machine, not to what was learned.
-_LEFT_OUT = {"net": None, "callbacks": None, "device": "cpu"}
+_LEFT_OUT = {"net": None, "callbacks": None, "device": "cpu", "cache_dir": None}
 # What a file may ask of the machine that reads or uses it.
 _MOST = {
     "n_layers": (100, "the metanetwork has too many layers"),

@@ -187,13 +187,13 @@ class GradientMetaOptimizer(StablePickle, BaseEstimator):
         problems = self._problems(networks, task)
         rng = check_rng(self.random_state)
         self._seed = int(rng.integers(2**62))
-        training = Training(self.horizon, self.batch_size)
+        training = Training(int(self.horizon), int(self.batch_size))
         search = Search(
             self.rule,
             training,
-            self.n_meta_steps,
-            self.n_candidates,
-            self.n_parallel,
+            int(self.n_meta_steps),
+            int(self.n_candidates),
+            int(self.n_parallel),
             int(rng.integers(2**62)),
         )
         progress = self._search(search, problems)

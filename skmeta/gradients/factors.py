@@ -7,7 +7,7 @@ their squares and Kronecker factors follow from them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -148,17 +148,13 @@ class Factors:
 
         return self._put(outer, affine, ())
 
-    def kfac(
-        self, weights: Tensor | None = None, *, stages: Iterable[int] | None = None
-    ) -> list[tuple[Tensor, Tensor]]:
+    def kfac(self, weights: Tensor | None = None) -> list[tuple[Tensor, Tensor]]:
         """Return the Kronecker factors of the Fisher information of each stage.
 
         Parameters
         ----------
         weights : Tensor of shape (n_samples,), optional
             Of the rows in the moments of the inputs; ones by default. The gradients have theirs.
-        stages : iterable of int, optional
-            Which stages, in this order; all by default.
 
         Returns
         -------
@@ -168,8 +164,7 @@ class Factors:
             ``(n, width, width)``.
         """
         pairs = []
-        for stage in sorted(self.outer) if stages is None else stages:
-            h, delta = self.outer[stage]
+        for stage, (h, delta) in sorted(self.outer.items()):
             plan = self.stack.plan[stage]
             x = plan.mix.inputs(h, plan.size)
             x = torch.cat([x, torch.ones_like(x[..., :1])], -1)

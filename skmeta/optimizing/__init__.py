@@ -1,8 +1,11 @@
 """Learn how to train: recipes for rules, their search, and what torch makes of them."""
 
 from skmeta.optimizing.attaching import AttachModule
+from skmeta.optimizing.meta_training import MetaTraining
 from skmeta.optimizing.optimizer import Optimizer
+from skmeta.optimizing.pes import PersistentES
 from skmeta.optimizing.recipe import Recipe
+from skmeta.optimizing.residual import LearnedRule, Residual
 from skmeta.optimizing.search import Problem, Progress, Search
 from skmeta.optimizing.torch_optimizer import LearnedOptimizer, OptimizerFactory
 from skmeta.optimizing.unrolling import Training, Unrolled, unroll
@@ -10,11 +13,15 @@ from skmeta.optimizing.unrolling import Training, Unrolled, unroll
 __all__ = [
     "AttachModule",
     "LearnedOptimizer",
+    "LearnedRule",
+    "MetaTraining",
     "Optimizer",
     "OptimizerFactory",
+    "PersistentES",
     "Problem",
     "Progress",
     "Recipe",
+    "Residual",
     "Search",
     "Training",
     "Unrolled",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import warnings
 from collections.abc import Sequence
@@ -65,7 +66,11 @@ class Kept:
 
     def save(self, progress: Progress) -> None:
         """Write how far the search has come; the file appears complete or not at all."""
-        codec.write(self.path, FORMAT, asdict(progress), "search")
+        fields = asdict(progress)
+        fields["history"] = [
+            {k: _or(v, math.inf, None) for k, v in h.items()} for h in fields["history"]
+        ]
+        codec.write(self.path, FORMAT, fields, "search")
 
     def _build(self, fields: Fields) -> Progress:
         parts = {"mean": Tensor, "spread": Tensor, "history": list[dict[str, Any]]}
@@ -76,10 +81,16 @@ class Kept:
             expect(good and bool(((tensor >= 0) & (tensor <= 1)).all()), "a place is off its scale")
         expect(0 < len(progress.history) <= self.n_rounds, "it has another number of rounds")
         for seen in progress.history:
-            kinds = {"best": float, "median": float, "mean": float, "n_diverged": int}
+            kinds = dict.fromkeys(("best", "median", "mean"), float | None) | {"n_diverged": int}
             candidate = fields_of(seen, "a round", **kinds, candidate=list[float])[-1]
             expect(len(candidate) == len(like), "a candidate has other numbers")
+            seen.update({name: _or(value, None, math.inf) for name, value in seen.items()})
         return progress
+
+
+def _or(value: Any, this: Any, other: Any) -> Any:
+    """Return another value for this one: files hold no infinities, and rounds may."""
+    return other if value == this else value
 
 
 def _digest(search: Search, problems: Sequence[Problem]) -> str:

@@ -15,8 +15,8 @@ from skmeta.training import Moments
 class LayerMoments:
     """Watches the ``nn.Linear`` layers of a module while it is trained.
 
-    Moments add up over all calls until they are taken: over those of a layer that is used several
-    times, and over the batches of an accumulated gradient.
+    Rows are kept of all calls until they are taken: of those of a layer that is used several times,
+    and of the batches of an accumulated gradient.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class LayerMoments:
     def __init__(self, layers: dict[str, nn.Linear], dtype: torch.dtype) -> None:
         self.active, self._dtype = False, dtype
         self._names = {id(layer): name for name, layer in layers.items()}
-        self._sums: dict[str, tuple[Tensor, Tensor, int]] = {}
+        self._rows: dict[str, list[tuple[Tensor, Tensor]]] = {}
         self._handles: list[RemovableHandle] = [
             layer.register_forward_hook(Hook(self, "_look")) for layer in layers.values()
         ]
@@ -44,11 +44,7 @@ class LayerMoments:
     def _add(self, name: str, h: Tensor, delta: Tensor) -> None:
         h, delta = (t.flatten(0, -2).to(self._dtype) for t in (h, delta))
         h = torch.cat([h, torch.ones_like(h[:, :1])], 1)
-        inputs, outputs, n = h.T @ h, delta.T @ delta, len(h)
-        if name in self._sums:
-            before = self._sums[name]
-            inputs, outputs, n = before[0] + inputs, before[1] + outputs, before[2] + n
-        self._sums[name] = inputs, outputs, n
+        self._rows.setdefault(name, []).append((h, delta))
 
     def take(self) -> dict[str, Moments]:
         """Return what was seen since the last time.
@@ -58,8 +54,9 @@ class LayerMoments:
         dict of str to Moments
             By the name of the weight; layers that saw nothing are left out.
         """
-        sums, self._sums = self._sums, {}
-        return {name: Moments(a[None] / n, g[None]) for name, (a, g, n) in sums.items()}
+        rows, self._rows = self._rows, {}
+        parts = {name: zip(*pairs, strict=True) for name, pairs in rows.items()}
+        return {name: Moments(*(torch.cat(p)[None] for p in both)) for name, both in parts.items()}
 
     def remove(self) -> None:
         """Watch no longer."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from skmeta.datasets import Task
 from skmeta.optimizing.recipe import Recipe
+from skmeta.optimizing.residual import Residual
 from skmeta.optimizing.unrolling import Training, Unrolled, unroll
 from skmeta.population import Population
 
@@ -23,6 +24,8 @@ class Optimizer:
         Of its recipe.
     training : Training
         How long networks were trained when they were found.
+    residual : Residual, optional
+        What a perceptron adds to the steps.
 
     Examples
     --------
@@ -43,6 +46,12 @@ class Optimizer:
     rule: str
     numbers: Mapping[str, float]
     training: Training
+    residual: Residual | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        """Of one network."""
+        return Recipe.of(self.rule, self.numbers, residual=self.residual)
 
     @classmethod
     def start(cls, rule: str, training: Training) -> Optimizer:
@@ -89,6 +98,6 @@ class Optimizer:
         -------
         Unrolled
         """
-        recipe = Recipe.of(self.rule, self.numbers, len(networks))
+        recipe = self.recipe.select([0] * len(networks))
         training = replace(self.training, n_points=n_points)
         return unroll(networks, task, recipe, training, seeds=seeds, held_out=held_out)

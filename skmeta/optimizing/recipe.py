@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from skmeta.optimizing.residual import LearnedRule, Residual
 from skmeta.training import RULES, Kfac, Rule, Schedule
 
 
@@ -77,6 +78,8 @@ class Recipe:
         One of :data:`BASES`.
     numbers : dict of str to Tensor of shape (n,)
         By name.
+    residual : Residual, optional
+        What a perceptron adds to the steps.
 
     Examples
     --------
@@ -90,9 +93,16 @@ class Recipe:
 
     base: str
     numbers: Mapping[str, Tensor]
+    residual: Residual | None = None
 
     @classmethod
-    def of(cls, base: str, numbers: Mapping[str, float], n: int = 1) -> Recipe:
+    def of(
+        cls,
+        base: str,
+        numbers: Mapping[str, float],
+        n: int = 1,
+        residual: Residual | None = None,
+    ) -> Recipe:
         """Give networks the same numbers.
 
         Parameters
@@ -103,13 +113,15 @@ class Recipe:
             By name.
         n : int, default=1
             How many networks.
+        residual : Residual, optional
+            What a perceptron adds to the steps.
 
         Returns
         -------
         Recipe
         """
         values = {k: torch.full((n,), v, dtype=torch.float64) for k, v in numbers.items()}
-        return cls(base, values)
+        return cls(base, values, residual)
 
     @classmethod
     def start(cls, base: str, n: int = 1) -> Recipe:
@@ -185,7 +197,11 @@ class Recipe:
     def rule(self) -> Rule[Any]:
         """What gives the direction of steps."""
         rule = RULES[BASES[self.base][0]]
-        return replace(rule, damping=self.numbers["damping"]) if isinstance(rule, Kfac) else rule
+        if isinstance(rule, Kfac):
+            rule = replace(rule, damping=self.numbers["damping"])
+        if self.residual is None:
+            return rule
+        return LearnedRule(rule, self.residual.of(len(self)), self.residual.gradient_features)
 
     def schedule(self, n_steps: int) -> Schedule:
         """Return how learning rates and averages change.

@@ -25,7 +25,7 @@ _SPREAD, _LEAST_SPREAD = 0.25, 0.03
 _KEEP = 0.3
 """Share of the old spread in the new one: few elites know theirs badly."""
 
-_FLOOR = 1e-3
+FLOOR = 1e-3
 """Added to the share of the initial loss that is left, whose logarithm is the objective: what is
 below is as good as nothing."""
 
@@ -196,8 +196,10 @@ class Search:
                 seeds=np.tile(seeds, k).tolist(),
                 held_out=held_out,
             )
-            left = unrolled.curves[:, -1] / unrolled.initial
-            totals += (left.double().cpu() + _FLOOR).log().view(k, n).mean(1)
+            tiny = torch.finfo(unrolled.initial.dtype).tiny
+            left = unrolled.curves[:, -1] / unrolled.initial.clamp(min=tiny)
+            left = left.where(~left.isnan(), torch.inf)
+            totals += (left.double().cpu() + FLOOR).log().view(k, n).mean(1)
         return totals / len(problems)
 
 

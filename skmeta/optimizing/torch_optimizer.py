@@ -14,7 +14,6 @@ from skmeta._checks import check_in_range, shown
 from skmeta.optimizing.attached import AttachedModule
 from skmeta.optimizing.course import Course
 from skmeta.optimizing.optimizer import Optimizer
-from skmeta.optimizing.recipe import Recipe
 
 _OWNER = "LearnedOptimizer"
 _KEYS = {"params", "param_names", "lr", "initial_lr"}
@@ -217,7 +216,9 @@ class LearnedOptimizer(torch.optim.Optimizer):
 
     @property
     def _watches(self) -> bool:
-        return self.settings.rule == "kfac"
+        residual = self.settings.residual
+        features = residual is not None and residual.gradient_features
+        return features or self.settings.rule == "kfac"
 
     def _multiplier(self) -> float:
         rates = {float(group["lr"]) for group in self.param_groups}
@@ -230,8 +231,8 @@ class LearnedOptimizer(torch.optim.Optimizer):
 
     def _start(self, attached: AttachedModule, layers: list[str]) -> Course:
         """Begin at the parameters as they are."""
-        start, recipe = attached.begin(), Recipe.of(self.settings.rule, self.settings.numbers)
-        self._recipe = recipe.to(start.device, start.dtype)
+        start = attached.begin()
+        self._recipe = self.settings.recipe.to(start.device, start.dtype)
         self._rule = self._recipe.rule
         decay = self._recipe.numbers["weight_decay"][:, None]
         state = self._rule.init(start, decay, attached.matrices(layers))

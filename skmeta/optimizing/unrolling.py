@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,14 @@ from skmeta.datasets import Task
 from skmeta.optimizing.recipe import Recipe
 from skmeta.population import Population, Stack, run_stack
 from skmeta.population.mapping import n_numbers
-from skmeta.training import ShuffledSteps, StackTrainer, recalibrated, single_thread, train_stack
+from skmeta.training import (
+    ShuffledSteps,
+    StackTrainer,
+    TrainState,
+    recalibrated,
+    single_thread,
+    train_stack,
+)
 
 _COPIES = 16
 """Numbers that training holds for each weight."""
@@ -90,39 +97,14 @@ def unroll(
     -------
     Unrolled
     """
-    device, dtype = networks.device, networks.dtype
-    X = task.tensors(device, dtype)[0]
-    held_out = task if held_out is None else held_out
-    few = held_out.subset(np.arange(min(held_out.n_samples, _ROWS_TO_MEASURE)))
-    few_X, few_loss = few.tensors(device, dtype)[0], few.loss(device, dtype)
-    every = torch.arange(len(few_X), device=device)
-
-    def measure(stack: Stack) -> Tensor:
-        stack = recalibrated(stack, X[:_ROWS_TO_MEASURE])
-        losses = few_loss(run_stack(stack, few_X), every.expand(len(stack), -1))
-        return losses.nan_to_num(nan=torch.inf)
 
     def train(stack: Stack, numbers: Tensor, seeds: list[int]) -> tuple[Stack, Tensor, Tensor]:
         columns = zip(recipe.numbers, numbers.T, strict=True)
-        own = Recipe(recipe.base, dict(columns)).to(device, dtype)
-        trainer = StackTrainer(
-            stack,
-            lr=own.numbers["lr"],
-            weight_decay=own.numbers["weight_decay"],
-            seeds=seeds,
-            rule=own.rule,
-            schedule=own.schedule(training.n_steps),
-        )
-        steps = ShuffledSteps(len(X), training.batch_size, training.n_steps, training.n_points)
-        result = train_stack(
-            trainer, X, task.loss(device, dtype), steps, n_epochs=training.n_points,
-            evaluate=measure,
-        )  # fmt: skip
-        assert result.validation_loss is not None
-        curves = torch.full((len(stack), training.n_points), torch.inf, dtype=dtype, device=device)
-        curves[:, : len(result.validation_loss)] = result.validation_loss.T
-        curves[result.diverged, -1] = torch.inf
-        return recalibrated(result.stack, X[:_ROWS_TO_MEASURE]), curves, measure(stack)
+        own = replace(recipe, numbers=dict(columns))
+        run = Run(stack, task, own, training, seeds=seeds, held_out=held_out)
+        initial = run.measure(stack)
+        curves = [run.advance() for _ in range(training.n_points)]
+        return run.trained(), torch.stack(curves, 1), initial
 
     with single_thread():
         numbers = torch.stack(list(recipe.numbers.values()), 1)
@@ -131,3 +113,93 @@ def unroll(
                 train, numbers, list(seeds), numbers=lambda stack: _COPIES * n_numbers(stack)
             )
         )
+
+
+class Run:
+    """The training of a stack, piece by piece.
+
+    Parameters
+    ----------
+    stack : Stack
+        Initial networks of the task.
+    task : Task
+        Rows to train on.
+    recipe : Recipe
+        For each network.
+    training : Training
+        How long, in how many pieces.
+    seeds : sequence of int
+        For each network.
+    held_out : Task, optional
+        Rows to measure losses on; by default those of the task.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        task: Task,
+        recipe: Recipe,
+        training: Training,
+        *,
+        seeds: Sequence[int],
+        held_out: Task | None = None,
+    ) -> None:
+        device, dtype = stack.device, stack.dtype
+        own = recipe.to(device, dtype)
+        self.trainer = StackTrainer(
+            stack,
+            lr=own.numbers["lr"],
+            weight_decay=own.numbers["weight_decay"],
+            seeds=seeds,
+            rule=own.rule,
+            schedule=own.schedule(training.n_steps),
+        )
+        self._state: TrainState | None = None
+        self._lost = torch.zeros(len(stack), dtype=torch.bool, device=device)
+        self._X, self._loss = task.tensors(device, dtype)[0], task.loss(device, dtype)
+        self._steps = ShuffledSteps(
+            len(self._X), training.batch_size, training.n_steps, training.n_points
+        )
+        few = _few(task if held_out is None else held_out)
+        self._held_out = few.tensors(device, dtype)[0], few.loss(device, dtype)
+        self._seen = _few(task).tensors(device, dtype)[0]
+
+    def measure(self, stack: Stack) -> Tensor:
+        """Return losses on held-out rows, infinite where there are none."""
+        X, loss = self._held_out
+        every = torch.arange(len(X), device=X.device).expand(len(stack), -1)
+        losses = loss(run_stack(recalibrated(stack, self._seen), X), every)
+        return losses.nan_to_num(nan=torch.inf, posinf=torch.inf)
+
+    def advance(self) -> Tensor:
+        """Train for a piece; return losses behind it, infinite for what has ever diverged."""
+        result = train_stack(
+            self.trainer,
+            self._X,
+            self._loss,
+            self._steps,
+            n_epochs=1,
+            evaluate=self.measure,
+            state=self._state,
+        )
+        assert result.validation_loss is not None
+        self._state, self._lost = result.state, self._lost | result.diverged
+        self._lost = self._lost | result.validation_loss[0].isinf()
+        return torch.where(self._lost, torch.inf, result.validation_loss[0])
+
+    def trained(self) -> Stack:
+        """Return the networks, those that have diverged as they were in the beginning."""
+        assert self._state is not None
+        start = self.trainer.stack
+        now = recalibrated(self.trainer.copied(self._state), self._seen)
+        pairs = ((start.weights, now.weights), (start.statistics, now.statistics))
+        kept = [b.with_flat(torch.where(self._lost[:, None], a.flat, b.flat)) for a, b in pairs]
+        return now.with_weights(*kept)
+
+
+def _few(task: Task) -> Task:
+    """Return not too many rows, wherever they stand: tasks may be sorted."""
+    if task.n_samples <= _ROWS_TO_MEASURE:
+        return task
+    rows = np.random.default_rng(0).choice(task.n_samples, _ROWS_TO_MEASURE, replace=False)
+    return task.subset(np.sort(rows))

@@ -98,8 +98,8 @@ class Kfac(Rule[KfacState]):
     >>> from skmeta.training import Kfac, Matrix, Moments
     >>> rule, weights = Kfac(damping=1e-3), torch.zeros(1, 2)
     >>> state = rule.init(weights, matrices=[Matrix(0, 0, (1, 2))])
-    >>> inputs = torch.tensor([[[100.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])
-    >>> moments = [Moments(inputs, torch.ones(1, 1, 1))]
+    >>> h = torch.tensor([[[10.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])
+    >>> moments = [Moments(h, torch.ones(1, 3, 1))]
     >>> gradient, lr = torch.tensor([[100.0, 1.0]]), torch.tensor([[1.0]])
     >>> weights, state = rule.update(state, weights, gradient, lr, moments)
     >>> weights.round(decimals=1)
@@ -190,7 +190,8 @@ class Kfac(Rule[KfacState]):
         inputs = seen.inputs[:, :k, :k]
         layer.inputs.lerp_(inputs if layer.inside is None else inputs * layer.inside, new)
         # Each batch counts alike: neither a scaled loss nor one that falls weighs moments.
-        layer.outputs.lerp_(seen.outputs / _mean(seen.outputs, layer.n_outputs), new)
+        outputs = seen.outputs
+        layer.outputs.lerp_(outputs / _mean(outputs, layer.n_outputs), new)
         early = step < self.inverse_every and step & (step + 1) == 0
         if not early and step % self.inverse_every:
             return layer

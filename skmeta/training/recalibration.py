@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from skmeta.gradients import Program
-from skmeta.population import Stack
+from skmeta.population import Stack, Weights
 
 
 def recalibrated(stack: Stack, X: Tensor) -> Stack:
@@ -28,9 +28,11 @@ def recalibrated(stack: Stack, X: Tensor) -> Stack:
     if not stack.statistics.flat.numel():
         return stack
     program = Program(stack)
-    statistics = stack.statistics.map(lambda flat: flat.clone())
+    statistics = Weights.full(stack.statistics.layout, len(stack), stack.statistics.flat)
     _, trace = program.forward(X, train=True)
     for stage, rows, *seen in program.statistics(trace):
+        mask = stack.state_mask(stage + 1)
         for name, value in zip(("mean", "var"), seen, strict=True):
-            statistics[f"{stage}.{name}"][rows] = value[:, 0]
+            mine = statistics[f"{stage}.{name}"][rows]
+            mine.copy_(value[:, 0] if mask is None else value[:, 0].where(mask[rows] > 0, mine))
     return stack.with_weights(stack.weights, statistics)

@@ -72,18 +72,33 @@ class Matrix(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Second moments of a batch at a linear layer: Kronecker factors of its curvature.
+    """What a batch tells of a linear layer beside its gradient.
 
     Attributes
     ----------
-    inputs : Tensor of shape (n, width_in + 1, width_in + 1)
-        Of what enters, with a one for the bias; means over rows.
-    outputs : Tensor of shape (n, width_out, width_out)
-        Of the gradients at what leaves, up to a factor.
+    h : Tensor of shape (n, rows, width_in + 1)
+        States that enter, with a one for the bias.
+    delta : Tensor of shape (n, rows, width_out)
+        Gradients at what leaves, up to a factor.
     """
 
-    inputs: Tensor
-    outputs: Tensor
+    h: Tensor
+    delta: Tensor
+
+    @property
+    def inputs(self) -> Tensor:
+        """Second moments of what enters, ``(n, width_in + 1, width_in + 1)``."""
+        return (self.h.mT @ self.h) / self.h.shape[1]
+
+    @property
+    def outputs(self) -> Tensor:
+        """Second moments of the gradients at what leaves, summed, ``(n, width_out, width_out)``."""
+        return self.delta.mT @ self.delta
+
+    @property
+    def squares(self) -> Tensor:
+        """Squared gradients of single rows, summed, ``(n, width_out, width_in + 1)``."""
+        return self.delta.square().mT @ self.h.square()
 
 
 State = TypeVar("State")

@@ -349,10 +349,9 @@ class StackTrainer:
         moments = []
         if needed:
             factors = self._program.backward(trace, gradient)
-            stages = [matrix.stage for matrix in self._matrices]
-            pairs = factors.kfac(stages=stages)
-            n = factors.n_samples
-            moments = [Moments(inputs / n, outputs) for inputs, outputs in pairs]
+            layers = (factors.outer[matrix.stage] for matrix in self._matrices)
+            moments = [Moments(torch.cat([h, h.new_ones(*h.shape[:2], 1)], -1), delta)
+                       for h, delta in layers]  # fmt: skip
             self._gradient = factors.gradient()
         else:
             self._program.gradient(trace, gradient, self._gradient)

@@ -22,6 +22,7 @@ from skmeta import editing as ed
 from skmeta import evaluation as e
 from skmeta import gradients as g
 from skmeta import networks as n
+from skmeta import optimizing as o
 from skmeta import population as p
 from skmeta import requirements as r
 from skmeta import training as t
@@ -29,37 +30,6 @@ from skmeta.metanets import statistic_names, weight_statistics
 from skmeta.zoo import CNNSearchSpace, MLPSearchSpace
 
 matplotlib.use("Agg")
-
-FLOORS = ("", "datasets", "networks", "population", "gradients", "training", "metanets")
-FLOORS += ("requirements", "zoo", "editing", "baselines", "evaluation", "estimators")
-
-# Names of torch.nn modules: as torch's own they begin with what torch.manual_seed decides.
-MODULES = {"CNN", "MLP", "Edit", "GraphTrunk", "IOEncoding", "InvariantPool", "Metanet", "Trunk"}
-MODULES |= {"MonomialLayer", "NFLayer", "NFN", "NeuronTrunk", "Quasi", "QuasiScaling", "Read"}
-MODULES |= {"GradMetaNet", "GradMetaNetPlusPlus", "GradientTrunk", "GradientWeights"}
-MODULES |= {"PerNetwork", "PerWeight", "SampleWeights", "StatNN"}
-
-# Constants, errors, and classes that are nothing but their fields or that others derive from.
-NO_CALLS = {"ACTIVATIONS", "INITIALIZATIONS", "NORMS", "RULES", "TRUNKS", "EDITING_TRUNKS"}
-NO_CALLS |= {"Encoded"}
-NO_CALLS |= {"GradientSet", "SampleStates", "UnsupportedNetworkError", "FileError"}
-NO_CALLS |= {"Layout", "Shrunk", "Slot", "Stack", "Interval", "TrainingResult"}
-NO_CALLS |= {"Baseline", "GroupFairness", "MaskRequirement", "Requirement", "WeightGraph"}
-NO_CALLS |= {
-    "Loss",
-    "Matrix",
-    "ZooWarning",
-    "fetch_adult",
-    "fetch_bank",
-    "fetch_cifar10",
-    "fetch_mnist",
-}
-
-
-def public_names() -> set[str]:
-    """Return the names of everything that a floor shows."""
-    modules = [__import__(f"skmeta.{floor}".rstrip("."), fromlist=["x"]) for floor in FLOORS]
-    return {name for module in modules for name in module.__all__}
 
 
 @dataclass
@@ -210,6 +180,26 @@ def stages(s: Small) -> n.Stage:
     return n.Stage(n.Linear(3), *tail)
 
 
+def permutations(s: Small) -> Any:
+    return p.random_permutations(s.zoo.architectures[0], torch.Generator())
+
+
+def frames(s: Small) -> Any:
+    mlp = MLPClassifier((4,), solver="lbfgs", random_state=0).fit(s.task.X, s.task.y)
+    return e.metric_frames(mlp, mlp, s.task, metrics=accuracy_score, n_boot=3, ci_quantiles=[0.5])
+
+
+def fair_optimum(requirement: Any) -> r.FairOptimum:
+    shares = np.full((4, 2, 2), 0.25)
+    return r.solve_fair_optimum(shares, requirement, tolerance=0.1, costs=np.ones(2))
+
+
+def gap(s: Small) -> float:
+    X, y = s.task.X, s.task.y
+    mlp = MLPClassifier((4,), early_stopping=True, max_iter=5, random_state=0).fit(X, y)
+    return e.GapScorer()(mlp, X, y, sensitive_features=s.task.sensitive)
+
+
 def rows_of(s: Small) -> torch.Tensor:
     return torch.arange(s.task.n_samples).expand(len(s.logits), -1)
 
@@ -221,6 +211,8 @@ def on_one_thread(s: Small) -> None:
 
 CV = {"mean_test_neg_divergence": np.array([-0.1]), "mean_test_neg_measure": np.array([-0.1])}
 FEW = {"n_candidates": 2, "n_per_cell": 20}
+DIVERGENCES = r.kullback_leibler, r.jensen_shannon
+SCORERS = "accuracy_change_scorer", "divergence_scorer", "measure_scorer"
 
 
 def curvatures(s: Small) -> None:
@@ -229,6 +221,25 @@ def curvatures(s: Small) -> None:
     model.fit(s.zoo, task=s.task).predict(s.zoo, task=s.task)
     skmeta.CurvatureRegressor(n_gradients=8, max_epochs=1).fit(s.zoo, task=s.task)
     model.score(s.zoo, task=s.task)
+
+
+def optimizers(s: Small) -> None:
+    for rule, seed in (("adam", None), ("kfac", 0)):
+        model = skmeta.GradientMetaOptimizer(rule, horizon=5, n_meta_steps=1, random_state=seed)
+        model.fit(s.zoo, task=s.task).transform(list(s.zoo[:2]))
+        model.score(s.zoo)
+
+
+def unrolled(s: Small) -> Any:
+    optimizer = o.Optimizer.start("muon", o.Training(3, 8))
+    return optimizer.train(s.zoo, s.task, seeds=range(6))
+
+
+def searched(s: Small) -> Any:
+    problems = [o.Problem(s.zoo, s.task)]
+    search = o.Search("kfac", o.Training(3, 8), 1, 2, 1, 0)
+    (progress,) = search.rounds(problems, o.Progress.start("kfac"))
+    return search.winner(problems, progress)
 
 
 def _recorded(small: Small) -> g.ModuleFactors:
@@ -242,14 +253,14 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     "ComplianceEditor": edits,
     "CurvatureRegressor": curvatures,
     "EditedClassifier": classifiers,
+    "GradientMetaOptimizer": optimizers,
     "Population": population,
     "WeightSpaceRegressor": regressors,
     "WeightSpaceClassifier": lambda s: reader(
         s, skmeta.WeightSpaceClassifier(metanet="statistics", **s.options), np.arange(6) % 2
     ),
     "WeightStatistics": lambda s: skmeta.WeightStatistics().fit(s.zoo).transform(s.zoo),
-    "load": edits,
-    "save": edits,
+    **dict.fromkeys(("load", "save"), edits),
     "make_zoo": lambda s: [s.train(), s.train(like=s.zoo[0], n_jobs=1, random_state=None)],
     "MLPSearchSpace": lambda s: MLPSearchSpace().sample(3, 2, np.random.default_rng(0)),
     "CNNSearchSpace": lambda s: CNNSearchSpace((1, 8, 8)).sample(64, 2, np.random.default_rng(0)),
@@ -268,31 +279,28 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     **dict.fromkeys(("Conv", "Pool"), lambda s: n.Stage(n.Conv(3, 2), n.Pool("mean"))),
     "Weights": lambda s: p.Weights.full(s.stack.weights.layout, 2, s.stack.weights.flat),
     "Record": lambda s: n.Record.blank(n.Architecture.mlp((3, 2))),
-    "apply_permutations": lambda s: p.apply_permutations(
-        s.zoo.records()[0], p.random_permutations(s.zoo.architectures[0], torch.Generator())
-    ),
-    "random_permutations": lambda s: p.random_permutations(
-        s.zoo.architectures[0], torch.Generator()
-    ),
-    "forward": lambda s: p.forward(s.stack, s.X),
-    "run_stack": lambda s: p.run_stack(s.stack, s.X),
+    "apply_permutations": lambda s: p.apply_permutations(s.zoo.records()[0], permutations(s)),
+    "random_permutations": permutations,
+    **{f.__name__: lambda s, f=f: f(s.stack, s.X) for f in (p.forward, p.run_stack)},
     "initial_records": lambda s: n.initial_records(
         s.zoo.architectures, schemes=["uniform", "he", "glorot", "orthogonal", "he", "he"]
     ),
-    "from_rows": lambda s: p.from_rows(p.to_rows(s.zoo[:1]), s.zoo.architectures[0]),
-    "to_rows": lambda s: p.to_rows(s.zoo[:1]),
+    **dict.fromkeys(
+        ("from_rows", "to_rows"),
+        lambda s: p.from_rows(p.to_rows(s.zoo[:1]), s.zoo.architectures[0]),
+    ),
     "shrink": lambda s: [p.shrink(s.zoo), p.shrink(list(s.zoo), drop_inputs=True)],
     "to_module": lambda s: n.to_module(s.zoo.records()[0]),
     # training
-    "SGD": lambda s: stepped(t.SGD()),
-    "Adam": lambda s: stepped(t.Adam()),
-    "Muon": lambda s: stepped(t.Muon()),
-    "RMSprop": lambda s: stepped(t.RMSprop()),
-    "ShuffledRows": trained,
-    "StackTrainer": trained,
-    "TrainState": trained,
-    "Snapshot": trained,
+    **{
+        rule.__name__: lambda s, rule=rule: stepped(rule())
+        for rule in (t.SGD, t.Adam, t.Muon, t.RMSprop, t.Kfac)
+    },
+    **dict.fromkeys(("ShuffledRows", "StackTrainer", "TrainState", "Snapshot"), trained),
     "train_stack": trained,
+    "Schedule": lambda s: t.Schedule(9, torch.ones(2, 1), torch.ones(2, 1)).factor(3),
+    "ShuffledSteps": lambda s: list(t.ShuffledSteps(9, 2, 5).epoch([torch.Generator()])),
+    "recalibrated": lambda s: t.recalibrated(s.stack, s.X),
     "StratifiedRows": stratified,
     "keep_freed_memory": lambda s: t.keep_freed_memory(),
     "per_network": lambda s: t.per_network(0.1, 3),
@@ -313,6 +321,10 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     "reconstruct": lambda s: g.reconstruct(
         s.stack, [torch.ones(1, 1, 1)] * s.stack.depth, s.X, s.weights
     ),
+    # optimizing
+    **dict.fromkeys(("Search", "Progress"), searched),
+    "Recipe": lambda s: o.Recipe.start("kfac", 2).select([0]).floats,
+    **dict.fromkeys(("Optimizer", "unroll"), unrolled),
     # requirements
     "Cells": lambda s: d.Cells.of(s.task),
     "Custom": lambda s: r.Custom(lambda P, y, z: P[..., 1].mean(-1)).measure(s.logits, s.cells),
@@ -321,35 +333,25 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     "DemographicParity": lambda s: r.DemographicParity().measure(s.logits, s.cells),
     "EqualOpportunity": lambda s: r.EqualOpportunity().measure(s.logits, s.cells),
     "EqualizedOdds": lambda s: r.EqualizedOdds().violation(s.logits, s.cells),
-    "FairOptimum": lambda s: r.solve_fair_optimum(
-        np.full((4, 2, 2), 0.25), r.EqualizedOdds(), tolerance=0.1, costs=np.ones(2)
-    ),
+    "FairOptimum": lambda s: fair_optimum(r.EqualizedOdds()),
     "FairTeacher": lambda s: r.FairTeacher().fit(s.task),
     "Joint": lambda s: r.resolve_requirement("equalized_odds", "x"),
     "Objective": lambda s: r.Objective(None).divergence(s.logits, s.logits, s.cells),
-    "kullback_leibler": lambda s: r.kullback_leibler(s.logits, s.logits),
-    "jensen_shannon": lambda s: r.jensen_shannon(s.logits, s.logits),
+    **{f.__name__: lambda s, f=f: f(s.logits, s.logits) for f in DIVERGENCES},
     "resolve_requirement": lambda s: r.resolve_requirement("pruning", "x"),
-    "solve_fair_optimum": lambda s: r.solve_fair_optimum(
-        np.full((4, 2, 2), 0.25), r.DemographicParity(), tolerance=0.1, costs=np.ones(2)
-    ),
+    "solve_fair_optimum": lambda s: fair_optimum(r.DemographicParity()),
     "split_requirements": lambda s: r.split_requirements("pruning", 0.1, "x"),
     # baselines
-    "AdditiveCorrection": rival("AdditiveCorrection", n_steps=2, n_per_cell=20),
-    "BlindOptimum": rival("BlindOptimum"),
-    "CalibratedEqOdds": rival("CalibratedEqOdds"),
-    "FineTune": rival("FineTune", n_steps=2, n_per_cell=20),
-    "GroupShift": rival("GroupShift"),
-    "GroupThresholds": rival("GroupThresholds"),
+    **{name: rival(name) for name in ("BlindOptimum", "CalibratedEqOdds", "GroupShift")},
+    **{name: rival(name) for name in ("GroupThresholds", "Nothing")},
+    **{name: rival(name, n_steps=2, n_per_cell=20) for name in ("AdditiveCorrection", "FineTune")},
     "LayerwiseOptimization": rival("LayerwiseOptimization", n_rounds=1, **FEW),
-    "LinearPost": rival("LinearPost", n_per_cell=20),
     "LotteryTicket": rival("LotteryTicket", n_steps=2),
-    "Nothing": rival("Nothing"),
     "PermutationSelection": rival("PermutationSelection", n_epochs=1),
     "Prune": rival("Prune", criterion="random", n_steps=2),
     "RandomPerturbation": rival("RandomPerturbation", **FEW),
     "RejectOption": rival("RejectOption", thetas=[0.1]),
-    "Swap": rival("Swap", n_per_cell=20),
+    **{name: rival(name, n_per_cell=20) for name in ("LinearPost", "Swap")},
     "ThresholdOptimizer": rival("ThresholdOptimizer", grid_size=20),
     "distill": lambda s: b.distill(s.zoo, s.zoo, s.task, n_steps=2),
     "fine_tune": lambda s: ed.fine_tune(
@@ -359,19 +361,10 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     # evaluation
     "EditDisplay": lambda s: e.EditDisplay.from_networks(s.zoo, s.zoo).plot(),
     "EditScorer": lambda s: e.EditScorer()(s.editor, s.zoo),
-    "GapScorer": lambda s: e.GapScorer()(
-        MLPClassifier((4,), early_stopping=True, max_iter=5, random_state=0).fit(
-            s.task.X, s.task.y
-        ),
-        s.task.X,
-        s.task.y,
-        sensitive_features=s.task.sensitive,
-    ),
+    "GapScorer": gap,
     "GroupRatesDisplay": lambda s: e.GroupRatesDisplay.from_networks(s.zoo, s.zoo, s.task).plot(),
     "ParetoFrontDisplay": lambda s: e.ParetoFrontDisplay.from_estimator(s.editor, s.zoo).plot(),
-    "accuracy_change_scorer": lambda s: e.accuracy_change_scorer(s.editor, s.zoo),
-    "divergence_scorer": lambda s: e.divergence_scorer(s.editor, s.zoo),
-    "measure_scorer": lambda s: e.measure_scorer(s.editor, s.zoo),
+    **{name: lambda s, name=name: getattr(e, name)(s.editor, s.zoo) for name in SCORERS},
     "bootstrap_interval": lambda s: ed.bootstrap_interval([1.0, 2.0], 10),
     "paired_interval": lambda s: ed.paired_interval([1.0, 2.0], [2.0, 2.0], 10),
     "network_intervals": lambda s: ed.network_intervals(s.logits, s.logits, s.task, n_bootstrap=5),
@@ -384,11 +377,5 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     "least_divergence": lambda s: e.least_divergence(max_violation=1.0)(CV),
     "least_violation": lambda s: e.least_violation(max_divergence=1.0)(CV),
     "measure_edits": lambda s: ed.measure_edits(s.zoo, s.zoo, s.task),
-    "metric_frames": lambda s: e.metric_frames(
-        *[(MLPClassifier((4,), solver="lbfgs", random_state=0).fit(s.task.X, s.task.y))] * 2,
-        s.task,
-        metrics=accuracy_score,
-        n_boot=3,
-        ci_quantiles=[0.5],
-    ),
+    "metric_frames": frames,
 }

@@ -14,7 +14,8 @@ from skmeta import ComplianceEditor, WeightSpaceRegressor
 from skmeta.metanets import Encoded, NeuronTrunk
 from skmeta.networks import Architecture
 from skmeta.population import Population
-from tests.reports.public_calls import CALLS, MODULES, NO_CALLS, Small, public_names
+from tests.reports.public_calls import CALLS, Small
+from tests.reports.public_names import MODULES, NO_CALLS, public_names
 from tests.reports.threads import in_threads
 from tests.stages import layer, of_field
 

@@ -115,7 +115,7 @@ def steps_of(rule, scale=1.0, n_steps=5, broken=None):
             d[broken] = torch.inf
         slope = d.mT @ h
         gradient = torch.cat([slope[..., :3].flatten(1), slope[..., 3]], 1)
-        moments = [Moments(h.mT @ h / 9, d.mT @ d)]
+        moments = [Moments(h, d)]
         weights, state = rule.update(state, weights, gradient, torch.full((3, 1), 0.1), moments)
     return weights
 
@@ -133,7 +133,7 @@ def test_a_network_that_breaks_leaves_the_others_as_they_are():
 def test_no_gradient_is_no_step():
     rule, weights = Kfac(), torch.ones(2, 6)
     state = rule.init(weights, matrices=[Matrix(0, 0, (2, 3))])
-    moments = [Moments(torch.eye(4).expand(2, 4, 4), torch.zeros(2, 2, 2))]
+    moments = [Moments(torch.eye(4).expand(2, 4, 4), torch.zeros(2, 4, 2))]
     for _ in range(3):
         weights, state = rule.update(state, weights, torch.zeros(2, 6), torch.ones(2, 1), moments)
     assert torch.equal(weights, torch.ones(2, 6))
