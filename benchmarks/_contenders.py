@@ -17,7 +17,7 @@ from skmeta._random import local_draws
 from skmeta.datasets import Task
 from skmeta.networks import to_module
 from skmeta.optimizing import Problem, Progress, Recipe, Search, Training, unroll
-from skmeta.optimizing.search import split_rows
+from skmeta.optimizing.problems import split_rows
 
 BATCH = 128
 EVERY = 5  # steps between two points of a curve

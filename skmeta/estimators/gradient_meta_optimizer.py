@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from skmeta._checks import (
     check_device,
@@ -27,20 +26,21 @@ from skmeta._checks import (
 from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
 from skmeta.datasets import Task
-from skmeta.datasets.checks import check_task
 from skmeta.estimators.files import write_estimator
 from skmeta.files.checks import expect, fields_of
-from skmeta.optimizing import Optimizer, OptimizerFactory, Problem, Progress, Search, Training
-from skmeta.optimizing.keeping import Kept
-from skmeta.optimizing.recipe import BASES, SCALES
-from skmeta.optimizing.search import split_rows
-from skmeta.population import Population
-from skmeta.population.checks import (
-    check_classifiers,
-    check_columns,
-    check_not_empty,
-    check_population,
+from skmeta.optimizing import (
+    Optimizer,
+    OptimizerFactory,
+    Problem,
+    Residual,
+    Search,
+    Training,
 )
+from skmeta.optimizing.learning import Lessons
+from skmeta.optimizing.problems import check_problems, split_rows
+from skmeta.optimizing.recipe import BASES, SCALES
+from skmeta.optimizing.residual import perceptron
+from skmeta.population import Population
 from skmeta.population.mapping import seeds_of
 
 _LOW = {
@@ -49,8 +49,10 @@ _LOW = {
     "n_meta_steps": 1,
     "n_candidates": 2,
     "n_parallel": 1,
+    "truncation": 1,
+    "n_unrolls": 1,
 }
-_FEWEST_ROWS = 10
+_PARAMS_OF_FIT = ("rule", "horizon", "batch_size", "meta_algorithm", "gradient_features")
 
 
 class GradientMetaOptimizer(StablePickle, BaseEstimator):
@@ -72,6 +74,12 @@ class GradientMetaOptimizer(StablePickle, BaseEstimator):
 
         All of them with a warm-up, a decay of the learning rate, averaged weights and a decay of
         weights, whose numbers are learned.
+    meta_algorithm : {"cem", "staged"}, default="cem"
+        "cem": the cross-entropy method over the numbers of the rule. "staged": then a perceptron
+        that adds to each weight's step (eq. 10 and 11 [1]_; it begins with zeros), by persistent
+        evolution strategies; it is kept if fresh trainings are better with it.
+    gradient_features : bool, default=True
+        Whether the perceptron sees the squares of the gradients of single rows.
     horizon : int, default=1000
         Steps of a training: the loss behind the last one is what is made small.
     batch_size : int, default=128
@@ -82,6 +90,10 @@ class GradientMetaOptimizer(StablePickle, BaseEstimator):
         Settings that are tried in a round.
     n_parallel : int, default=4
         Networks that each of them trains, on each task.
+    truncation : int, default=50
+        Steps between two updates of the perceptron.
+    n_unrolls : int, default=100
+        Trainings that it learns from, at most; each is of ``2 * n_parallel`` networks.
     cache_dir : path, optional
         Finished rounds are kept there; a call of ``fit`` with equal arguments continues an
         interrupted one and finds the same to the bit.
@@ -103,8 +115,11 @@ class GradientMetaOptimizer(StablePickle, BaseEstimator):
         A row for each round: objectives of candidates (mean logarithm of the share of the
         initial loss that is left on held-out rows), how many diverged. None from a file.
     scores_ : dict of str to float
-        Objectives on fresh networks of the three that met at the end: what the search began
+        Objectives on other rows and batches of the three that met at the end: what the search began
         with ("start"), its last "mean", and the "best" candidate. None from a file.
+    looks_ : DataFrame
+        Objectives without the perceptron and with it, each time that was looked at. None from a
+        file.
     task_ : Task, list of Task or None
         Of ``fit``; None from a file.
 
@@ -140,22 +155,30 @@ class GradientMetaOptimizer(StablePickle, BaseEstimator):
         self,
         rule: str = "kfac",
         *,
+        meta_algorithm: str = "cem",
+        gradient_features: bool = True,
         horizon: int = 1000,
         batch_size: int = 128,
         n_meta_steps: int = 8,
         n_candidates: int = 16,
         n_parallel: int = 4,
+        truncation: int = 50,
+        n_unrolls: int = 100,
         cache_dir: str | Path | None = None,
         device: str = "cpu",
         verbose: int = 0,
         random_state: Any = None,
     ) -> None:
         self.rule = rule
+        self.meta_algorithm = meta_algorithm
+        self.gradient_features = gradient_features
         self.horizon = horizon
         self.batch_size = batch_size
         self.n_meta_steps = n_meta_steps
         self.n_candidates = n_candidates
         self.n_parallel = n_parallel
+        self.truncation = truncation
+        self.n_unrolls = n_unrolls
         self.cache_dir = cache_dir
         self.device = device
         self.verbose = verbose
@@ -184,49 +207,50 @@ class GradientMetaOptimizer(StablePickle, BaseEstimator):
         """
         self._check_params()
         self._params_of_fit = params_now(self)
-        problems = self._problems(networks, task)
+        owner = type(self).__name__
+        problems = check_problems(networks, task, owner, check_device(self.device, owner))
         rng = check_rng(self.random_state)
         self._seed = int(rng.integers(2**62))
-        training = Training(int(self.horizon), int(self.batch_size))
         search = Search(
             self.rule,
-            training,
+            Training(int(self.horizon), int(self.batch_size)),
             int(self.n_meta_steps),
             int(self.n_candidates),
             int(self.n_parallel),
             int(rng.integers(2**62)),
         )
-        progress = self._search(search, problems)
-        recipe, scores = search.winner(problems, progress)
-        self.optimizer_ = Optimizer(self.rule, recipe.floats[0], training)
+        perceptron = {
+            "gradient_features": bool(self.gradient_features),
+            "truncation": int(self.truncation),
+            "n_unrolls": int(self.n_unrolls),
+            "n_parallel": 2 * int(self.n_parallel),
+            "seed": int(rng.integers(2**62)),
+        }
+        lessons = Lessons(
+            search,
+            perceptron if self.meta_algorithm == "staged" else None,
+            None if self.cache_dir is None else Path(self.cache_dir),
+            bool(self.verbose),
+        )
+        self.optimizer_, rounds, scores, looks = lessons.learn(problems)
         self.recipe_ = dict(self.optimizer_.numbers)
-        self.history_: pd.DataFrame | None = pd.DataFrame(progress.history).drop(
-            columns="candidate"
-        )
-        self.scores_: dict[str, float] | None = dict(
-            zip(("start", "mean", "best"), scores, strict=True)
-        )
+        self.history_: pd.DataFrame | None = pd.DataFrame(rounds).drop(columns="candidate")
+        names = "start", "mean", "best"
+        self.scores_: dict[str, float] | None = dict(zip(names, scores, strict=True))
+        columns = ["n_unrolls", "without", "with"]
+        self.looks_: pd.DataFrame | None = pd.DataFrame(looks, columns=columns)
         self.task_: Any = task
         return self
-
-    def _search(self, search: Search, problems: Sequence[Problem]) -> Progress:
-        """Run the rounds, from where they were interrupted if that is known."""
-        kept = None if self.cache_dir is None else Kept(Path(self.cache_dir), search, problems)
-        progress = start = Progress.start(self.rule) if kept is None else kept.load()
-        total, done = self.n_meta_steps, len(start.history)
-        with tqdm(
-            total=total, initial=done, disable=not self.verbose, unit="round", desc="optimizer"
-        ) as bar:
-            for progress in search.rounds(problems, start):
-                if kept is not None:
-                    kept.save(progress)
-                bar.set_postfix(objective=f"{progress.history[-1]['median']:.3f}")
-                bar.update()
-        return progress
 
     def _check_params(self) -> None:
         owner = type(self).__name__
         check_option("rule", self.rule, BASES, owner=owner)
+        check_option("meta_algorithm", self.meta_algorithm, ("cem", "staged"), owner=owner)
+        if not isinstance(self.gradient_features, bool | np.bool_):
+            raise TypeError(
+                f"The 'gradient_features' parameter of {owner} must be True or False. Got "
+                f"{shown(self.gradient_features)} instead."
+            )
         for name, low in _LOW.items():
             check_in_range(name, getattr(self, name), owner=owner, low=low, kind="int")
         check_verbose(self.verbose, owner)
@@ -236,66 +260,19 @@ class GradientMetaOptimizer(StablePickle, BaseEstimator):
                 f"{shown(self.cache_dir)} instead."
             )
 
-    def _problems(self, networks: Any, task: Any) -> list[Problem]:
-        """Say which networks belong to which task."""
-        if isinstance(task, Task) or not isinstance(task, Sequence):
-            return [self._checked(networks, task)]
-        owner = type(self).__name__
-        population = check_not_empty(check_population(networks, owner), owner)
-        used, problems = np.zeros(len(population), dtype=bool), []
-        for number, one in enumerate(task):
-            one = check_task(one, owner, labels=False)
-            size = (one.n_features, one.n_classes or 1)
-            own = np.array([(a.n_inputs, a.n_outputs) == size for a in population.architectures])
-            if not own.any():
-                raise ValueError(
-                    f"{owner} needs networks for each task. Task {number} has {size[0]} features "
-                    f"and {size[1]} outputs, and no network has as many inputs and outputs."
-                )
-            used |= own
-            problems.append(self._checked(population[own], one))
-        if not used.all():
-            raise ValueError(
-                f"{owner} needs a task for each network. Network {int((~used).argmax())} has "
-                "another number of inputs or outputs than all tasks; leave it out."
-            )
-        return problems
-
-    def _checked(self, networks: Any, task: Any) -> Problem:
-        owner = type(self).__name__
-        population = check_not_empty(check_population(networks, owner), owner)
-        task = check_task(task, owner, labels=False)
-        if task.classes is not None:
-            check_classifiers(population, task, owner)
-        for i, a in enumerate(population.architectures):
-            if task.classes is None and (a.n_inputs, a.n_outputs, a.output) != (
-                task.n_features,
-                1,
-                "values",
-            ):
-                raise ValueError(
-                    f"{owner} needs networks that fit the task, a regression with "
-                    f"{task.n_features} inputs and one value. Network {i} has {a.n_inputs} inputs "
-                    f"and {a.n_outputs} {a.output}."
-                )
-        check_columns(population, task, owner)
-        if task.n_samples < _FEWEST_ROWS:
-            raise ValueError(
-                f"{owner} holds back a fifth of the rows, and needs {_FEWEST_ROWS} or more. Got "
-                f"{task.n_samples}."
-            )
-        return Problem(population.to(check_device(self.device, owner), torch.float32), task)
-
     def _ready(self, method: str, networks: Any, task: Any) -> Problem:
         check_is_fitted(self, "optimizer_")
-        check_unchanged(self, method, ("rule", "horizon", "batch_size"))
+        check_unchanged(self, method, _PARAMS_OF_FIT)
         task = self.task_ if task is None else task
         if isinstance(task, Sequence) and not isinstance(task, Task):
-            raise ValueError(
-                f"{type(self).__name__}.{method} needs one task. It was fitted on {len(task)}: "
-                "pass the one of these networks as task=."
-            )
-        return self._checked(networks, task)
+            if len(task) != 1:
+                raise ValueError(
+                    f"{type(self).__name__}.{method} needs one task. Got {len(task)}: pass the one "
+                    "of these networks as task=."
+                )
+            (task,) = task
+        owner = type(self).__name__
+        return Problem.of(networks, task, owner, check_device(self.device, owner))
 
     @in_own_modes
     def transform(self, networks: Any, *, task: Task | None = None) -> Any:
@@ -316,7 +293,8 @@ class GradientMetaOptimizer(StablePickle, BaseEstimator):
         """
         population, task = self._ready("transform", networks, task)
         seeds = seeds_of(population, self._seed % 2**31)
-        trained = self.optimizer_.train(population, task, seeds=seeds).networks.to("cpu")
+        trained = self.optimizer_.train(population, task, seeds=seeds).networks
+        trained = trained.to("cpu", getattr(networks, "dtype", torch.float32))
         return trained if isinstance(networks, Population) else trained.to_networks()
 
     def fit_transform(
@@ -375,7 +353,7 @@ class GradientMetaOptimizer(StablePickle, BaseEstimator):
             ``lr=1.0`` and the callback :class:`~skmeta.optimizing.AttachModule`.
         """
         check_is_fitted(self, "optimizer_")
-        check_unchanged(self, "to_optimizer", ("rule", "horizon", "batch_size"))
+        check_unchanged(self, "to_optimizer", _PARAMS_OF_FIT)
         return OptimizerFactory(self.optimizer_)
 
     def save(self, path: str | Path) -> None:
@@ -387,14 +365,17 @@ class GradientMetaOptimizer(StablePickle, BaseEstimator):
             The file; one that is there already is replaced.
         """
         check_is_fitted(self, "optimizer_")
-        check_unchanged(self, "save", ("rule", "horizon", "batch_size"))
+        check_unchanged(self, "save", _PARAMS_OF_FIT)
         write_estimator(self, path)
 
     def _contents(self, *, include_task: bool) -> dict[str, Any]:
-        return {"seed": self._seed, "numbers": dict(self.optimizer_.numbers)}
+        numbers, residual = dict(self.optimizer_.numbers), self.optimizer_.residual
+        added = None if residual is None else list(residual.numbers)
+        return {"seed": self._seed, "numbers": numbers, "residual": added}
 
     def _restore(self, fitted: dict[str, Any]) -> None:
-        seed, numbers = fields_of(fitted, "what was learned", seed=int, numbers=dict[str, float])
+        hints = {"seed": int, "numbers": dict[str, float], "residual": list[float] | None}
+        seed, numbers, added = fields_of(fitted, "what was learned", **hints)
         expect(seed >= 0, "the seed is negative")
         expect(set(numbers) == set(BASES[self.rule][1]), "it has the numbers of another rule")
         for name, value in numbers.items():
@@ -402,8 +383,13 @@ class GradientMetaOptimizer(StablePickle, BaseEstimator):
             tolerance = 1e-9 * scale.high
             good = scale.low - tolerance <= value <= scale.high + tolerance
             expect(good, f"its {name} is off the scale")
+        residual = None
+        if added is not None:
+            size = perceptron(gradient_features=self.gradient_features).n_numbers
+            expect(len(added) == size, "the perceptron has another size")
+            residual = Residual(tuple(added), bool(self.gradient_features))
         training = Training(self.horizon, self.batch_size)
-        self.optimizer_ = Optimizer(self.rule, numbers, training)
+        self.optimizer_ = Optimizer(self.rule, numbers, training, residual)
         self.recipe_, self._seed = dict(numbers), seed
-        self.history_ = self.scores_ = self.task_ = None
+        self.history_ = self.scores_ = self.looks_ = self.task_ = None
         self._params_of_fit = params_now(self)

@@ -4,9 +4,10 @@ from skmeta.optimizing.attaching import AttachModule
 from skmeta.optimizing.meta_training import MetaTraining
 from skmeta.optimizing.optimizer import Optimizer
 from skmeta.optimizing.pes import PersistentES
+from skmeta.optimizing.problems import Problem
 from skmeta.optimizing.recipe import Recipe
 from skmeta.optimizing.residual import LearnedRule, Residual
-from skmeta.optimizing.search import Problem, Progress, Search
+from skmeta.optimizing.search import Progress, Search
 from skmeta.optimizing.torch_optimizer import LearnedOptimizer, OptimizerFactory
 from skmeta.optimizing.unrolling import Training, Unrolled, unroll
 

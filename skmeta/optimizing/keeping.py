@@ -10,38 +10,54 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from skmeta._plain import as_array
 from skmeta.files import FileError, codec
-from skmeta.files.checks import expect, fields_of
+from skmeta.files.checks import expect
 from skmeta.files.codec import Fields, Format
-from skmeta.optimizing.search import Problem, Progress, Search
+from skmeta.optimizing.problems import Problem
+
+P = TypeVar("P", bound=Any)
+P_co = TypeVar("P_co", bound=Any, covariant=True)
+
+
+class Plan(Protocol[P_co]):
+    """What can be interrupted: a dataclass whose progress is one with a history."""
+
+    def start(self) -> P_co:
+        """Return where it begins."""
+        ...
+
+    def restored(self, fields: Fields) -> P_co:
+        """Return the progress that was written, of fields that may hold anything."""
+        ...
+
 
 FORMAT = "skmeta search"
 _VERSION = 1  # raise it when the same search begins to find something else
 
 
-class Kept:
-    """The progress of one search, in a file whose name is a hash of all that defines it.
+class Kept(Generic[P]):
+    """How far a search or a meta-training has come, in a file.
+
+    The name of the file is a hash of all that defines what is done.
 
     Parameters
     ----------
     folder : Path
         Where files are; it is made if need be.
-    search : Search
-        What is searched.
+    plan : Search or MetaTraining
+        What is done.
     problems : sequence of Problem
         On what.
     """
 
-    def __init__(self, folder: Path, search: Search, problems: Sequence[Problem]) -> None:
-        self.path = folder / f"search-{_digest(search, problems)}.safetensors"
-        self.n_rounds, self.base = search.n_rounds, search.base
+    def __init__(self, folder: Path, plan: Plan[P], problems: Sequence[Problem]) -> None:
+        self.path, self.plan = folder / f"search-{_digest(plan, problems)}.safetensors", plan
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
@@ -50,10 +66,10 @@ class Kept:
                 f"{str(folder)!r}, where there is a file."
             ) from error
 
-    def load(self) -> Progress:
-        """Return how far the search has come; its start if there is no good file."""
+    def load(self) -> P:
+        """Return how far it has come; its start if there is no good file."""
         if not os.path.lexists(self.path):
-            return Progress.start(self.base)
+            return self.plan.start()
         try:
             return codec.read(self.path, "a search", {FORMAT: Format((), self._build)})
         except (FileError, OSError) as error:
@@ -62,30 +78,21 @@ class Kept:
                 f"{error} Remove it if you read this again.",
                 stacklevel=2,
             )
-            return Progress.start(self.base)
+            return self.plan.start()
 
-    def save(self, progress: Progress) -> None:
-        """Write how far the search has come; the file appears complete or not at all."""
+    def save(self, progress: P) -> None:
+        """Write how far it has come; the file appears complete or not at all."""
         fields = asdict(progress)
-        fields["history"] = [
-            {k: _or(v, math.inf, None) for k, v in h.items()} for h in fields["history"]
-        ]
+        rounds = fields["history"]
+        fields["history"] = [{k: _or(v, math.inf, None) for k, v in h.items()} for h in rounds]
         codec.write(self.path, FORMAT, fields, "search")
 
-    def _build(self, fields: Fields) -> Progress:
-        parts = {"mean": Tensor, "spread": Tensor, "history": list[dict[str, Any]]}
-        progress = Progress(*fields_of(fields, "the search", **parts))
-        like = Progress.start(self.base).mean
-        for tensor in (progress.mean, progress.spread):
-            good = tensor.shape == like.shape and tensor.dtype == like.dtype
-            expect(good and bool(((tensor >= 0) & (tensor <= 1)).all()), "a place is off its scale")
-        expect(0 < len(progress.history) <= self.n_rounds, "it has another number of rounds")
-        for seen in progress.history:
-            kinds = dict.fromkeys(("best", "median", "mean"), float | None) | {"n_diverged": int}
-            candidate = fields_of(seen, "a round", **kinds, candidate=list[float])[-1]
-            expect(len(candidate) == len(like), "a candidate has other numbers")
+    def _build(self, fields: Fields) -> P:
+        expect(isinstance(fields.get("history"), list), "it has no history")
+        for seen in fields["history"]:
+            expect(isinstance(seen, dict), "a round is no dict")
             seen.update({name: _or(value, None, math.inf) for name, value in seen.items()})
-        return progress
+        return self.plan.restored(fields)
 
 
 def _or(value: Any, this: Any, other: Any) -> Any:
@@ -93,7 +100,7 @@ def _or(value: Any, this: Any, other: Any) -> Any:
     return other if value == this else value
 
 
-def _digest(search: Search, problems: Sequence[Problem]) -> str:
+def _digest(plan: Any, problems: Sequence[Problem]) -> str:
     digest = hashlib.sha256()
     for networks, task in problems:
         for array in (task.X, task.y):
@@ -104,5 +111,7 @@ def _digest(search: Search, problems: Sequence[Problem]) -> str:
             for tensor in record.tensors.values():
                 digest.update(as_array(tensor).tobytes())
         digest.update(str(networks.device).encode())
-    digest.update(json.dumps([_VERSION, torch.__version__, asdict(search)]).encode())
+    digest.update(
+        json.dumps([_VERSION, torch.__version__, type(plan).__name__, asdict(plan)]).encode()
+    )
     return digest.hexdigest()[:16]

@@ -10,10 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skmeta.files.checks import expect, fields_of
+from skmeta.files.codec import Fields
 from skmeta.optimizing.pes import PersistentES
+from skmeta.optimizing.problems import Problem, split_rows
 from skmeta.optimizing.recipe import Recipe
 from skmeta.optimizing.residual import LearnedRule, Perceptron, Residual, perceptron
-from skmeta.optimizing.search import FLOOR, Problem, split_rows
+from skmeta.optimizing.search import FLOOR
 from skmeta.optimizing.unrolling import Run, Training, unroll
 from skmeta.population.mapping import stacks
 from skmeta.training import Adam, single_thread
@@ -59,6 +62,16 @@ class Learned:
     history: list[dict[str, Any]] = field(default_factory=list)
     n_unrolls: int = 0
     n_updates: int = 0
+
+    @property
+    def n_done(self) -> int:
+        """Number of trainings."""
+        return self.n_unrolls
+
+    @property
+    def shown(self) -> str:
+        """For a progress bar."""
+        return f"{self.history[-1]['with']:.3f}" if self.history else ""
 
     @property
     def has_ended(self) -> bool:
@@ -117,6 +130,37 @@ class MetaTraining:
         zeros = torch.zeros_like(numbers)
         return Learned(numbers, zeros, zeros.clone(), numbers)
 
+    def restored(self, fields: Fields) -> Learned:
+        """Return the progress that a file claims.
+
+        Parameters
+        ----------
+        fields : dict
+            Of one, they may hold anything.
+
+        Returns
+        -------
+        Learned
+        """
+        names = ("numbers", "mean", "square", "best")
+        hints = dict.fromkeys(names, Tensor) | {"history": list[dict[str, Any]]}
+        found = fields_of(fields, "meta-training", **hints, n_unrolls=int, n_updates=int)
+        learned, like = Learned(*found), self.start().numbers
+        for name in names:
+            tensor = getattr(learned, name)
+            good = tensor.shape == like.shape and tensor.dtype == like.dtype
+            expect(good and bool(tensor.isfinite().all()), f"its {name} does not fit")
+        expect(0 < learned.n_unrolls <= self.n_unrolls, "it has another number of trainings")
+        expect(learned.n_updates == learned.n_unrolls * self.n_pieces, "its updates do not add up")
+        for seen in learned.history:
+            fields_of(seen, "a look", n_unrolls=int, without=float, **{"with": float})
+        return learned
+
+    @property
+    def n_pieces(self) -> int:
+        """Of a training."""
+        return max(1, round(self.training.n_steps / self.truncation))
+
     def recipe(self, numbers: Tensor) -> Recipe:
         """Return what trains a network, with some numbers of the perceptron."""
         residual = Residual(tuple(numbers.tolist()), self.gradient_features)
@@ -154,7 +198,7 @@ class MetaTraining:
         sizes = np.array([len(positions) for positions, _ in groups])
         _, stack = groups[rng.choice(len(groups), p=sizes / sizes.sum())]
         picks = rng.choice(len(stack), n_pairs, replace=len(stack) < n_pairs)
-        n_pieces = max(1, round(self.training.n_steps / self.truncation))
+        n_pieces = self.n_pieces
         train, held_out = split_rows(problem.task, rng)
         run = Run(
             stack.select(np.tile(picks, 2).tolist()),
@@ -177,8 +221,7 @@ class MetaTraining:
         return replace(learned, n_unrolls=learned.n_unrolls + 1)
 
     def _updated(self, learned: Learned, gradient: Tensor) -> Learned:
-        pieces = max(1, round(self.training.n_steps / self.truncation))
-        left = 1 - learned.n_updates / (self.n_unrolls * pieces)
+        left = 1 - learned.n_updates / (self.n_unrolls * self.n_pieces)
         rule = Adam()
         state = rule.init(learned.numbers[None])._replace(
             n_steps=torch.tensor(float(learned.n_updates)),

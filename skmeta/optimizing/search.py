@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from skmeta.datasets import Task
+from skmeta.files.checks import expect, fields_of
+from skmeta.files.codec import Fields
+from skmeta.optimizing.problems import Problem, split_rows
 from skmeta.optimizing.recipe import BASES, SCALES, Recipe
 from skmeta.optimizing.unrolling import Training, unroll
-from skmeta.population import Population
 
 _ELITE = 0.25
 """Share of the candidates that the next ones are drawn around."""
@@ -28,24 +29,6 @@ _KEEP = 0.3
 FLOOR = 1e-3
 """Added to the share of the initial loss that is left, whose logarithm is the objective: what is
 below is as good as nothing."""
-
-HELD_OUT = 0.2
-"""Share of a task's rows that losses are measured on."""
-
-
-class Problem(NamedTuple):
-    """Networks to be trained on a task.
-
-    Attributes
-    ----------
-    networks : Population
-        Initial networks.
-    task : Task
-        Rows.
-    """
-
-    networks: Population
-    task: Task
 
 
 @dataclass
@@ -65,6 +48,16 @@ class Progress:
     spread: Tensor
     history: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def n_done(self) -> int:
+        """Number of rounds."""
+        return len(self.history)
+
+    @property
+    def shown(self) -> str:
+        """For a progress bar."""
+        return f"{self.history[-1]['median']:.3f}"
+
     @classmethod
     def start(cls, base: str) -> Progress:
         """Begin with the numbers that recipes start from."""
@@ -80,8 +73,8 @@ class Search:
     batches, and the best of them say where the next ones are drawn. The objective is the mean
     logarithm of the share of the initial loss that is left on held-out rows behind the last step,
     so that problems with large losses count no more than others. The mean of the last round, the
-    best candidate of all and the start meet on fresh networks, and the winner is the recipe: it is
-    not worse than the start but by chance.
+    best candidate (in comparison with the middle one of its round) and the start meet on other rows
+    and batches, and the winner is the recipe: it is not worse than the start but by chance.
 
     Parameters
     ----------
@@ -103,6 +96,34 @@ class Search:
     n_candidates: int
     n_parallel: int
     seed: int
+
+    def start(self) -> Progress:
+        """Begin with the numbers that recipes start from."""
+        return Progress.start(self.base)
+
+    def restored(self, fields: Fields) -> Progress:
+        """Return the progress that a file claims.
+
+        Parameters
+        ----------
+        fields : dict
+            Of one, they may hold anything.
+
+        Returns
+        -------
+        Progress
+        """
+        parts = {"mean": Tensor, "spread": Tensor, "history": list[dict[str, Any]]}
+        progress, like = Progress(*fields_of(fields, "the search", **parts)), self.start().mean
+        for tensor in (progress.mean, progress.spread):
+            good = tensor.shape == like.shape and tensor.dtype == like.dtype
+            expect(good and bool(((tensor >= 0) & (tensor <= 1)).all()), "a place is off its scale")
+        expect(0 < len(progress.history) <= self.n_rounds, "it has another number of rounds")
+        for seen in progress.history:
+            kinds = dict.fromkeys(("best", "median", "mean"), float) | {"n_diverged": int}
+            candidate = fields_of(seen, "a round", **kinds, candidate=list[float])[-1]
+            expect(len(candidate) == len(like), "a candidate has other numbers")
+        return progress
 
     def rounds(self, problems: Sequence[Problem], progress: Progress) -> Iterator[Progress]:
         """Go on with a search.
@@ -158,9 +179,9 @@ class Search:
         recipe : Recipe
             For one network.
         scores : list of float
-            Objectives of the start, the mean and the best candidate, on fresh networks.
+            Objectives of the start, the mean and the best candidate, on other rows and batches.
         """
-        best = min(progress.history, key=lambda seen: seen["best"])["candidate"]
+        best = min(progress.history, key=_lead)["candidate"]
         start = Progress.start(self.base).mean
         units = torch.stack([start, progress.mean, torch.tensor(best, dtype=torch.float64)])
         rng = np.random.default_rng([self.seed, self.n_rounds])
@@ -203,20 +224,8 @@ class Search:
         return totals / len(problems)
 
 
-def split_rows(task: Task, rng: np.random.Generator) -> tuple[Task, Task]:
-    """Return rows to train on and held-out rows.
-
-    Parameters
-    ----------
-    task : Task
-        All rows.
-    rng : Generator
-        Draws them.
-
-    Returns
-    -------
-    train, held_out : Task
-    """
-    order = rng.permutation(task.n_samples)
-    n = max(1, round(HELD_OUT * task.n_samples))
-    return task.subset(order[n:]), task.subset(order[:n])
+def _lead(seen: dict[str, Any]) -> float:
+    """How much better the best candidate of a round was than the middle one."""
+    if math.isinf(seen["median"]):
+        return math.inf if math.isinf(seen["best"]) else seen["best"]
+    return seen["best"] - seen["median"]

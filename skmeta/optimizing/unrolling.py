@@ -48,6 +48,13 @@ class Training:
     batch_size: int
     n_points: int = 1
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.n_points <= self.n_steps:
+            raise ValueError(
+                "The 'n_points' of a Training must be from 1 to its number of steps, "
+                f"{self.n_steps}. Got {self.n_points}."
+            )
+
 
 class Unrolled(NamedTuple):
     """Networks that were trained.
@@ -97,6 +104,11 @@ def unroll(
     -------
     Unrolled
     """
+    if not len(networks) == len(recipe) == len(seeds):
+        raise ValueError(
+            "unroll needs a recipe and a seed for each network. Got "
+            f"{len(networks)} networks, {len(recipe)} recipes and {len(seeds)} seeds."
+        )
 
     def train(stack: Stack, numbers: Tensor, seeds: list[int]) -> tuple[Stack, Tensor, Tensor]:
         columns = zip(recipe.numbers, numbers.T, strict=True)
@@ -110,7 +122,10 @@ def unroll(
         numbers = torch.stack(list(recipe.numbers.values()), 1)
         return Unrolled(
             *networks.map(
-                train, numbers, list(seeds), numbers=lambda stack: _COPIES * n_numbers(stack)
+                train,
+                numbers,
+                list(map(int, seeds)),
+                numbers=lambda stack: _COPIES * n_numbers(stack),
             )
         )
 

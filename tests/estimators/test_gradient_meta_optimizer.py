@@ -209,7 +209,7 @@ def test_several_tasks_go_with_the_networks_of_their_size():
         assert not np.array_equal(
             to_rows(learned.transform(networks, task=task)), to_rows(networks)
         )
-    with pytest.raises(ValueError, match="transform needs one task. It was fitted on 3: pass"):
+    with pytest.raises(ValueError, match="transform needs one task. Got 3: pass"):
         learned.transform(FRESH)
     with pytest.raises(ValueError, match="needs networks for each task. Task 1 has 3 features"):
         model().fit(NETWORKS, task=[TASK, other])
