@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmeta.datasets.saving import Task
 from skmeta.files import codec
 from skmeta.files.checks import expect, fields_of
-from skmeta.files.codec import Fields
+from skmeta.files.codec import Fields, Format
 from skmeta.networks import Architecture
 from skmeta.networks.saving import ESTIMATORS
 from skmeta.requirements import FairTeacher
@@ -49,6 +49,20 @@ def write_estimator(
     """
     fields = describe(estimator, include_task=include_task)
     codec.write(path, FORMAT, fields, fields["class"], private=include_task)
+
+
+def read_estimator(path: str | Path, kind: type) -> Any:
+    """Return an estimator of a class from its file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of :func:`write_estimator`.
+    kind : type
+        The class.
+    """
+    build = Format(KINDS, lambda fields: rebuild(fields, {kind.__name__: kind}))
+    return codec.read(path, f"a {kind.__name__}", {FORMAT: build})
 
 
 def describe(estimator: BaseEstimator, *, include_task: bool) -> Fields:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skmeta._checks import (
@@ -26,9 +26,10 @@ from skmeta._checks import (
 from skmeta._modes import in_own_modes
 from skmeta._plain import StablePickle
 from skmeta.datasets import Task
-from skmeta.estimators.files import write_estimator
+from skmeta.estimators.files import read_estimator, write_estimator
 from skmeta.files.checks import expect, fields_of
 from skmeta.optimizing import (
+    PRETRAINED,
     Optimizer,
     OptimizerFactory,
     Problem,
@@ -55,12 +56,12 @@ _LOW = {
 _PARAMS_OF_FIT = ("rule", "horizon", "batch_size", "meta_algorithm", "gradient_features")
 
 
-class GradientMetaOptimizer(StablePickle, BaseEstimator):
+class GradientMetaOptimizer(StablePickle, TransformerMixin, BaseEstimator):
     """Learn how to train networks of a kind, and train more of them.
 
     Who trains the same kind of small network again and again learns from some hundred short
-    trainings, run at once as stacked tensors, how it is done in few steps: with which learning rate
-    and decay, over which window weights are averaged, how much the curvature of the loss is damped.
+    trainings, run at once as stacked tensors, how it is done in few steps: learning rate and decay,
+    the window over which weights are averaged, the damping of curvature.
 
     Parameters
     ----------
@@ -297,27 +298,6 @@ class GradientMetaOptimizer(StablePickle, BaseEstimator):
         trained = trained.to("cpu", getattr(networks, "dtype", torch.float32))
         return trained if isinstance(networks, Population) else trained.to_networks()
 
-    def fit_transform(
-        self, networks: Any, y: Any = None, *, task: Task | Sequence[Task] | None = None
-    ) -> Any:
-        """Learn how networks are trained, and train them.
-
-        Parameters
-        ----------
-        networks : Population or sequence of networks
-            Initial networks.
-        y : None
-            Ignored.
-        task : Task
-            Rows to train on.
-
-        Returns
-        -------
-        Population or list of networks
-            Trained copies, of the kind that came in.
-        """
-        return self.fit(networks, y, task=task).transform(networks)
-
     @in_own_modes
     def score(self, networks: Any, y: Any = None, *, task: Task | None = None) -> float:
         """Train networks on four fifths of the rows; return minus the loss on the others.
@@ -355,6 +335,31 @@ class GradientMetaOptimizer(StablePickle, BaseEstimator):
         check_is_fitted(self, "optimizer_")
         check_unchanged(self, "to_optimizer", _PARAMS_OF_FIT)
         return OptimizerFactory(self.optimizer_)
+
+    @classmethod
+    def from_pretrained(cls, name: str = "tabular-mlp") -> GradientMetaOptimizer:
+        """Return one that comes with the package: nothing is fitted, nothing is downloaded.
+
+        Parameters
+        ----------
+        name : {"tabular-mlp"}
+            For perceptrons on standardised tables: "kfac", learned on generated tables only by
+            ``benchmarks/pretrain_optimizer.py``, which says what they were.
+
+        Returns
+        -------
+        GradientMetaOptimizer
+            As from a file: ``transform`` and ``score`` need ``task=``.
+
+        Examples
+        --------
+        >>> from skmeta import GradientMetaOptimizer
+        >>> model = GradientMetaOptimizer.from_pretrained("tabular-mlp")
+        >>> model.rule, model.to_optimizer().settings.training.n_steps
+        ('kfac', 500)
+        """
+        check_option("name", name, PRETRAINED, owner=f"{cls.__name__}.from_pretrained")
+        return read_estimator(PRETRAINED[name], cls)
 
     def save(self, path: str | Path) -> None:
         """Write what was learned to a file for :func:`skmeta.load`; see :func:`skmeta.save`.

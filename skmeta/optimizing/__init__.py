@@ -2,7 +2,7 @@
 
 from skmeta.optimizing.attaching import AttachModule
 from skmeta.optimizing.meta_training import MetaTraining
-from skmeta.optimizing.optimizer import Optimizer
+from skmeta.optimizing.optimizer import PRETRAINED, Optimizer
 from skmeta.optimizing.pes import PersistentES
 from skmeta.optimizing.problems import Problem
 from skmeta.optimizing.recipe import Recipe
@@ -12,6 +12,7 @@ from skmeta.optimizing.torch_optimizer import LearnedOptimizer, OptimizerFactory
 from skmeta.optimizing.unrolling import Training, Unrolled, unroll
 
 __all__ = [
+    "PRETRAINED",
     "AttachModule",
     "LearnedOptimizer",
     "LearnedRule",

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from skmeta.datasets import Task
 from skmeta.optimizing.recipe import Recipe
 from skmeta.optimizing.residual import Residual
 from skmeta.optimizing.unrolling import Training, Unrolled, unroll
 from skmeta.population import Population
+
+_HERE = Path(__file__).parent / "pretrained"
+
+PRETRAINED = {"tabular-mlp": _HERE / "tabular-mlp.safetensors"}
+"""Files of optimizers that come with the package, by name."""
 
 
 @dataclass(frozen=True)
