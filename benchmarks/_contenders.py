@@ -54,7 +54,7 @@ def searched(base: str, *, n_rounds: int = 6) -> Contender:
 
     def tune(networks: Population, task: Task, n_steps: int, seed: int) -> Tuned:
         start = time.process_time()
-        search = Search(base, Training(n_steps, BATCH), n_rounds, 12, 2, seed)
+        search = Search(base, Training(n_steps, BATCH), n_rounds, 12, 4, seed)
         problems = [Problem(networks, task)]
         *_, progress = search.rounds(problems, Progress.start(base))
         recipe, _ = search.winner(problems, progress)
@@ -63,7 +63,7 @@ def searched(base: str, *, n_rounds: int = 6) -> Contender:
     return Contender(tune)
 
 
-def grid(base: str, *, scheduled: bool = True, n_networks: int = 2, **values: Any) -> Contender:
+def grid(base: str, *, scheduled: bool = True, n_networks: int = 4, **values: Any) -> Contender:
     """All combinations of some numbers, of which the best is taken at its best step."""
     fixed = {"decay": 0.0, "window": 1e-6, "weight_decay": 0.0}
     names, columns = zip(*(fixed | values).items(), strict=True)
@@ -101,6 +101,9 @@ def package(make: Callable[[nn.Module, float], Any], rates: Sequence[float]) -> 
         X, y, _ = train.tensors()
         few_X, few_y, _ = test.subset(np.arange(min(test.n_samples, 4096))).tensors()
         generator, found, t = torch.Generator().manual_seed(seed), [], 0
+        switch = hasattr(optimizer, "eval")
+        if switch:
+            optimizer.train()
         while t < n:
             order = torch.randperm(len(X), generator=generator)
             for rows in order.split(min(BATCH, len(X))):
@@ -111,7 +114,6 @@ def package(make: Callable[[nn.Module, float], Any], rates: Sequence[float]) -> 
                 optimizer.step()
                 t += 1
                 if t % EVERY == 0:
-                    switch = hasattr(optimizer, "eval")
                     if switch:
                         optimizer.eval()
                     with torch.no_grad():

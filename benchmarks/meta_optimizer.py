@@ -6,7 +6,7 @@
 Each optimizer is tuned on initial networks and a random fifth of the training rows, each with
 about as many trainings, and tested on fresh networks and other rows. What has a schedule or
 averages is tuned for a sixteenth, an eighth, a quarter and a half of Adam's steps; the length that
-takes fewest steps to 99 % of Adam's best loss on held-out rows is taken (of images, these are
+takes fewest steps to 99.7 % of Adam's best loss on held-out rows is taken (of images, these are
 shifted or mirrored copies of others). As in tables 1 and 6 of the paper on learning on gradients,
 the mark is the best test loss of Adam with the best of 20 constant learning rates, the mean over
 networks, and the factor is the number of Adam's steps to it over that of the other; in brackets,
@@ -33,7 +33,7 @@ from skmeta.optimizing.problems import split_rows
 from skmeta.training import StackTrainer
 
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
-MARGIN = 0.99
+MARGIN = 0.997
 """A length is taken that reaches a little less than the mark, so that it does on other rows."""
 
 

@@ -13,8 +13,15 @@ from torch import Tensor
 from skmeta.training.elementwise import Adam, AdamState
 from skmeta.training.rule import Matrix, Moments, Rule, kept_decay
 
-_STEP_SIZE = 0.2
-"""Root mean square of a step with a learning rate of 1: about that of AdamW's."""
+_SIZE = 0.3
+"""Root mean square of a long step with a learning rate of 1; AdamW's are about as long."""
+
+_VANISHING = 0.1
+"""Size of the mean gradient, relative to the root mean square of gradients, at which a step has half
+its length; of noise alone it would be .23."""
+
+_TINY = 1e-35
+"""What is below counts as zero; float32 has no inverse of much smaller numbers."""
 
 
 class LayerState(NamedTuple):
@@ -36,6 +43,8 @@ class LayerState(NamedTuple):
         Inverses of these.
     momentum : Tensor of shape (n, width_out, columns)
         Running mean of gradients.
+    square : Tensor of shape (n, 1, 1)
+        Running mean of their squared norms.
     """
 
     matrix: Matrix
@@ -50,6 +59,7 @@ class LayerState(NamedTuple):
     left: Tensor
     right: Tensor
     momentum: Tensor
+    square: Tensor
 
 
 class KfacState(NamedTuple):
@@ -68,9 +78,10 @@ class Kfac(Rule[KfacState]):
     The curvature of a layer is taken to be the Kronecker product of the second moments of what
     enters it and of the gradients at what leaves it, here those of the batch's own labels (the
     empirical Fisher information). The running mean of gradients, times the inverses of both, gives
-    the direction of a step. Its length does not depend on the gradient, as in Muon: a learning
-    rate means what it means to AdamW, and curvature is needed up to a factor only, so that the
-    scale of the loss plays no part.
+    the direction of a step. Its length hardly depends on the gradient, as in Muon: about that of
+    AdamW's, so that a learning rate means the same, unless gradients vanish in comparison with what
+    they have been; where there is no loss left, the direction of a step is noise. So curvature is
+    needed up to a factor only, and the scale of the loss plays no part.
 
     Parameters
     ----------
@@ -103,7 +114,7 @@ class Kfac(Rule[KfacState]):
     >>> gradient, lr = torch.tensor([[100.0, 1.0]]), torch.tensor([[1.0]])
     >>> weights, state = rule.update(state, weights, gradient, lr, moments)
     >>> weights.round(decimals=1)
-    tensor([[-0.2000, -0.2000]])
+    tensor([[-0.3000, -0.3000]])
     """
 
     damping: float | Tensor = 0.1
@@ -155,6 +166,7 @@ class Kfac(Rule[KfacState]):
             left=left.clone(),
             right=right.clone(),
             momentum=momentum,
+            square=torch.zeros_like(size, dtype=torch.float64),
         )
 
     def update(
@@ -176,7 +188,7 @@ class Kfac(Rule[KfacState]):
                 for layer, seen in zip(layers, moments, strict=True)
             )
         for layer in layers:
-            self._step(layer, weights, gradient, lr[..., None])
+            self._step(state.n_steps, layer, weights, gradient, lr[..., None])
         return weights, KfacState(state.n_steps + 1, layers, state.columns, memory)
 
     def needs_moments(self, state: KfacState) -> bool:
@@ -190,7 +202,8 @@ class Kfac(Rule[KfacState]):
         inputs = seen.inputs[:, :k, :k]
         layer.inputs.lerp_(inputs if layer.inside is None else inputs * layer.inside, new)
         # Each batch counts alike: neither a scaled loss nor one that falls weighs moments.
-        outputs = seen.outputs
+        largest = seen.delta.abs().amax((1, 2), keepdim=True).clamp_min(_TINY)
+        outputs = Moments(seen.h, seen.delta / largest).outputs
         layer.outputs.lerp_(outputs / _mean(outputs, layer.n_outputs), new)
         early = step < self.inverse_every and step & (step + 1) == 0
         if not early and step % self.inverse_every:
@@ -198,15 +211,19 @@ class Kfac(Rule[KfacState]):
         left = self._inverse(layer.outputs, layer.n_outputs)
         return layer._replace(left=left, right=self._inverse(layer.inputs, layer.n_inputs))
 
-    def _step(self, layer: LayerState, weights: Tensor, gradient: Tensor, lr: Tensor) -> None:
+    def _step(
+        self, n: int, layer: LayerState, weights: Tensor, gradient: Tensor, lr: Tensor
+    ) -> None:
         matrix, momentum = layer.matrix, layer.momentum
-        momentum.lerp_(_joined(matrix, gradient), 1 - self.momentum)
+        slope = _joined(matrix, gradient)
+        momentum.lerp_(slope, max(1 - self.momentum, 1 / (n + 1)))
+        layer.square.lerp_(_norm(slope).square(), max(1 - self.adam.betas[1], 1 / (n + 1)))
         step = layer.left @ momentum @ layer.right
         if layer.trained is not None:
             step.mul_(layer.trained)
-        norm = torch.linalg.vector_norm(step, dim=(1, 2), keepdim=True)
-        tiny = torch.finfo(norm.dtype).tiny
-        step.mul_(lr * _STEP_SIZE * layer.size.sqrt() / norm.clamp_min(tiny))
+        relative = _norm(momentum) / layer.square.sqrt().clamp_min(_TINY)
+        length = _SIZE * layer.size.sqrt() * relative / (relative + _VANISHING)
+        step.mul_((lr * length / _norm(step).clamp_min(_TINY)).to(step))
         if layer.weight_decay is not None:
             step.addcmul_(lr * layer.weight_decay, _joined(matrix, weights))
         matrix.of(weights).sub_(step[..., : matrix.shape[1]])
@@ -228,6 +245,11 @@ def _joined(matrix: Matrix, flat: Tensor) -> Tensor:
     bias = matrix.bias_of(flat)
     parts = [matrix.of(flat)] + ([] if bias is None else [bias[..., None]])
     return torch.cat(parts, -1)
+
+
+def _norm(x: Tensor) -> Tensor:
+    """Norms of matrices, in float64: squares of gradients that vanish are below float32."""
+    return torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True, dtype=torch.float64)
 
 
 def _mean(moment: Tensor, count: Tensor) -> Tensor:

@@ -1,7 +1,5 @@
 """Steps of K-FAC against dense curvature, network by network, in float64."""
 
-import math
-
 import pytest
 import torch
 from torch import nn
@@ -57,22 +55,25 @@ class Dense:
         A, G = h.T @ h / BATCH, out.grad.T @ out.grad
         G = G / (G.trace() / len(G))
         if self.means[i] is None:
-            self.means[i] = [A, G, torch.zeros_like(slope), None]
-        old_A, old_G, momentum, curvature = self.means[i]
+            self.means[i] = [A, G, torch.zeros_like(slope), None, 0.0]
+        old_A, old_G, momentum, curvature, square = self.means[i]
         share = max(0.1, 1 / self.t)
         if self.t <= 6 or self.t % 2 == 1:
             A, G = old_A + share * (A - old_A), old_G + share * (G - old_G)
         else:
             A, G = old_A, old_G
-        momentum = 0.9 * momentum + 0.1 * slope
+        new, slow = max(0.1, 1 / self.t), max(0.001, 1 / self.t)
+        momentum = (1 - new) * momentum + new * slope
+        square = (1 - slow) * square + slow * slope.square().sum()
         if self.t in (1, 2, 4) or self.t % 6 == 1:
             factors = [
                 M / (M.trace() / len(M)) + self.damping * torch.eye(len(M)).double() for M in (G, A)
             ]
             curvature = torch.kron(*factors)
-        self.means[i] = A, G, momentum, curvature
+        self.means[i] = A, G, momentum, curvature, square
         step = torch.linalg.solve(curvature, momentum.flatten()).view_as(slope)
-        step = 0.2 * step * math.sqrt(step.numel()) / step.norm()
+        relative = momentum.norm() / square.sqrt()
+        step = step / step.norm() * 0.3 * step.numel() ** 0.5 * relative / (relative + 0.1)
         new = (weight - self.lr * (step + self.weight_decay * weight)).detach()
         layer.weight.data.copy_(new[:, : layer.in_features])
         if layer.bias is not None:
@@ -171,3 +172,20 @@ def test_weights_are_averaged_as_the_schedule_says():
     copy = trainer.copied(state)
     assert torch.equal(copy.weights.flat, state.networks.average.flat)
     assert copy.weights.flat.data_ptr() != state.networks.average.flat.data_ptr()
+
+
+def test_gradients_that_vanish_take_no_steps():
+    """Their squares are below the least number of float32, and their direction is noise."""
+    rule, weights = Kfac(), torch.zeros(1, 6)
+    state = rule.init(weights, matrices=[Matrix(0, 0, (2, 3))])
+    generator = torch.Generator().manual_seed(0)
+    for t in range(250):
+        h, d = torch.randn(1, 9, 4, generator=generator), torch.randn(1, 9, 2, generator=generator)
+        d = d * 10.0 ** (-min(t, 60) / 2)
+        before = weights.clone()
+        gradient = (d.mT @ h)[..., :3].flatten(1)
+        weights, state = rule.update(
+            state, weights, gradient, torch.full((1, 1), 0.1), [Moments(h, d)]
+        )
+        assert (weights - before).abs().max() < 0.3
+    assert (weights - before).abs().max() < 1e-6
