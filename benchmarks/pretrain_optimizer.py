@@ -3,7 +3,7 @@
     python benchmarks/pretrain_optimizer.py --out /tmp/tabular-mlp.safetensors  # 10 CPU minutes
 
 On generated tables only: labels of random perceptrons, of linear functions, of clusters
-(``make_classification``), with noise; 300 to 20,000 rows, 4 to 60 columns, 2 to 5 classes; networks
+(``make_classification``), with noise; 1,600 to 25,000 rows, 4 to 60 columns, 2 to 5 classes; networks
 of 1 to 3 hidden layers of 8 to 96 neurons, with relu, tanh, gelu or silu, some with normalisation.
 Every table is standardised. It goes on where it was interrupted (``--cache-dir``).
 """
@@ -24,7 +24,7 @@ from skmeta.networks import Activate, Architecture, Linear, Norm, Stage
 
 def table(rng: np.random.Generator) -> Task:
     """Draw a table."""
-    n_rows = int(10 ** rng.uniform(2.5, 4.3))
+    n_rows = int(10 ** rng.uniform(3.2, 4.4))
     n_columns, n_classes = int(rng.integers(4, 61)), int(rng.choice([2, 2, 2, 3, 4, 5]))
     kind = rng.choice(["perceptron", "linear", "clusters"])
     if kind == "clusters":

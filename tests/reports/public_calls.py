@@ -22,12 +22,12 @@ from skmeta import editing as ed
 from skmeta import evaluation as e
 from skmeta import gradients as g
 from skmeta import networks as n
-from skmeta import optimizing as o
 from skmeta import population as p
 from skmeta import requirements as r
 from skmeta import training as t
 from skmeta.metanets import statistic_names, weight_statistics
 from skmeta.zoo import CNNSearchSpace, MLPSearchSpace
+from tests.reports.optimizing_calls import OPTIMIZING
 
 matplotlib.use("Agg")
 
@@ -223,25 +223,6 @@ def curvatures(s: Small) -> None:
     model.score(s.zoo, task=s.task)
 
 
-def optimizers(s: Small) -> None:
-    for rule, seed in (("adam", None), ("kfac", 0)):
-        model = skmeta.GradientMetaOptimizer(rule, horizon=5, n_meta_steps=1, random_state=seed)
-        model.fit(s.zoo, task=s.task).transform(list(s.zoo[:2]))
-        model.score(s.zoo)
-
-
-def unrolled(s: Small) -> Any:
-    optimizer = o.Optimizer.start("muon", o.Training(3, 8))
-    return optimizer.train(s.zoo, s.task, seeds=range(6))
-
-
-def searched(s: Small) -> Any:
-    problems = [o.Problem(s.zoo, s.task)]
-    search = o.Search("kfac", o.Training(3, 8), 1, 2, 1, 0)
-    (progress,) = search.rounds(problems, o.Progress.start("kfac"))
-    return search.winner(problems, progress)
-
-
 def _recorded(small: Small) -> g.ModuleFactors:
     module = n.to_module(next(small.stack.records()))
     with g.record(module) as recording:
@@ -253,7 +234,6 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     "ComplianceEditor": edits,
     "CurvatureRegressor": curvatures,
     "EditedClassifier": classifiers,
-    "GradientMetaOptimizer": optimizers,
     "Population": population,
     "WeightSpaceRegressor": regressors,
     "WeightSpaceClassifier": lambda s: reader(
@@ -321,10 +301,7 @@ CALLS: dict[str, Callable[[Small], Any]] = {
     "reconstruct": lambda s: g.reconstruct(
         s.stack, [torch.ones(1, 1, 1)] * s.stack.depth, s.X, s.weights
     ),
-    # optimizing
-    **dict.fromkeys(("Search", "Progress"), searched),
-    "Recipe": lambda s: o.Recipe.start("kfac", 2).select([0]).floats,
-    **dict.fromkeys(("Optimizer", "unroll"), unrolled),
+    **OPTIMIZING,
     # requirements
     "Cells": lambda s: d.Cells.of(s.task),
     "Custom": lambda s: r.Custom(lambda P, y, z: P[..., 1].mean(-1)).measure(s.logits, s.cells),

@@ -15,6 +15,7 @@ NO_CALLS |= {"Encoded", "GradientSet", "SampleStates", "UnsupportedNetworkError"
 NO_CALLS |= {"Layout", "Shrunk", "Slot", "Stack", "Interval", "TrainingResult", "WeightGraph"}
 NO_CALLS |= {"Baseline", "GroupFairness", "MaskRequirement", "Requirement"}
 NO_CALLS |= {"Loss", "Matrix", "Moments", "Rule", "Trace", "Training", "Unrolled", "Problem"}
+NO_CALLS |= {"PRETRAINED", "Residual"}
 NO_CALLS |= {"ZooWarning", "fetch_adult", "fetch_bank", "fetch_cifar10", "fetch_mnist"}
 
 
