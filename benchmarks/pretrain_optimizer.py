@@ -3,9 +3,9 @@
     python benchmarks/pretrain_optimizer.py --out /tmp/tabular-mlp.safetensors  # 10 CPU minutes
 
 On generated tables only: labels of random perceptrons, of linear functions, of clusters
-(``make_classification``), with noise; 1,600 to 25,000 rows, 4 to 60 columns, 2 to 5 classes; networks
-of 1 to 3 hidden layers of 8 to 96 neurons, with relu, tanh, gelu or silu, some with normalisation.
-Every table is standardised. It goes on where it was interrupted (``--cache-dir``).
+(``make_classification``), with noise; 1,600 to 25,000 rows, 4 to 60 columns, 2 to 5 classes;
+networks of 1 to 3 hidden layers of 8 to 96 neurons, with relu, tanh, gelu or silu, some with
+normalisation. Every table is standardised. It goes on where it was interrupted (``--cache-dir``).
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rule", default="kfac")
-    parser.add_argument("--tables", type=int, default=24)
+    parser.add_argument("--tables", type=int, default=16)
     parser.add_argument("--horizon", type=int, default=500)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache-dir", type=Path)
     args = parser.parse_args()

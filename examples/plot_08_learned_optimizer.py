@@ -69,7 +69,7 @@ for rule, curve in curves.items():
     axes.plot(steps, curve.mean(0), label=f"learned {rule}, 150 steps")
     axes.fill_between(steps, *np.quantile(curve, [0.1, 0.9], axis=0), alpha=0.2)
 axes.plot(5 * np.arange(1, 121), adam, "k--", label="Adam, best constant rate")
-axes.set(xlabel="step", ylabel="test loss (nats)", yscale="log", ylim=(0.08, 2.5))
+axes.set(xlabel="step", ylabel="test loss (nats)", yscale="log", ylim=(0.04, 2.5), xlim=(0, 400))
 axes.legend()
 plt.show()
 

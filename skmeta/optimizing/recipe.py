@@ -47,7 +47,7 @@ class Scale(NamedTuple):
 
 
 SCALES = {
-    "lr": Scale(3e-4, 0.3, 0.03),
+    "lr": Scale(3e-4, 3.0, 0.03),
     "decay": Scale(0.0, 2.0, 0.5, log=False),
     "window": Scale(1e-3, 0.5, 0.05),
     "weight_decay": Scale(1e-6, 0.3, 1e-3),

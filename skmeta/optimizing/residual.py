@@ -22,7 +22,7 @@ _PERIODS = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
 WIDTHS = (16, 16)
 """Of the hidden layers."""
 
-SIZE = 0.1
+SIZE = 1.0
 """Of what is added, where the network's output is 1, relative to the rule's step."""
 
 

@@ -20,7 +20,7 @@ from skmeta.optimizing.unrolling import Training, unroll
 _ELITE = 0.25
 """Share of the candidates that the next ones are drawn around."""
 
-_SPREAD, _LEAST_SPREAD = 0.25, 0.03
+_SPREAD, _LEAST_SPREAD = 0.2, 0.03
 """Of the first candidates on their scales, and of the last."""
 
 _KEEP = 0.3

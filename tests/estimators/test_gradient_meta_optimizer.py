@@ -57,9 +57,9 @@ def fitted():
 
 @pytest.mark.parametrize("rule", BASES)
 def test_what_is_learned_beats_what_the_search_begins_with(rule):
-    learned = model(rule, horizon=30, n_meta_steps=4, n_candidates=8).fit(NETWORKS, task=TASK)
+    learned = model(rule, horizon=8, n_meta_steps=4, n_candidates=8).fit(NETWORKS, task=TASK)
     start = copy.copy(learned)
-    start.optimizer_ = Optimizer.start(rule, Training(30, 16))
+    start.optimizer_ = Optimizer.start(rule, Training(8, 16))
     fresh = Population.initialize(MLP, 12, random_state=2)
     assert learned.score(fresh) > start.score(fresh) + 0.02
     assert learned.scores_["best"] <= learned.scores_["start"] or learned.recipe_ == pytest.approx(
@@ -248,7 +248,7 @@ def tampered(**changes):
 
 
 HOSTILE = {
-    "too fast": (tampered(lr=3.0), "its lr is off the scale"),
+    "too fast": (tampered(lr=30.0), "its lr is off the scale"),
     "backwards": (tampered(lr=-0.01), "its lr is off the scale"),
     "growing": (tampered(weight_decay=0.4), "its weight_decay is off the scale"),
     "long": (tampered(window=1.0), "its window is off the scale"),

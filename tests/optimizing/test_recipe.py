@@ -43,7 +43,7 @@ def test_a_recipe_starts_where_its_scales_start(base):
 def test_places_belong_to_networks_and_numbers_in_order():
     units = torch.tensor([[0, 0.5, 1, 0, 1], [1, 0, 0, 1, 0]], dtype=torch.float32)
     low, high = Recipe.at("kfac", units).floats
-    assert low["lr"] == SCALES["lr"].low and high["lr"] == pytest.approx(0.3, rel=1e-12)
+    assert low["lr"] == SCALES["lr"].low and high["lr"] == pytest.approx(3.0, rel=1e-12)
     assert low["decay"] == 1.0 and high["decay"] == 0.0
     assert low["window"] == pytest.approx(0.5, rel=1e-12) and high["window"] == 1e-3
     assert low["weight_decay"] == 1e-6 and high["damping"] == 1e-3
