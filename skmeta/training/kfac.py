@@ -17,8 +17,11 @@ _SIZE = 0.3
 """Root mean square of a long step with a learning rate of 1; AdamW's are about as long."""
 
 _VANISHING = 0.1
-"""Size of the mean gradient, relative to the root mean square of gradients, at which a step has half
-its length; of noise alone it would be .23."""
+"""Size of the mean gradient, relative to the root mean square of gradients, at which a step has
+half its length; of noise alone it would be .23."""
+
+WIDEST = 320
+"""Columns of the largest block: inverses take their third power."""
 
 _TINY = 1e-35
 """What is below counts as zero; float32 has no inverse of much smaller numbers."""
@@ -33,14 +36,14 @@ class LayerState(NamedTuple):
         Where it is.
     weight_decay, trained : Tensor of shape (n, width_out, columns) or None
         None if there is none, or all are trained.
-    inside : Tensor of shape (n, columns, columns) or None
-        Ones where both columns are trained; not all networks of a stack have biases.
+    columns : Tensor of shape (n, 1, columns) or None
+        Ones at columns that are trained; not all networks of a stack have biases.
     n_inputs, n_outputs, size : Tensor of shape (n, 1, 1)
         Columns, rows and entries without padding.
-    inputs, outputs : Tensor
+    inputs, outputs : Tensor of shape (n, n_blocks, size, size) and (n, width_out, width_out)
         Running means of the moments.
     left, right : Tensor
-        Inverses of these.
+        Inverses of the one and the other.
     momentum : Tensor of shape (n, width_out, columns)
         Running mean of gradients.
     square : Tensor of shape (n, 1, 1)
@@ -50,7 +53,7 @@ class LayerState(NamedTuple):
     matrix: Matrix
     weight_decay: Tensor | None
     trained: Tensor | None
-    inside: Tensor | None
+    columns: Tensor | None
     n_inputs: Tensor
     n_outputs: Tensor
     size: Tensor
@@ -81,7 +84,8 @@ class Kfac(Rule[KfacState]):
     the direction of a step. Its length hardly depends on the gradient, as in Muon: about that of
     AdamW's, so that a learning rate means the same, unless gradients vanish in comparison with what
     they have been; where there is no loss left, the direction of a step is noise. So curvature is
-    needed up to a factor only, and the scale of the loss plays no part.
+    needed up to a factor only, and the scale of the loss plays no part. Of more than 320 inputs the
+    moments are taken in blocks, which costs time in proportion.
 
     Parameters
     ----------
@@ -152,12 +156,15 @@ class Kfac(Rule[KfacState]):
         rows, columns = there.amax(2), there.amax(1)
         n_outputs, n_inputs = (some.sum(1)[:, None, None] for some in (rows, columns))
         size = there.sum((1, 2))[:, None, None]
-        left, right = (momentum.new_zeros(len(momentum), k, k) for k in momentum.shape[1:])
+        n_blocks = -(-momentum.shape[2] // WIDEST)
+        size_of_block = -(-momentum.shape[2] // n_blocks)
+        left = momentum.new_zeros(len(momentum), *[momentum.shape[1]] * 2)
+        right = momentum.new_zeros(len(momentum), n_blocks, *[size_of_block] * 2)
         return LayerState(
             matrix=matrix,
             weight_decay=kept_decay(_joined(matrix, decay)),
             trained=trained,
-            inside=None if trained is None else columns[:, :, None] * columns[:, None, :],
+            columns=None if trained is None else columns[:, None],
             n_inputs=n_inputs.clamp_min(1),
             n_outputs=n_outputs.clamp_min(1),
             size=size.clamp_min(1),
@@ -198,9 +205,9 @@ class Kfac(Rule[KfacState]):
     def _learn(self, step: int, layer: LayerState, seen: Moments) -> LayerState:
         """Take moments of a batch into their means, and invert these from time to time."""
         new = max(1 - self.decay, 1 / (step + 1))  # the first means are those of few batches
-        k = layer.inputs.shape[-1]
-        inputs = seen.inputs[:, :k, :k]
-        layer.inputs.lerp_(inputs if layer.inside is None else inputs * layer.inside, new)
+        h = seen.h[..., : layer.momentum.shape[2]]  # without ones where there is no bias
+        h = _in_blocks(h if layer.columns is None else h * layer.columns, layer.inputs)
+        layer.inputs.lerp_(h.mT @ h / h.shape[2], new)
         # Each batch counts alike: neither a scaled loss nor one that falls weighs moments.
         largest = seen.delta.abs().amax((1, 2), keepdim=True).clamp_min(_TINY)
         outputs = Moments(seen.h, seen.delta / largest).outputs
@@ -218,7 +225,8 @@ class Kfac(Rule[KfacState]):
         slope = _joined(matrix, gradient)
         momentum.lerp_(slope, max(1 - self.momentum, 1 / (n + 1)))
         layer.square.lerp_(_norm(slope).square(), max(1 - self.adam.betas[1], 1 / (n + 1)))
-        step = layer.left @ momentum @ layer.right
+        step = _in_blocks(layer.left @ momentum, layer.right) @ layer.right
+        step = step.transpose(1, 2).flatten(2)[..., : momentum.shape[2]]
         if layer.trained is not None:
             step.mul_(layer.trained)
         relative = _norm(momentum) / layer.square.sqrt().clamp_min(_TINY)
@@ -234,9 +242,9 @@ class Kfac(Rule[KfacState]):
         """Invert damped moments; one that cannot be is nan, for its network alone."""
         damping = torch.as_tensor(self.damping, dtype=moment.dtype, device=moment.device)
         damped = moment / _mean(moment, count)
-        damped.diagonal(dim1=1, dim2=2).add_(damping.reshape(-1, 1))
+        damped.diagonal(dim1=-2, dim2=-1).add_(damping.reshape(-1, *[1] * (moment.ndim - 2)))
         factor, info = torch.linalg.cholesky_ex(damped)
-        factor = torch.where(info[:, None, None] == 0, factor, math.nan)
+        factor = torch.where(info[..., None, None] == 0, factor, math.nan)
         return torch.cholesky_inverse(factor)
 
 
@@ -254,5 +262,14 @@ def _norm(x: Tensor) -> Tensor:
 
 def _mean(moment: Tensor, count: Tensor) -> Tensor:
     """Mean eigenvalue, without those of padding."""
-    trace = moment.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
-    return (trace / count).clamp_min(torch.finfo(moment.dtype).tiny)
+    trace = moment.diagonal(dim1=-2, dim2=-1).flatten(1).sum(1)
+    mean = (trace / count.flatten()).clamp_min(torch.finfo(moment.dtype).tiny)
+    return mean.view(-1, *[1] * (moment.ndim - 1))
+
+
+def _in_blocks(x: Tensor, like: Tensor) -> Tensor:
+    """Cut columns into blocks, filled up with zeros: ``(n, n_blocks, rows, size)``."""
+    n_blocks, size = like.shape[1], like.shape[-1]
+    if missing := n_blocks * size - x.shape[-1]:
+        x = torch.nn.functional.pad(x, (0, missing))
+    return x.unflatten(2, (n_blocks, size)).transpose(1, 2)

@@ -5,18 +5,21 @@ import torch
 from torch import nn
 
 from skmeta.datasets import CrossEntropy
-from skmeta.networks import to_module
+from skmeta.networks import Architecture, to_module
 from skmeta.networks.modules import tensor_names
-from skmeta.training import Kfac, Matrix, Moments, Schedule, StackTrainer
+from skmeta.training import Kfac, Matrix, Moments, Schedule, StackTrainer, kfac
 from tests.population.cases import CASES, trained_looking
 from tests.training.test_against_torch import BATCH, X, Y, batches, stack_of, without_dropout
 
 N_STEPS = 10
+WIDE = "wide", Architecture.mlp((5, 8, 8, 2))
 DAMPINGS = (0.01, 0.1, 1.0)
 
 
 class Dense:
     """One network; its curvature is a matrix over all weights of a layer."""
+
+    widest = None  # columns in a block of curvature
 
     def __init__(self, record, lr, weight_decay, damping):
         self.module = to_module(record).double().train()
@@ -65,6 +68,9 @@ class Dense:
         new, slow = max(0.1, 1 / self.t), max(0.001, 1 / self.t)
         momentum = (1 - new) * momentum + new * slope
         square = (1 - slow) * square + slow * slope.square().sum()
+        if self.widest is not None:
+            block = torch.arange(len(A)) // self.widest
+            A = A * (block[:, None] == block)
         if self.t in (1, 2, 4) or self.t % 6 == 1:
             factors = [
                 M / (M.trace() / len(M)) + self.damping * torch.eye(len(M)).double() for M in (G, A)
@@ -101,6 +107,13 @@ def test_every_step_equals_dense_curvature(name, architecture):
         theirs = one.module.state_dict()
         for slot, tensor in record.tensors.items():
             torch.testing.assert_close(tensor, theirs[names[slot]], rtol=1e-6, atol=1e-8)
+
+
+def test_wide_layers_have_blocks(monkeypatch):
+    """Layers of 6, 9 and 9 columns, in blocks of 3."""
+    monkeypatch.setattr(kfac, "WIDEST", 3)
+    monkeypatch.setattr(Dense, "widest", 3)
+    test_every_step_equals_dense_curvature(*WIDE)
 
 
 def steps_of(rule, scale=1.0, n_steps=5, broken=None):
