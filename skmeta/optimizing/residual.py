@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from skmeta.population.mapping import pieces
 from skmeta.training import Matrix, Moments, Rule
 
 DECAYS = (0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
@@ -18,6 +19,12 @@ DECAYS = (0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
 _SQUARE_DECAYS = (0.9, 0.99)
 _PERIODS = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
 """Of the 11 numbers that say which step it is."""
+
+_TINY = 1e-18
+"""Least size that channels are divided by, whose square is above the least float32."""
+
+_PER_WEIGHT = 256
+"""Numbers that the perceptron is said to hold for each weight: pieces that fit into a cache near by."""
 
 WIDTHS = (16, 16)
 """Of the hidden layers."""
@@ -68,15 +75,17 @@ class Perceptron(NamedTuple):
         a, b = self.shapes[-1]
         return torch.cat([*parts, torch.zeros(a * b, dtype=torch.float64)])
 
-    def __call__(self, numbers: Tensor, channels: Tensor, time: Tensor) -> Tensor:
+    def __call__(self, numbers: Tensor, channels: Tensor, sizes: Tensor, time: Tensor) -> Tensor:
         """Return a number for each weight.
 
         Parameters
         ----------
         numbers : Tensor of shape (n, n_numbers)
             Of the perceptron, for each network.
-        channels : Tensor of shape (n, n_parameters, n_channels)
+        channels : Tensor of shape (n_channels, n, n_parameters)
             Of each weight.
+        sizes : Tensor of shape (n_channels, n)
+            By which channels are divided.
         time : Tensor of shape (n_times,)
             The same for all.
 
@@ -84,18 +93,21 @@ class Perceptron(NamedTuple):
         -------
         Tensor of shape (n, n_parameters)
         """
-        h = channels
-        sizes = [a * b for a, b in self.shapes]
-        for i, (part, shape) in enumerate(zip(numbers.split(sizes, 1), self.shapes, strict=True)):
-            weight = part.unflatten(1, shape)
-            bias = weight[:, -1:]
-            if i == 0:  # what is the same for all weights is part of the bias
-                bias = bias + (time @ weight[:, self.n_channels : -1])[:, None]
-                weight = weight[:, : self.n_channels]
-            else:
-                h, weight = h.relu_(), weight[:, :-1]
-            h = torch.baddbmm(bias, h, weight)
-        return h[..., 0]
+        counts = [a * b for a, b in self.shapes]
+        parts = zip(numbers.split(counts, 1), self.shapes, strict=True)
+        matrices = [part.unflatten(1, shape).mT for part, shape in parts]
+        first = matrices[0]
+        # What is the same for all weights of a network is part of the bias.
+        bias = first[..., -1:] + (first[..., self.n_channels : -1] @ time)[..., None]
+        first = first[..., : self.n_channels] / sizes.T[:, None]
+        layers = [(bias, first), *((m[..., -1:], m[..., :-1]) for m in matrices[1:])]
+        found = torch.empty_like(channels[0])
+        for some in pieces(found.shape[1], _PER_WEIGHT * len(found), found.device):
+            h = channels[:, :, some].transpose(0, 1)
+            for number, (shift, matrix) in enumerate(layers):
+                h = torch.baddbmm(shift, matrix, h.relu_() if number else h)
+            found[:, some] = h[:, 0]
+        return found
 
 
 @dataclass(frozen=True)
@@ -127,17 +139,17 @@ class LearnedState(NamedTuple):
         State of the rule.
     n_steps : int
         How many were taken.
-    means : Tensor of shape (6, n, n_parameters)
-        Running means of gradients.
+    channels : Tensor of shape (n_channels, n, n_parameters)
+        What the perceptron sees; running means of gradients come first.
     squares : Tensor of shape (2, n, n_parameters) or None
-        Of squared gradients of single rows.
+        Running means of squared gradients of single rows.
     matrices : tuple of Matrix
         Where these are known.
     """
 
     base: Any
     n_steps: int
-    means: Tensor
+    channels: Tensor
     squares: Tensor | None
     matrices: tuple[Matrix, ...]
 
@@ -181,10 +193,10 @@ class LearnedRule(Rule[LearnedState]):
     ) -> LearnedState:
         """Return the state before the first step."""
         base = self.base.init(weights, weight_decay, matrices)
-        means = weights.new_zeros(len(DECAYS), *weights.shape)
+        channels = weights.new_zeros(self.perceptron.n_channels, *weights.shape)
         squares = weights.new_zeros(len(_SQUARE_DECAYS), *weights.shape)
         kept = squares if self.gradient_features else None
-        return LearnedState(base, 0, means, kept, tuple(matrices))
+        return LearnedState(base, 0, channels, kept, tuple(matrices))
 
     def needs_moments(self, state: LearnedState) -> bool:
         """Tell whether the next step needs the moments of its batch."""
@@ -199,35 +211,29 @@ class LearnedRule(Rule[LearnedState]):
         moments: Sequence[Moments | None] = (),
     ) -> tuple[Tensor, LearnedState]:
         """Take a step."""
-        n_steps = state.n_steps + 1
-        for mean, decay in zip(state.means, DECAYS, strict=True):
-            mean.lerp_(gradient, max(1 - decay, 1 / n_steps))
+        n_steps, n, channels = state.n_steps + 1, len(DECAYS), state.channels
+        before, slope, step = channels[n : n + 3]
+        before.copy_(weights)
+        slope.copy_(gradient)
+        channels[:n].lerp_(gradient, _shares(DECAYS, n_steps, channels))
         if state.squares is not None:
             square = self._squares(state, gradient, moments)
-            for mean, decay in zip(state.squares, _SQUARE_DECAYS, strict=True):
-                mean.lerp_(square, max(1 - decay, 1 / n_steps))
-        before, slope = weights.clone(), gradient.clone()
+            state.squares.lerp_(square, _shares(_SQUARE_DECAYS, n_steps, channels))
+            roots = channels[n + 3 : -1]
+            torch.sqrt(state.squares, out=roots)
+            torch.div(channels[2], roots[0].clamp_min(_TINY), out=channels[-1])  # signal and noise
         told = moments if self.base.needs_moments(state.base) else ()
         weights, base = self.base.update(state.base, weights, gradient, lr, told)
-        step = weights - before
+        torch.sub(weights, before, out=step)
         moved = step != 0
-        count = moved.sum(1, keepdim=True).clamp_min(1)
-
-        def relative(x: Tensor) -> Tensor:
-            return x / _size(x * moved, count)  # absent parameters hold neutral values
-
-        channels = [before, slope, *state.means, step]
-        if state.squares is not None:
-            roots = state.squares.sqrt()
-            tiny = torch.finfo(roots.dtype).tiny
-            signal = state.means[2] / roots[0].clamp_min(tiny)
-            channels += [*roots, signal]
-        table = torch.stack([relative(channel) for channel in channels], -1)
+        before.mul_(moved)  # absent parameters hold neutral values
+        count = moved.sum(1).clamp_min(1)
+        sizes = torch.linalg.vector_norm(channels, dim=2) / count.sqrt()
         phases = n_steps / torch.tensor(_PERIODS, dtype=weights.dtype, device=weights.device)
-        added = self.perceptron(self.numbers.to(weights), table, phases.tanh())
-        scale = SIZE * _size(step, count)
-        weights = weights.add_(added.mul_(moved).mul_(scale))
-        return weights, LearnedState(base, n_steps, state.means, state.squares, state.matrices)
+        numbers = self.numbers.to(weights)
+        added = self.perceptron(numbers, channels, sizes.clamp_min(_TINY), phases.tanh())
+        weights = weights.addcmul_(added.mul_(moved), SIZE * sizes[n + 2, :, None])
+        return weights, state._replace(base=base, n_steps=n_steps)
 
     def _squares(
         self, state: LearnedState, gradient: Tensor, moments: Sequence[Moments | None]
@@ -262,7 +268,7 @@ def perceptron(*, gradient_features: bool) -> Perceptron:
     return Perceptron(3 + len(DECAYS) + squares)
 
 
-def _size(x: Tensor, count: Tensor) -> Tensor:
-    """Root mean square over the weights of each network."""
-    tiny = torch.finfo(x.dtype).tiny
-    return (x.square().sum(1, keepdim=True) / count).sqrt().clamp_min(tiny**0.5)
+def _shares(decays: Sequence[float], n_steps: int, like: Tensor) -> Tensor:
+    """Shares of new values in running means, the first of which are those of few steps."""
+    shares = [max(1 - decay, 1 / n_steps) for decay in decays]
+    return torch.tensor(shares, dtype=like.dtype, device=like.device)[:, None, None]
