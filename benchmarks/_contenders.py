@@ -18,6 +18,7 @@ from skmeta.datasets import Task
 from skmeta.networks import to_module
 from skmeta.optimizing import Problem, Progress, Recipe, Search, Training, unroll
 from skmeta.optimizing.problems import split_rows
+from skmeta.optimizing.unrolling import few_rows
 
 BATCH = 128
 EVERY = 5  # steps between two points of a curve
@@ -99,7 +100,7 @@ def package(make: Callable[[nn.Module, float], Any], rates: Sequence[float]) -> 
         module = to_module(record)
         optimizer = make(module, rate)
         X, y, _ = train.tensors()
-        few_X, few_y, _ = test.subset(np.arange(min(test.n_samples, 4096))).tensors()
+        few_X, few_y, _ = few_rows(test).tensors()
         generator, found, t = torch.Generator().manual_seed(seed), [], 0
         switch = hasattr(optimizer, "eval")
         if switch:

@@ -24,7 +24,7 @@ _TINY = 1e-18
 """Least size that channels are divided by, whose square is above the least float32."""
 
 _PER_WEIGHT = 256
-"""Numbers that the perceptron is said to hold for each weight: pieces that fit into a cache near by."""
+"""Numbers that the perceptron is said to hold for each weight: pieces fit into a near cache."""
 
 WIDTHS = (16, 16)
 """Of the hidden layers."""

@@ -175,9 +175,9 @@ class Run:
         self._steps = ShuffledSteps(
             len(self._X), training.batch_size, training.n_steps, training.n_points
         )
-        few = _few(task if held_out is None else held_out)
+        few = few_rows(task if held_out is None else held_out)
         self._held_out = few.tensors(device, dtype)[0], few.loss(device, dtype)
-        self._seen = _few(task).tensors(device, dtype)[0]
+        self._seen = few_rows(task).tensors(device, dtype)[0]
 
     def measure(self, stack: Stack) -> Tensor:
         """Return losses on held-out rows, infinite where there are none."""
@@ -212,8 +212,19 @@ class Run:
         return now.with_weights(*kept)
 
 
-def _few(task: Task) -> Task:
-    """Return not too many rows, wherever they stand: tasks may be sorted."""
+def few_rows(task: Task) -> Task:
+    """Return not too many rows, wherever they stand: tasks may be sorted.
+
+    Parameters
+    ----------
+    task : Task
+        All rows.
+
+    Returns
+    -------
+    Task
+        Itself, or 4,096 of its rows, always the same.
+    """
     if task.n_samples <= _ROWS_TO_MEASURE:
         return task
     rows = np.random.default_rng(0).choice(task.n_samples, _ROWS_TO_MEASURE, replace=False)
