@@ -17,6 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from skmeta import ComplianceEditor, WeightSpaceRegressor
 from skmeta.baselines import AdditiveCorrection, FineTune, distill
 from skmeta.datasets import make_biased_classification, split_tasks
+from skmeta.optimizing import MetaTraining, Recipe, Training
+from skmeta.optimizing.unrolling import Run
 from skmeta.requirements import FairTeacher
 from skmeta.zoo import MLPSearchSpace, make_zoo
 
@@ -113,8 +115,22 @@ def learning(estimator, n, n_steps, device):
         estimator.fit(NETWORKS[:n], np.arange(n))
 
 
+def training(perceptron, n, n_steps, device):
+    """K-FAC with all that is learned, for so many steps."""
+    networks = NETWORKS[:n].to(device)
+    scalars = Recipe.start("kfac").floats[0]
+    plan = MetaTraining("kfac", scalars, True, Training(n_steps, 64), 1, 1, n, 0)
+    recipe = plan.recipe(plan.start().numbers) if perceptron else Recipe.start("kfac")
+    many = recipe.select([0] * n).to(device, torch.float32)
+    ((_, stack),) = networks.blocks
+    run = Run(stack, TASK, many, Training(n_steps, 64), seeds=range(n))
+    run.advance()
+
+
 RUNS = {
     "zoo": zoo,
+    "optimizer": partial(training, False),
+    "optimizer with perceptron": partial(training, True),
     "fine-tuning": fine_tuning,
     "distillation": distilling,
     "additive correction": correcting,
@@ -143,15 +159,16 @@ def of_steps(run, n, device):
 
 
 # What is not done yet.
+TRAINED = "zoo", "optimizer", "optimizer with perceptron"
 DRAWN = "each network has a stream of its own, and it is on the host"
 CHOSEN = "choosing the networks of a batch describes their architectures anew"
 TALKING = {
     **dict.fromkeys(
         [(name, device) for name in RUNS if ", " in name for device in DEVICES], CHOSEN
     ),
-    ("zoo", "cuda"): DRAWN,
+    **dict.fromkeys([(name, "cuda") for name in TRAINED], DRAWN),
 }
-GROWING = {("zoo", device): DRAWN for device in DEVICES}
+GROWING = {(name, device): DRAWN for name in TRAINED for device in DEVICES}
 
 
 def runs(known):

@@ -145,6 +145,8 @@ class LearnedState(NamedTuple):
         Running means of squared gradients of single rows.
     matrices : tuple of Matrix
         Where these are known.
+    periods : Tensor of shape (11,)
+        By which steps are counted.
     """
 
     base: Any
@@ -152,6 +154,7 @@ class LearnedState(NamedTuple):
     channels: Tensor
     squares: Tensor | None
     matrices: tuple[Matrix, ...]
+    periods: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +199,8 @@ class LearnedRule(Rule[LearnedState]):
         channels = weights.new_zeros(self.perceptron.n_channels, *weights.shape)
         squares = weights.new_zeros(len(_SQUARE_DECAYS), *weights.shape)
         kept = squares if self.gradient_features else None
-        return LearnedState(base, 0, channels, kept, tuple(matrices))
+        periods = torch.tensor(_PERIODS, dtype=weights.dtype, device=weights.device)
+        return LearnedState(base, 0, channels, kept, tuple(matrices), periods)
 
     def needs_moments(self, state: LearnedState) -> bool:
         """Tell whether the next step needs the moments of its batch."""
@@ -215,10 +219,10 @@ class LearnedRule(Rule[LearnedState]):
         before, slope, step = channels[n : n + 3]
         before.copy_(weights)
         slope.copy_(gradient)
-        channels[:n].lerp_(gradient, _shares(DECAYS, n_steps, channels))
+        _average(channels[:n], gradient, DECAYS, n_steps)
         if state.squares is not None:
             square = self._squares(state, gradient, moments)
-            state.squares.lerp_(square, _shares(_SQUARE_DECAYS, n_steps, channels))
+            _average(state.squares, square, _SQUARE_DECAYS, n_steps)
             roots = channels[n + 3 : -1]
             torch.sqrt(state.squares, out=roots)
             torch.div(channels[2], roots[0].clamp_min(_TINY), out=channels[-1])  # signal and noise
@@ -229,7 +233,7 @@ class LearnedRule(Rule[LearnedState]):
         before.mul_(moved)  # absent parameters hold neutral values
         count = moved.sum(1).clamp_min(1)
         sizes = torch.linalg.vector_norm(channels, dim=2) / count.sqrt()
-        phases = n_steps / torch.tensor(_PERIODS, dtype=weights.dtype, device=weights.device)
+        phases = n_steps / state.periods
         numbers = self.numbers.to(weights)
         added = self.perceptron(numbers, channels, sizes.clamp_min(_TINY), phases.tanh())
         weights = weights.addcmul_(added.mul_(moved), SIZE * sizes[n + 2, :, None])
@@ -268,7 +272,7 @@ def perceptron(*, gradient_features: bool) -> Perceptron:
     return Perceptron(3 + len(DECAYS) + squares)
 
 
-def _shares(decays: Sequence[float], n_steps: int, like: Tensor) -> Tensor:
-    """Shares of new values in running means, the first of which are those of few steps."""
-    shares = [max(1 - decay, 1 / n_steps) for decay in decays]
-    return torch.tensor(shares, dtype=like.dtype, device=like.device)[:, None, None]
+def _average(means: Tensor, new: Tensor, decays: Sequence[float], n_steps: int) -> None:
+    """Take values into running means, the first of which are those of few steps."""
+    for mean, decay in zip(means, decays, strict=True):
+        mean.lerp_(new, max(1 - decay, 1 / n_steps))

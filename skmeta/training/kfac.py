@@ -240,9 +240,11 @@ class Kfac(Rule[KfacState]):
 
     def _inverse(self, moment: Tensor, count: Tensor) -> Tensor:
         """Invert damped moments; one that cannot be is nan, for its network alone."""
-        damping = torch.as_tensor(self.damping, dtype=moment.dtype, device=moment.device)
+        damping = self.damping
+        if isinstance(damping, Tensor):
+            damping = damping.reshape(-1, *[1] * (moment.ndim - 2))
         damped = moment / _mean(moment, count)
-        damped.diagonal(dim1=-2, dim2=-1).add_(damping.reshape(-1, *[1] * (moment.ndim - 2)))
+        damped.diagonal(dim1=-2, dim2=-1).add_(damping)
         factor, info = torch.linalg.cholesky_ex(damped)
         factor = torch.where(info[..., None, None] == 0, factor, math.nan)
         return torch.cholesky_inverse(factor)
