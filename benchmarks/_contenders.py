@@ -21,6 +21,7 @@ from skmeta.optimizing.problems import split_rows
 from skmeta.optimizing.unrolling import few_rows
 
 BATCH = 128
+N_NETWORKS = 3  # that every setting is tried on
 EVERY = 5  # steps between two points of a curve
 
 
@@ -55,7 +56,7 @@ def searched(base: str, *, n_rounds: int = 6) -> Contender:
 
     def tune(networks: Population, task: Task, n_steps: int, seed: int) -> Tuned:
         start = time.process_time()
-        search = Search(base, Training(n_steps, BATCH), n_rounds, 12, 4, seed)
+        search = Search(base, Training(n_steps, BATCH), n_rounds, 12, N_NETWORKS, seed)
         problems = [Problem(networks, task)]
         *_, progress = search.rounds(problems, Progress.start(base))
         recipe, _ = search.winner(problems, progress)
@@ -64,7 +65,7 @@ def searched(base: str, *, n_rounds: int = 6) -> Contender:
     return Contender(tune)
 
 
-def grid(base: str, *, scheduled: bool = True, n_networks: int = 4, **values: Any) -> Contender:
+def grid(base: str, *, scheduled: bool = True, **values: Any) -> Contender:
     """All combinations of some numbers, of which the best is taken at its best step."""
     fixed = {"decay": 0.0, "window": 1e-6, "weight_decay": 0.0}
     names, columns = zip(*(fixed | values).items(), strict=True)
@@ -74,9 +75,9 @@ def grid(base: str, *, scheduled: bool = True, n_networks: int = 4, **values: An
         start = time.process_time()
         rng = np.random.default_rng(seed)
         train, held_out = split_rows(task, rng)
-        picks = rng.choice(len(networks), n_networks, replace=False)
-        seeds = rng.integers(2**62, size=n_networks)
-        numbers = torch.tensor(cells, dtype=torch.float64).repeat_interleave(n_networks, 0)
+        picks = rng.choice(len(networks), N_NETWORKS, replace=False)
+        seeds = rng.integers(2**62, size=N_NETWORKS)
+        numbers = torch.tensor(cells, dtype=torch.float64).repeat_interleave(N_NETWORKS, 0)
         recipe = Recipe(base, dict(zip(names, numbers.T, strict=True)))
         unrolled = unroll(
             networks[np.tile(picks, len(cells))],
@@ -86,8 +87,8 @@ def grid(base: str, *, scheduled: bool = True, n_networks: int = 4, **values: An
             seeds=np.tile(seeds, len(cells)).tolist(),
             held_out=held_out,
         )
-        means = unrolled.curves.view(len(cells), n_networks, -1).mean(1).amin(1)
-        best = int(means.argmin()) * n_networks
+        means = unrolled.curves.view(len(cells), N_NETWORKS, -1).mean(1).amin(1)
+        best = int(means.argmin()) * N_NETWORKS
         return _of_recipe(recipe.select([best]), n_steps, time.process_time() - start)
 
     return Contender(tune, scheduled)

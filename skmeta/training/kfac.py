@@ -93,11 +93,11 @@ class Kfac(Rule[KfacState]):
         Added to both moments, relative to their mean eigenvalue; one number, or one per network.
     momentum : float, default=0.9
         Decay of the running mean of gradients.
-    decay : float, default=0.9
+    decay : float, default=0.8
         Of that of moments.
-    every : int, default=2
+    every : int, default=5
         Steps from one batch whose moments are taken to the next.
-    inverse_every : int, default=10
+    inverse_every : int, default=20
         Steps from one inverse to the next; they come faster in the beginning.
     adam : Adam
         The rule of all else.
@@ -123,9 +123,9 @@ class Kfac(Rule[KfacState]):
 
     damping: float | Tensor = 0.1
     momentum: float = 0.9
-    decay: float = 0.9
-    every: int = 2
-    inverse_every: int = 10
+    decay: float = 0.8
+    every: int = 5
+    inverse_every: int = 20
     adam: Adam = Adam(decoupled=True)
 
     def init(

@@ -60,7 +60,7 @@ class Dense:
         if self.means[i] is None:
             self.means[i] = [A, G, torch.zeros_like(slope), None, 0.0]
         old_A, old_G, momentum, curvature, square = self.means[i]
-        share = max(0.1, 1 / self.t)
+        share = max(0.2, 1 / self.t)
         if self.t <= 6 or self.t % 2 == 1:
             A, G = old_A + share * (A - old_A), old_G + share * (G - old_G)
         else:
