@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,11 @@ from skmeta.optimizing.flat import FlatParameters
 from skmeta.optimizing.hooks import Hook, owners_at
 from skmeta.optimizing.layers import LayerMoments
 from skmeta.training import Matrix
+
+
+def _is_going_back() -> bool:
+    """Whether this is called in a backward pass."""
+    return torch._C._current_graph_task_id() >= 0
 
 
 class AttachedModule:
@@ -42,18 +48,19 @@ class AttachedModule:
         for other in owners_at(module, AttachedModule):
             other.leave()
         self.module, self.course, self.was_trained = module, None, False
-        self.flat = FlatParameters(named)
+        self._named, self.flat = named, FlatParameters(named)
         names = {id(p): name for name, p in named.items()}
         self.linear: dict[str, nn.Linear] = {}  # one weight counts once
         for layer in module.modules():
             if isinstance(layer, nn.Linear) and id(layer.weight) in names:
                 self.linear.setdefault(names[id(layer.weight)], layer)
-        self.moments = LayerMoments(self.linear, self.flat.dtype)
+        self.moments = LayerMoments(self.linear)
         self._recent = RecentBatches(module)
         self._shows_average, self._stale = True, False
         self._handles = [
             module.register_forward_pre_hook(Hook(self, "_before_call"), with_kwargs=True),
             module.register_state_dict_pre_hook(Hook(self, "_before_saving")),
+            module.register_load_state_dict_post_hook(Hook(self, "_after_loading")),
         ]
 
     course: Course | None
@@ -61,6 +68,13 @@ class AttachedModule:
     def leave(self) -> None:
         """Watch no longer; the module keeps the averaged weights."""
         self.show_average()
+        self._unhook()
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # whatever is left of the module
+            self.leave()
+
+    def _unhook(self) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -91,6 +105,7 @@ class AttachedModule:
 
     def begin(self) -> Tensor:
         """Return the parameters as they are, ``(1, n_parameters)``."""
+        self.flat = FlatParameters(self._named)  # of the type that they have by now
         start = self.flat.read()
         self.flat.write(start)
         self._shows_average = True
@@ -122,12 +137,12 @@ class AttachedModule:
 
     def adopt(self) -> None:
         """Go on from parameters that somebody else has set, if somebody has."""
-        if self.course is None or (now := self.flat.changed()) is None:
+        if self.course is None or (found := self.flat.changed()) is None:
             return
-        self.course.last = now
-        if self._shows_average:
-            self.course.average = now.clone()
-            self.flat.write(now)
+        now, where = found
+        self.course.last = torch.where(where, now, self.course.last)
+        self.course.average = torch.where(where, now, self.course.average)
+        self.flat.write(now)
 
     def show_average(self) -> None:
         """Give the module the averaged weights, and running statistics that go with them."""
@@ -149,6 +164,15 @@ class AttachedModule:
 
     def _before_call(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         if module.training and torch.is_grad_enabled():
+            going_back = not torch.compiler.is_compiling() and _is_going_back()
+            if self.course is not None and self._shows_average and going_back:
+                raise RuntimeError(
+                    "A checkpoint runs the module without gradients first, and with other weights "
+                    "than in training. Call torch.utils.checkpoint.checkpoint with "
+                    "use_reentrant=False."
+                )
+            if all(p.grad is None for p in self.flat.parameters):
+                self.moments.forget()  # those of gradients that nobody wanted
             self.was_trained = True
             self._recent.keep(args, kwargs)
             self._show_last()
@@ -157,3 +181,7 @@ class AttachedModule:
 
     def _before_saving(self, *_: Any) -> None:
         self.show_average()
+
+    def _after_loading(self, *_: Any) -> None:
+        self.adopt()
+        self._stale = False  # statistics were loaded, too

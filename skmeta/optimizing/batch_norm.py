@@ -7,8 +7,9 @@ from collections import deque
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils._pytree import tree_map_only
 
 _MOST = 16
 """Batches that are kept."""
@@ -45,7 +46,8 @@ class RecentBatches:
             Others.
         """
         if self._norms:
-            self._calls.append((args, kwargs))
+            # Copies: callers use their memory again, and graphs would live on.
+            self._calls.append(tree_map_only(Tensor, lambda x: x.detach().clone(), (args, kwargs)))
             self._trained = [norm for norm in self._norms if norm.training]
 
     def recalibrate(self, module: nn.Module) -> None:
@@ -67,9 +69,15 @@ class RecentBatches:
             norm.reset_running_stats()
             norm.train()
             norm.momentum = None  # a plain mean over batches
+        like = next(p for p in module.parameters() if p.is_floating_point())
+
+        def fitting(x: Tensor) -> Tensor:
+            return x.to(like) if x.is_floating_point() else x.to(like.device)
+
         try:
             with torch.no_grad():
-                for args, kwargs in self._calls:
+                for call in self._calls:
+                    args, kwargs = tree_map_only(Tensor, fitting, call)
                     module.forward(*args, **kwargs)
         finally:
             for part, training in modes.items():

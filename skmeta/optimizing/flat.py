@@ -50,11 +50,12 @@ class FlatParameters:
             torch._foreach_copy_(self.parameters, shaped)
         self._written = self.read()
 
-    def changed(self) -> Tensor | None:
-        """Return the parameters if somebody else has set them since, else None."""
+    def changed(self) -> tuple[Tensor, Tensor] | None:
+        """Return the parameters, and which of them somebody else has set since; None if nobody."""
         now = self.read()
-        same = self._written is not None and torch.equal(now, self._written)
-        return None if same else now
+        if self._written is None or torch.equal(now, self._written):
+            return None
+        return now, now != self._written
 
     def gradient(self, like: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return gradients, and which parameters have none.

@@ -45,12 +45,13 @@ class LearnedOptimizer(torch.optim.Optimizer):
     pass; moments add up over the batches of an accumulated gradient, and the scale of gradients
     (clipping, a ``GradScaler``) has no influence on them.
 
-    Parameters that somebody sets between two steps are where training goes on from. Of a module
+    Weights that somebody sets between two steps are where training goes on from. Of a module
     with batch normalisation the last 16 batches are kept, to measure running statistics of the
-    averaged weights when they are first used behind a step.
+    averaged weights when the module is first called or saved behind a step: do that before you copy
+    or pickle it.
 
     Between the forward pass of a training step and its ``backward()`` the module must not be called
-    in evaluation mode.
+    in evaluation mode. ``OneCycleLR`` needs ``cycle_momentum=False``.
 
     Examples
     --------
@@ -189,16 +190,17 @@ class LearnedOptimizer(torch.optim.Optimizer):
                 f"{_OWNER} must know the module: call optimizer.attach(module) before training, or "
                 "give skorch the callback AttachModule()."
             )
-        seen = attached.moments.take()
+        multiplier, names = self._multiplier(), attached.moments.names
         if attached.course is None:
-            layers = [name for name in attached.linear if name in seen or not self._watches]
+            layers = [name for name in attached.linear if name in names or not self._watches]
             attached.course = self._start(attached, layers)
             self._tell_of_others(attached, layers)
         course = attached.course
         self._check_step(attached, course)
         attached.adopt()
         schedule = self._recipe.schedule(self._length)
-        rate = self._multiplier() * self._recipe.numbers["lr"] * schedule.factor(course.n_steps)
+        rate = multiplier * self._recipe.numbers["lr"] * schedule.factor(course.n_steps)
+        seen = attached.moments.take(attached.flat.dtype)
         moments = [seen.get(name) for name in course.layers] if seen else []
         before = course.last.clone()
         gradient, missing = attached.flat.gradient(before)
@@ -209,6 +211,12 @@ class LearnedOptimizer(torch.optim.Optimizer):
         attached.stepped(averaged=self.settings.numbers["window"] * self._length > 1)
         attached.moments.active = self._rule.needs_moments(course.rule)
         return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget gradients, and the moments that came with them."""
+        if self._attached is not None:
+            self._attached.moments.forget()
+        super().zero_grad(set_to_none)
 
     @property
     def _length(self) -> int:
@@ -269,6 +277,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         """What is remembered, as plain values and tensors."""
         if self._attached is None or self._attached.course is None:
             return self._waiting
+        self._attached.adopt()
         parameters = list(self._attached.flat.names)
         mine = {"method": self.settings.rule, "parameters": parameters, "length": self._length}
         return mine | self._attached.course.described()
@@ -282,6 +291,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
                     f"The state is one of another {_OWNER}: its {name} is {shown(described[name])}"
                     f", here it is {shown(value)}."
                 )
+        attached.show_average()
         start = self._start(attached, list(described["layers"]))
         attached.resume(start.resumed(described, _OWNER))
         self.n_steps = described["length"]
