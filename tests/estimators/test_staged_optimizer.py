@@ -134,7 +134,7 @@ def test_a_damaged_file_of_the_package_is_refused(tmp_path, monkeypatch):
 
     whole = module.PRETRAINED["tabular-mlp"].read_bytes()
     broken = tmp_path / "broken"
-    broken.write_bytes(whole.replace(b'"lr"', b'"Lr"', 1))
+    broken.write_bytes(whole.replace(b"decay", b"Decay", 1))
     monkeypatch.setitem(module.PRETRAINED, "tabular-mlp", broken)
     with pytest.raises(FileError):
         GradientMetaOptimizer.from_pretrained("tabular-mlp")
