@@ -45,7 +45,17 @@ class AttachModule(Callback):
     """
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Attach the optimizer."""
+        """Attach the optimizer.
+
+        Parameters
+        ----------
+        net : NeuralNet
+            Whose optimizer is a learned one.
+        X, y : object
+            What it is trained on.
+        **kwargs : dict
+            Further arguments of skorch.
+        """
         optimizer = net.optimizer_
         if not isinstance(optimizer, LearnedOptimizer):
             raise TypeError(
@@ -64,7 +74,17 @@ class AttachModule(Callback):
     def on_epoch_begin(
         self, net: NeuralNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
     ) -> None:
-        """Say how long the training is."""
+        """Say how long the training is.
+
+        Parameters
+        ----------
+        net : NeuralNet
+            Whose optimizer is a learned one.
+        dataset_train, dataset_valid : Dataset
+            What it is trained and validated on.
+        **kwargs : dict
+            Further arguments of skorch.
+        """
         if net.optimizer_.n_steps is None:
             n_batches = len(net.get_iterator(dataset_train, training=True))
             net.optimizer_.n_steps = net.max_epochs * n_batches

@@ -125,7 +125,12 @@ class MetaTraining:
         return perceptron(gradient_features=self.gradient_features)
 
     def start(self) -> Learned:
-        """Begin with a perceptron that adds nothing."""
+        """Begin with a perceptron that adds nothing.
+
+        Returns
+        -------
+        Learned
+        """
         numbers = self.perceptron.start(torch.Generator().manual_seed(self.seed % 2**62))
         zeros = torch.zeros_like(numbers)
         return Learned(numbers, zeros, zeros.clone(), numbers)
@@ -162,7 +167,18 @@ class MetaTraining:
         return max(1, round(self.training.n_steps / self.truncation))
 
     def recipe(self, numbers: Tensor) -> Recipe:
-        """Return what trains a network, with some numbers of the perceptron."""
+        """Return what trains a network, with some numbers of the perceptron.
+
+        Parameters
+        ----------
+        numbers : Tensor of shape (n_numbers,)
+            These.
+
+        Returns
+        -------
+        Recipe
+            Of one network.
+        """
         residual = Residual(tuple(numbers.tolist()), self.gradient_features)
         return Recipe.of(self.base, self.scalars, residual=residual)
 
@@ -255,7 +271,17 @@ class MetaTraining:
         return replace(learned, best=best, history=[*learned.history, seen])
 
     def winner(self, learned: Learned) -> Residual | None:
-        """Return the best perceptron, if it was better than none."""
+        """Return the best perceptron, if it was better than none.
+
+        Parameters
+        ----------
+        learned : Learned
+            Behind the last training.
+
+        Returns
+        -------
+        Residual or None
+        """
         if not learned.history:
             return None
         best = min(seen["with"] for seen in learned.history)

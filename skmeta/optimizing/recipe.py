@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from skmeta.optimizing.residual import LearnedRule, Residual
-from skmeta.training import RULES, Kfac, Rule, Schedule
+from skmeta.training import RULES, Kfac, Schedule
+from skmeta.training.rule import Rule
 
 
 class Scale(NamedTuple):

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from skmeta.population.mapping import pieces
-from skmeta.training import Matrix, Moments, Rule
+from skmeta.training import Matrix, Moments
+from skmeta.training.rule import Rule
 
 DECAYS = (0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
 """Of running means of gradients (paper on learning on gradients, F.2)."""
@@ -126,7 +127,17 @@ class Residual:
     gradient_features: bool
 
     def of(self, n: int) -> Tensor:
-        """Return the numbers for some networks, ``(n, n_numbers)``."""
+        """Return the numbers for some networks.
+
+        Parameters
+        ----------
+        n : int
+            How many networks.
+
+        Returns
+        -------
+        Tensor of shape (n, n_numbers)
+        """
         return torch.tensor(self.numbers, dtype=torch.float64).expand(n, -1)
 
 

@@ -60,7 +60,17 @@ class Progress:
 
     @classmethod
     def start(cls, base: str) -> Progress:
-        """Begin with the numbers that recipes start from."""
+        """Begin with the numbers that recipes start from.
+
+        Parameters
+        ----------
+        base : str
+            One of :data:`~skmeta.optimizing.recipe.BASES`.
+
+        Returns
+        -------
+        Progress
+        """
         mean = torch.tensor([SCALES[n].place for n in BASES[base][1]], dtype=torch.float64)
         return cls(mean, torch.full_like(mean, _SPREAD))
 
@@ -98,7 +108,12 @@ class Search:
     seed: int
 
     def start(self) -> Progress:
-        """Begin with the numbers that recipes start from."""
+        """Begin with the numbers that recipes start from.
+
+        Returns
+        -------
+        Progress
+        """
         return Progress.start(self.base)
 
     def restored(self, fields: Fields) -> Progress:

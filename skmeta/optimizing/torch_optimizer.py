@@ -213,7 +213,13 @@ class LearnedOptimizer(torch.optim.Optimizer):
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget gradients, and the moments that came with them."""
+        """Forget gradients, and the moments that came with them.
+
+        Parameters
+        ----------
+        set_to_none : bool, default=True
+            As in torch.
+        """
         if self._attached is not None:
             self._attached.moments.forget()
         super().zero_grad(set_to_none)

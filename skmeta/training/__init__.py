@@ -5,7 +5,7 @@ from skmeta.training.kfac import Kfac
 from skmeta.training.loop import TrainingResult, per_network, train_stack
 from skmeta.training.muon import Muon
 from skmeta.training.recalibration import recalibrated
-from skmeta.training.rule import Matrix, Moments, Rule
+from skmeta.training.rule import Matrix, Moments
 from skmeta.training.rules import RULES
 from skmeta.training.sampling import ShuffledRows, ShuffledSteps, StratifiedRows
 from skmeta.training.schedule import Schedule
@@ -21,7 +21,6 @@ __all__ = [
     "Moments",
     "Muon",
     "RMSprop",
-    "Rule",
     "Schedule",
     "ShuffledRows",
     "ShuffledSteps",

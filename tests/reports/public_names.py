@@ -14,7 +14,7 @@ NO_CALLS = {"ACTIVATIONS", "INITIALIZATIONS", "NORMS", "RULES", "TRUNKS", "EDITI
 NO_CALLS |= {"Encoded", "GradientSet", "SampleStates", "UnsupportedNetworkError", "FileError"}
 NO_CALLS |= {"Layout", "Shrunk", "Slot", "Stack", "Interval", "TrainingResult", "WeightGraph"}
 NO_CALLS |= {"Baseline", "GroupFairness", "MaskRequirement", "Requirement"}
-NO_CALLS |= {"Loss", "Matrix", "Moments", "Rule", "Trace", "Training", "Unrolled", "Problem"}
+NO_CALLS |= {"Loss", "Matrix", "Moments", "Trace", "Training", "Unrolled", "Problem"}
 NO_CALLS |= {"PRETRAINED", "Residual"}
 NO_CALLS |= {"ZooWarning", "fetch_adult", "fetch_bank", "fetch_cifar10", "fetch_mnist"}
 
