@@ -9,16 +9,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from skmeta.optimizing import LearnedOptimizer
-from tests.optimizing.test_torch_optimizer import (
-    Y,
-    batches,
-    loss_of,
-    network,
-    numbers,
-    settings,
-    train,
-)
-from tests.training.test_against_torch import X
+from tests.optimizing.modules import loss_of, network, numbers, settings, train
+from tests.training.test_against_torch import X, Y, batches
 
 
 def flat(module):

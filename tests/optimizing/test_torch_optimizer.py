@@ -11,43 +11,11 @@ from torch import nn
 from skmeta.datasets import CrossEntropy
 from skmeta.networks import to_module
 from skmeta.networks.modules import tensor_names
-from skmeta.optimizing import LearnedOptimizer, Optimizer, OptimizerFactory, Recipe, Training
+from skmeta.optimizing import LearnedOptimizer, Recipe
 from skmeta.training import StackTrainer
+from tests.optimizing.modules import N_STEPS, RULES, loss_of, network, numbers, settings, train
 from tests.population.cases import CASES, trained_looking
 from tests.training.test_against_torch import X, Y, batches, stack_of, without_dropout
-
-RULES = ("sgdm", "adam", "muon", "kfac")
-N_STEPS = 12
-
-
-def settings(rule, n_steps=N_STEPS, **numbers):
-    return Optimizer(rule, Recipe.start(rule).floats[0] | numbers, Training(n_steps, 16))
-
-
-def network(seed=0, dtype=torch.float64, *, norm=False):
-    generator = torch.Generator().manual_seed(seed)
-    layers = [nn.Linear(5, 8), *[nn.BatchNorm1d(8)] * norm, nn.Tanh(), nn.Linear(8, 2)]
-    module = nn.Sequential(*layers).to(dtype)
-    with torch.no_grad():
-        for p in module.parameters():
-            p.copy_(0.4 * torch.randn(p.shape, generator=generator))
-    return module
-
-
-def loss_of(module, rows=slice(None), call=None):
-    p = next(module.parameters())
-    return nn.functional.cross_entropy((call or module)(X[rows].to(p.dtype)), Y[rows])
-
-
-def train(module, optimizer, n_steps=N_STEPS, *, seed=0):
-    for rows in batches(1, n_steps, seed):
-        optimizer.zero_grad()
-        loss_of(module, rows[0]).backward()
-        optimizer.step()
-
-
-def numbers(module):
-    return torch.cat([p.detach().flatten() for p in module.state_dict().values()])
 
 
 @pytest.mark.parametrize("name, architecture", CASES)
@@ -391,103 +359,3 @@ def test_no_global_random_state_is_moved():
     train(module, LearnedOptimizer(module, settings("kfac")), 4)
     module.eval()(X)
     assert torch.equal(torch.random.get_rng_state(), state)
-
-
-def test_more_steps_than_it_was_made_for_are_warned_of_once():
-    module = network()
-    optimizer = OptimizerFactory(settings("adam"))(module, n_steps=3)
-    train(module, optimizer, 3)
-    with pytest.warns(UserWarning, match="more steps than the 3 .* n_steps="):
-        train(module, optimizer, 1)
-    train(module, optimizer, 2)
-
-
-def eval_mode_training(module, optimizer):
-    train(module, optimizer, 4)
-    module.eval()
-    train(module, optimizer, 1)
-
-
-def forward_alone(module, optimizer):
-    train(module, optimizer, 4)
-    optimizer.zero_grad()
-    nn.functional.cross_entropy(module.forward(X), Y).backward()
-    optimizer.step()
-
-
-@pytest.mark.parametrize("wrong", [eval_mode_training, forward_alone])
-def test_gradients_at_averaged_weights_are_refused(wrong):
-    module = network()
-    optimizer = LearnedOptimizer(module, settings("kfac", window=0.5))
-    with pytest.raises(RuntimeError, match=r"Call module.train\(\) before"):
-        wrong(module, optimizer)
-
-
-@pytest.mark.parametrize(
-    "make, error, match",
-    [
-        (lambda m: LearnedOptimizer(m, settings("adam"), lr=-1), ValueError, "'lr' parameter"),
-        (lambda m: LearnedOptimizer(m, settings("adam"), n_steps=0), ValueError, "'n_steps'"),
-        (
-            lambda m: LearnedOptimizer(nn.DataParallel(m), settings("adam")),
-            ValueError,
-            "attach to module.module",
-        ),
-        (
-            lambda m: LearnedOptimizer(
-                [{"params": m.parameters(), "weight_decay": 0.1}], settings("adam")
-            ),
-            ValueError,
-            "Got .'weight_decay'.: what else there is was learned",
-        ),
-        (
-            lambda m: LearnedOptimizer(m.parameters(), settings("adam")).attach(network()),
-            ValueError,
-            "one without 4 of 4, the first of shape",
-        ),
-        (lambda m: LearnedOptimizer(nn.ReLU(), settings("adam")), ValueError, "without parameters"),
-        (
-            lambda m: LearnedOptimizer(m, settings("adam")).add_param_group({"params": []}),
-            ValueError,
-            "attached to a module",
-        ),
-        (
-            lambda m: LearnedOptimizer(m, settings("adam")).load_state_dict(
-                torch.optim.Adam(m.parameters()).state_dict()
-            ),
-            ValueError,
-            "not one of a LearnedOptimizer",
-        ),
-    ],
-)
-def test_what_does_not_fit_is_refused(make, error, match):
-    with pytest.raises(error, match=match):
-        make(network())
-
-
-def test_states_of_others_are_refused():
-    module = network()
-    optimizer = LearnedOptimizer(module, settings("kfac"))
-    train(module, optimizer, 2)
-    state = optimizer.state_dict()
-    with pytest.raises(ValueError, match="its method is 'kfac', here it is 'adam'"):
-        LearnedOptimizer(network(), settings("adam")).load_state_dict(state)
-    wider = nn.Sequential(nn.Linear(5, 9), nn.Tanh(), nn.Linear(9, 2)).double()
-    with pytest.raises(ValueError, match="a tensor of shape"):
-        LearnedOptimizer(wider, settings("kfac")).load_state_dict(state)
-
-
-def test_groups_with_other_rates_are_refused():
-    module = network()
-    groups = [{"params": module[0].parameters(), "lr": 1.0}, {"params": module[2].parameters()}]
-    optimizer = LearnedOptimizer(groups, settings("adam"), lr=0.5).attach(module)
-    with pytest.raises(ValueError, match="must be the same for all parameter groups"):
-        train(module, optimizer, 1)
-
-
-def test_sparse_gradients_are_refused():
-    module = nn.Sequential(nn.Embedding(9, 2, sparse=True), nn.Flatten(), nn.Linear(4, 2))
-    optimizer = LearnedOptimizer(module, settings("adam"))
-    module(torch.zeros(3, 2, dtype=torch.long)).sum().backward()
-    with pytest.raises(ValueError, match="That of '0.weight' is sparse"):
-        optimizer.step()
